@@ -1,0 +1,1 @@
+//! Flows through the whole daemon, against real servers. One file a subject.
