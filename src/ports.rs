@@ -1,1 +1,193 @@
-//! Placeholder.
+//! What the engine needs from outside, and what the rooms that show things need from the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::{
+    Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, ManagerName, ProjectId, Sighting, Target, TargetId,
+};
+
+/// The wall clock and the passing of time. Nothing below `app` knows another.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The time of day, in UTC; may step in either direction.
+    fn now(&self) -> Timestamp;
+
+    /// Time since some start, which never steps back; for time-outs and rates.
+    fn monotonic(&self) -> Duration;
+
+    /// Returns after this long by the monotonic clock.
+    async fn sleep(&self, length: Duration);
+}
+
+/// One manager's keys: reading, rotating, and listing what has one.
+#[async_trait]
+pub trait KeyService: Send + Sync {
+    /// Lists every target of the wanted projects.
+    async fn discover(&self) -> Result<Discovery, Failure>;
+
+    /// Reads the id of the key that the target uses now.
+    async fn current_key(&self, target: &Target) -> Result<KeyId, Failure>;
+
+    /// Asks for a new key, once: never repeated below this call. Acceptance proves nothing.
+    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure>;
+}
+
+/// The server took a rotation in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// One listing of a manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Every replica set that the projects hold, fit for rotation or not.
+    pub sightings: Vec<Sighting>,
+    /// Sharded clusters without config servers.
+    pub gaps: Vec<Gap>,
+    /// Projects whose listing failed: of their targets this listing says nothing.
+    pub unread: Vec<UnreadProject>,
+    /// The server's own version, where it tells.
+    pub server_version: Option<String>,
+}
+
+/// A project that could not be listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadProject {
+    /// The project's id, where it is known.
+    pub id: Option<ProjectId>,
+    /// What the configuration or the server calls it.
+    pub name: String,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// The durable record. What it returned from is on disk; what it failed at never happened.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends the entries to the ledger, all or none, with everything that follows from them. Durable on return.
+    async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError>;
+
+    /// Notes that keys were seen unchanged at these times. No ledger record; may be lost in a power cut.
+    async fn seen_again(&self, sightings: Vec<(TargetId, Timestamp)>) -> Result<(), JournalError>;
+
+    /// When a key was used by the target before its present one; none if it never was.
+    async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError>;
+
+    /// Everything known, as of the newest durable record.
+    fn fleet(&self) -> Fleet;
+
+    /// The newest record.
+    fn head(&self) -> Head;
+}
+
+/// The newest record of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its number; 0 for an empty ledger.
+    pub seq: u64,
+    /// Its hash; the ledger's id for an empty ledger.
+    pub hash: [u8; 32],
+}
+
+/// Why the record could not be made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The event can not follow from what is known; trying again is useless.
+    #[error(transparent)]
+    Impossible(#[from] Contradiction),
+    /// The disk is full.
+    #[error("no space left for the ledger: {0}")]
+    Full(String),
+    /// The database may not be written.
+    #[error("the ledger is read-only: {0}")]
+    ReadOnly(String),
+    /// Anything else that keeps the database from being written.
+    #[error("the ledger could not be written: {0}")]
+    Io(String),
+    /// The writer has ended.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+/// Is told of everything that happens, for logs and counters. Must not block.
+pub trait Observer: Send + Sync {
+    /// Entries were recorded durably.
+    fn recorded(&self, entries: &[Entry]);
+
+    /// A record could not be made.
+    fn record_failed(&self, error: &JournalError);
+
+    /// A rotation was done so long after its intent.
+    fn rotation_took(&self, length: Duration);
+}
+
+/// Is told of every request that a key service makes. Must not block.
+pub trait RequestObserver: Send + Sync {
+    /// A request to `manager` ended with `outcome` after `took`.
+    fn requested(&self, manager: &ManagerName, operation: Operation, outcome: RequestOutcome, took: Duration);
+}
+
+/// The kinds of request, as the label `operation` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// A page of a listing.
+    List,
+    /// Reading a key.
+    GetKey,
+    /// Rotating a key.
+    RotateKey,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 3] = [Self::List, Self::GetKey, Self::RotateKey];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::GetKey => "get_key",
+            Self::RotateKey => "rotate_key",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    /// With this HTTP status.
+    Status(u16),
+    /// Without a reply.
+    NoReply,
+}
+
+/// What the engine shows to whoever asks: metrics, health, pages. Never blocks for long.
+pub trait Gauge: Send + Sync {
+    /// The state of affairs now.
+    fn read(&self) -> Situation;
+}
+
+/// The state of affairs at one moment.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    /// When this was taken.
+    pub now: Timestamp,
+    /// Everything known.
+    pub fleet: Arc<Fleet>,
+    /// The newest record of the ledger.
+    pub head: Head,
+    /// Since when, and why, the ledger can not be written; no PUT leaves while it can not.
+    pub unwritable: Option<(Timestamp, String)>,
+    /// When the daemon started.
+    pub started_at: Timestamp,
+    /// When the newest plan was made; none before the first.
+    pub last_sweep: Option<Timestamp>,
+    /// By the monotonic clock, how long ago that was, or how long the first is overdue.
+    pub since_sweep: Duration,
+}

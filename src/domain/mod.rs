@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Plain values and the rules that hold between them: no async, no I/O, no clock, no chance.
+//!
+//! The heart is [`Fleet`]: everything known, folded from [`Event`]s. The ledger stores the events, the engine and the store
+//! fold them by the same code, and so the three cannot disagree.
+
+mod alert;
+mod decision;
+mod event;
+mod failure;
+mod fleet;
+mod ids;
+mod period;
+mod record;
+mod rotation;
+mod target;
+
+pub use alert::{AlertKind, AlertSubject};
+pub use decision::{Decision, Planned, WaitReason};
+pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent};
+pub use failure::{Failure, Reason, Scope, Verdict};
+pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
+pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};
+pub use period::{Period, PeriodError};
+pub use record::{KeyRecord, Quarantine, TargetRecord};
+pub use rotation::{How, Phase, Rotation, RotationId, State, Transition};
+pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -1,0 +1,83 @@
+//! What an alert is called and what it is about; the rules that raise one live in `alerts`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ManagerName, TargetId};
+
+/// The kinds of alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertKind {
+    /// A key is older than its policy's `alert_after`, or may be.
+    KeyTooOld,
+    /// A slot fell due long ago and is not answered.
+    RotationOverdue,
+    /// A target's rotation attempts fail.
+    RotationFailing,
+    /// A target is out of attempts and waits for an operator.
+    TargetQuarantined,
+    /// A target's key was replaced by an earlier one.
+    KeyRegression,
+    /// A target that had a readable key says that it is not governed or not encrypted any more.
+    TargetNotGoverned,
+    /// A target's key has not been read for long.
+    ObservationStale,
+    /// A manager does not answer, or refuses the credential.
+    ManagerFailing,
+    /// A sharded cluster is listed without config servers.
+    ConfigServersMissing,
+}
+
+impl AlertKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::KeyTooOld,
+        Self::RotationOverdue,
+        Self::RotationFailing,
+        Self::TargetQuarantined,
+        Self::KeyRegression,
+        Self::TargetNotGoverned,
+        Self::ObservationStale,
+        Self::ManagerFailing,
+        Self::ConfigServersMissing,
+    ];
+
+    /// The word in the ledger, the API and the label `alert`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyTooOld => "key_too_old",
+            Self::RotationOverdue => "rotation_overdue",
+            Self::RotationFailing => "rotation_failing",
+            Self::TargetQuarantined => "target_quarantined",
+            Self::KeyRegression => "key_regression",
+            Self::TargetNotGoverned => "target_not_governed",
+            Self::ObservationStale => "observation_stale",
+            Self::ManagerFailing => "manager_failing",
+            Self::ConfigServersMissing => "config_servers_missing",
+        }
+    }
+}
+
+/// What an alert is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertSubject {
+    /// One target.
+    Target(TargetId),
+    /// One manager.
+    Manager(ManagerName),
+    /// One cluster, as `manager/project-id/cluster name`.
+    Cluster(String),
+}
+
+impl fmt::Display for AlertSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(id) => id.fmt(f),
+            Self::Manager(name) => name.fmt(f),
+            Self::Cluster(name) => name.fmt(f),
+        }
+    }
+}

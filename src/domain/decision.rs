@@ -1,0 +1,149 @@
+//! What the planner decided for one target, with its reason. The engine does exactly this; `plan` prints exactly this.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::failure::Failure;
+use super::ids::{ManagerName, TargetId, TargetName};
+use super::rotation::RotationId;
+
+/// A decision and the target that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The target.
+    pub target: TargetId,
+    /// What is to be done.
+    pub decision: Decision,
+}
+
+/// What is to be done with a target now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Settle the unfinished rotation by looking.
+    Resume {
+        /// The rotation in hand.
+        rotation: RotationId,
+    },
+    /// Begin an attempt.
+    Rotate {
+        /// The slot and the attempt at it.
+        rotation: RotationId,
+        /// When the slot fell due.
+        due_at: Timestamp,
+    },
+    /// Nothing yet.
+    Wait {
+        /// When to decide again; none if an event will tell.
+        until: Option<Timestamp>,
+        /// When the slot falls, or fell, due; none while that is unknown.
+        due_at: Option<Timestamp>,
+        /// Why.
+        reason: WaitReason,
+    },
+    /// Nothing, until an operator re-arms the target.
+    Quarantined {
+        /// Since when.
+        since: Timestamp,
+        /// When the slot fell due.
+        due_at: Option<Timestamp>,
+    },
+    /// The target is not rotated; the words say why.
+    NotManaged {
+        /// The standing, in words.
+        why: String,
+    },
+}
+
+/// Why a target waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The slot is not due.
+    NotDue,
+    /// Its key has not been read yet.
+    KeyUnknown,
+    /// An attempt failed; the next one follows at the time given.
+    BackingOff {
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why it failed.
+        failure: Failure,
+    },
+    /// Another member of its cluster is being rotated, or goes first.
+    MemberFirst {
+        /// The member.
+        member: TargetName,
+    },
+    /// The manager has as many rotations in hand as it may.
+    ManagerFull {
+        /// Its `max_concurrent`.
+        limit: usize,
+    },
+    /// The manager does not answer, or refuses the credential.
+    ManagerFailing {
+        /// The manager.
+        manager: ManagerName,
+        /// Since when.
+        since: Timestamp,
+        /// The last failure.
+        failure: Failure,
+    },
+    /// The configuration no longer names its manager.
+    ManagerUnknown {
+        /// The manager.
+        manager: ManagerName,
+    },
+}
+
+impl Decision {
+    /// When the target's slot falls, or fell, due; none if it has none or that is unknown.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Rotate { due_at, .. } => Some(*due_at),
+            Self::Wait { due_at, .. } | Self::Quarantined { due_at, .. } => *due_at,
+            Self::Resume { .. } | Self::NotManaged { .. } => None,
+        }
+    }
+
+    /// One word for tables and for machines.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Resume { .. } => "rotating",
+            Self::Rotate { .. } => "due",
+            Self::Wait { .. } => "waiting",
+            Self::Quarantined { .. } => "quarantined",
+            Self::NotManaged { .. } => "not_managed",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resume { rotation } => write!(f, "rotation {rotation} is in hand"),
+            Self::Rotate { due_at, .. } => write!(f, "due since {due_at:.0}"),
+            Self::Wait { until, reason, .. } => match until {
+                Some(until) => write!(f, "{reason}, until {until:.0}"),
+                None => write!(f, "{reason}"),
+            },
+            Self::Quarantined { since, .. } => write!(f, "out of attempts since {since:.0}"),
+            Self::NotManaged { why } => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDue => f.write_str("not due"),
+            Self::KeyUnknown => f.write_str("its key has not been read yet"),
+            Self::BackingOff { attempt, failure } => write!(f, "attempt {attempt} failed ({failure})"),
+            Self::MemberFirst { member } => write!(f, "{member} goes first"),
+            Self::ManagerFull { limit } => write!(f, "its manager has {limit} rotations in hand"),
+            Self::ManagerFailing { manager, since, failure } => {
+                write!(f, "{manager} has been failing since {since:.0} ({failure})")
+            }
+            Self::ManagerUnknown { manager } => write!(f, "the configuration names no manager {manager}"),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Everything that can happen, as the ledger keeps it. Persisted: a variant or field may be added, never changed.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::{AlertKind, AlertSubject};
+use super::failure::Failure;
+use super::ids::{KeyId, ManagerName, PolicyName, TargetId};
+use super::rotation::{How, RotationId, State, Transition};
+use super::target::{Gap, Listing, Refusal, Target};
+
+/// One thing that happened, when, and by whose hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// By whose hand.
+    pub actor: Actor,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Who caused an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// The daemon's own life and what it observes.
+    Daemon,
+    /// A slot that fell due.
+    Schedule,
+}
+
+impl Actor {
+    /// The persisted word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Daemon => "daemon",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a key is not the one that was there before, when no rotation of ours explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyChange {
+    /// A key never seen on this target.
+    Foreign,
+    /// A key that was in use before: critical.
+    Regression,
+}
+
+/// What an attempt was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Reading the key, before anything was sent.
+    Precheck,
+    /// The PUT.
+    Put,
+}
+
+/// Everything that can happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are named for what they hold; each variant says what happened")]
+pub enum Event {
+    /// The daemon began to work on this ledger.
+    DaemonStarted { version: String, pid: u32, host: String },
+    /// The daemon ended in good order; so many rotations wait to be settled at the next start.
+    DaemonStopped { parked: u64 },
+    /// The ledger could not be written for a while; nothing was sent in that time.
+    LedgerRecovered { since: Timestamp, error: String },
+    /// A policy came into force, in its words.
+    PolicySet { policy: PolicyName, words: String },
+    /// A target was listed for the first time.
+    TargetFound { description: Target, listing: Listing },
+    /// A target's description or fitness changed; a rename among them.
+    TargetChanged { description: Target, listing: Listing },
+    /// Several listings in a row did not name the target.
+    TargetGone { target: TargetId, listings: u32 },
+    /// A target that had gone is listed again.
+    TargetReturned { target: TargetId },
+    /// The server says that this mechanism does not govern the target.
+    TargetRefused { target: TargetId, refusal: Refusal },
+    /// The target's key can be read again.
+    TargetReadable { target: TargetId },
+    /// A target's key was read for the first time; its age is unknown.
+    KeySeen { target: TargetId, key: KeyId },
+    /// A key changed that no rotation of ours explains; `last_seen` is when the old one was last in use. `not_before`
+    /// and `first_seen` date the new one: for a regression they are those of its earlier use.
+    KeyChanged {
+        target: TargetId,
+        change: KeyChange,
+        before: KeyId,
+        after: KeyId,
+        last_seen: Timestamp,
+        not_before: Option<Timestamp>,
+        first_seen: Timestamp,
+    },
+    /// A target's key can not be read; recorded once for each run of failures.
+    ObservationFailing { target: TargetId, failure: Failure },
+    /// A target's key can be read again after failures.
+    ObservationRecovered { target: TargetId },
+    /// An attempt begins; durable before anything is sent. `looked_at` is when `key_before` was read.
+    RotationIntended {
+        target: TargetId,
+        rotation: RotationId,
+        due_at: Timestamp,
+        key_before: KeyId,
+        looked_at: Timestamp,
+    },
+    /// The PUT is about to leave.
+    RotationSending { target: TargetId, rotation: RotationId },
+    /// The server accepted the PUT; this proves nothing yet.
+    RotationAccepted { target: TargetId, rotation: RotationId, status: u16 },
+    /// No reply that proves anything: the outcome is unknown until a GET tells.
+    RotationReplyLost { target: TargetId, rotation: RotationId, failure: Failure },
+    /// A GET showed a new key; `last_seen` is when the old one was last in use.
+    RotationDone {
+        target: TargetId,
+        rotation: RotationId,
+        due_at: Timestamp,
+        how: How,
+        key_before: KeyId,
+        key_after: KeyId,
+        last_seen: Timestamp,
+    },
+    /// The attempt failed and the server did not act; the next one is not before `retry_at`.
+    RotationFailed {
+        target: TargetId,
+        rotation: RotationId,
+        due_at: Timestamp,
+        stage: Stage,
+        failure: Failure,
+        retry_at: Timestamp,
+    },
+    /// The deadline passed with the old key in use; the next attempt is not before `retry_at`.
+    RotationUnconfirmed { target: TargetId, rotation: RotationId, failure: Failure, retry_at: Timestamp },
+    /// The attempt was given up before anything was sent.
+    RotationWithdrawn { target: TargetId, rotation: RotationId, why: String },
+    /// The target is out of attempts, or failed for good, and waits for an operator.
+    TargetQuarantined { target: TargetId, attempts: u32, failure: Failure },
+    /// The target may be tried again.
+    TargetRearmed { target: TargetId },
+    /// A manager does not answer, or refuses the credential.
+    ManagerFailing { manager: ManagerName, failure: Failure },
+    /// A manager answers again.
+    ManagerAnswering { manager: ManagerName },
+    /// A sharded cluster is listed without config servers.
+    GapFound { manager: ManagerName, gap: Gap },
+    /// The cluster's config servers are listed.
+    GapClosed { manager: ManagerName, gap: Gap },
+    /// An alert began to fire, in words.
+    AlertRaised { alert: AlertKind, subject: AlertSubject, words: String },
+    /// An alert is over.
+    AlertCleared { alert: AlertKind, subject: AlertSubject },
+}
+
+/// A record that this version can not read: of a kind it does not know, or with other contents.
+#[derive(Debug, thiserror::Error)]
+#[error("a record of kind {kind:?} that this version can not read")]
+pub struct UnknownEvent {
+    /// The record's kind.
+    pub kind: String,
+    source: serde_json::Error,
+}
+
+impl Event {
+    /// The persisted word for what happened, and the payload as JSON text: what the ledger hashes.
+    pub fn to_record(&self) -> (String, String) {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(mut object)) => {
+                let kind = object.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+                let data = object.remove("data").unwrap_or_else(|| serde_json::json!({}));
+                (kind, data.to_string())
+            }
+            Ok(_) | Err(_) => unreachable!("an event is an enum of named fields, which serialize as an object"),
+        }
+    }
+
+    /// Reads back what [`Event::to_record`] wrote.
+    ///
+    /// # Errors
+    /// If the kind or its contents are not known to this version; a reader must carry on past it.
+    pub fn from_record(kind: &str, payload: &str) -> Result<Self, UnknownEvent> {
+        let unknown = |source| UnknownEvent { kind: kind.to_owned(), source };
+        let data: serde_json::Value = serde_json::from_str(payload).map_err(unknown)?;
+        serde_json::from_value(serde_json::json!({ "kind": kind, "data": data })).map_err(unknown)
+    }
+
+    /// The target that it is about.
+    pub fn target(&self) -> Option<TargetId> {
+        match self {
+            Self::TargetFound { description, .. } | Self::TargetChanged { description, .. } => Some(description.id()),
+            Self::TargetGone { target, .. }
+            | Self::TargetReturned { target }
+            | Self::TargetRefused { target, .. }
+            | Self::TargetReadable { target }
+            | Self::KeySeen { target, .. }
+            | Self::KeyChanged { target, .. }
+            | Self::ObservationFailing { target, .. }
+            | Self::ObservationRecovered { target }
+            | Self::RotationIntended { target, .. }
+            | Self::RotationSending { target, .. }
+            | Self::RotationAccepted { target, .. }
+            | Self::RotationReplyLost { target, .. }
+            | Self::RotationDone { target, .. }
+            | Self::RotationFailed { target, .. }
+            | Self::RotationUnconfirmed { target, .. }
+            | Self::RotationWithdrawn { target, .. }
+            | Self::TargetQuarantined { target, .. }
+            | Self::TargetRearmed { target }
+            | Self::AlertRaised { subject: AlertSubject::Target(target), .. }
+            | Self::AlertCleared { subject: AlertSubject::Target(target), .. } => Some(target.clone()),
+            Self::DaemonStarted { .. }
+            | Self::DaemonStopped { .. }
+            | Self::LedgerRecovered { .. }
+            | Self::PolicySet { .. }
+            | Self::ManagerFailing { .. }
+            | Self::ManagerAnswering { .. }
+            | Self::GapFound { .. }
+            | Self::GapClosed { .. }
+            | Self::AlertRaised { subject: AlertSubject::Manager(_) | AlertSubject::Cluster(_), .. }
+            | Self::AlertCleared { subject: AlertSubject::Manager(_) | AlertSubject::Cluster(_), .. } => None,
+        }
+    }
+
+    /// The rotation that it moves, and into which state.
+    pub fn transition(&self) -> Option<Transition> {
+        let (id, to) = match self {
+            Self::RotationIntended { rotation, .. } => (rotation, State::Intended),
+            Self::RotationSending { rotation, .. } | Self::RotationReplyLost { rotation, .. } => {
+                (rotation, State::Sending)
+            }
+            Self::RotationAccepted { rotation, .. } => (rotation, State::Confirming),
+            Self::RotationDone { rotation, .. } => (rotation, State::Done),
+            Self::RotationFailed { rotation, .. } => (rotation, State::Failed),
+            Self::RotationUnconfirmed { rotation, .. } => (rotation, State::Unconfirmed),
+            Self::RotationWithdrawn { rotation, .. } => (rotation, State::Withdrawn),
+            Self::DaemonStarted { .. }
+            | Self::DaemonStopped { .. }
+            | Self::LedgerRecovered { .. }
+            | Self::PolicySet { .. }
+            | Self::TargetFound { .. }
+            | Self::TargetChanged { .. }
+            | Self::TargetGone { .. }
+            | Self::TargetReturned { .. }
+            | Self::TargetRefused { .. }
+            | Self::TargetReadable { .. }
+            | Self::KeySeen { .. }
+            | Self::KeyChanged { .. }
+            | Self::ObservationFailing { .. }
+            | Self::ObservationRecovered { .. }
+            | Self::TargetQuarantined { .. }
+            | Self::TargetRearmed { .. }
+            | Self::ManagerFailing { .. }
+            | Self::ManagerAnswering { .. }
+            | Self::GapFound { .. }
+            | Self::GapClosed { .. }
+            | Self::AlertRaised { .. }
+            | Self::AlertCleared { .. } => return None,
+        };
+        Some(Transition { id: *id, to })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words stand in ledgers for years; this list may grow and never change.
+    #[test]
+    fn an_event_reads_back_from_its_record() {
+        let event = Event::RotationDone {
+            target: "emea/5f/6a".into(),
+            rotation: RotationId { slot: 4, attempt: 2 },
+            due_at: "2026-05-01T06:00:00Z".parse().unwrap(),
+            how: How::Rotated,
+            key_before: "1234-3456-4567-abcd-def0".into(),
+            key_after: "next".into(),
+            last_seen: "2026-05-01T06:00:01.5Z".parse().unwrap(),
+        };
+        let (kind, payload) = event.to_record();
+        assert_eq!(kind, "rotation_done");
+        assert_eq!(
+            payload,
+            r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","rotation":"4.2","target":"emea/5f/6a"}"#
+        );
+        assert_eq!(Event::from_record(&kind, &payload).unwrap(), event);
+    }
+
+    /// A ledger written by a later version is still readable where it is known.
+    #[test]
+    fn an_unknown_kind_is_an_error_and_not_a_panic() {
+        let error = Event::from_record("key_blessed", "{}").unwrap_err();
+        assert_eq!(error.to_string(), "a record of kind \"key_blessed\" that this version can not read");
+    }
+}

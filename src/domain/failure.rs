@@ -1,0 +1,159 @@
+//! What can go wrong at the far end, and what may be done about it. Sentences for people are made at the edges.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, as one word for metrics, the ledger and advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No connection: the name, the port, the route.
+    Unreachable,
+    /// The TLS handshake failed, or a certificate did not hold.
+    Tls,
+    /// No reply within the request time-out.
+    TimedOut,
+    /// The connection ended before a whole reply had come.
+    CutOff,
+    /// 401 without an error code: the key pair is wrong.
+    CredentialsRefused,
+    /// 401 with an error code: the key lacks a role.
+    RoleMissing,
+    /// 403: the address the server saw is not on the key's access list.
+    AddressRefused,
+    /// 403 for another cause, or another 4xx.
+    Refused,
+    /// 404: the project, cluster or backup does not exist.
+    NotFound,
+    /// 409: not in this state.
+    Conflict,
+    /// 429.
+    RateLimited,
+    /// 5xx or 408.
+    ServerError,
+    /// A reply that could not be read: not JSON, too large, a field missing.
+    Unreadable,
+    /// The server says that another mechanism governs this target.
+    NotThisWay,
+    /// The server says that this target is not encrypted.
+    NotEncrypted,
+    /// The key had not changed when the deadline passed.
+    Unchanged,
+}
+
+impl Reason {
+    /// Every reason, in the order of their metric series.
+    pub const ALL: [Self; 16] = [
+        Self::Unreachable,
+        Self::Tls,
+        Self::TimedOut,
+        Self::CutOff,
+        Self::CredentialsRefused,
+        Self::RoleMissing,
+        Self::AddressRefused,
+        Self::Refused,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::Unreadable,
+        Self::NotThisWay,
+        Self::NotEncrypted,
+        Self::Unchanged,
+    ];
+
+    /// The word that stands in the ledger and in the label `reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::TimedOut => "timed_out",
+            Self::CutOff => "cut_off",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::RoleMissing => "role_missing",
+            Self::AddressRefused => "address_refused",
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::Unreadable => "unreadable",
+            Self::NotThisWay => "not_this_way",
+            Self::NotEncrypted => "not_encrypted",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What a failure permits next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The server did not act; try again later.
+    Transient,
+    /// The server did not act and will not; wait for an operator.
+    Permanent,
+    /// The server may have acted; only a GET can tell.
+    Ambiguous,
+    /// The server says that this mechanism does not govern the target.
+    NotThisWay,
+}
+
+/// How far a failure reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Only this target.
+    Target,
+    /// Every target of the manager: it is down, or it refuses the credential.
+    Manager,
+}
+
+/// One thing that went wrong at the far end. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong.
+    pub reason: Reason,
+    /// What it permits next.
+    pub verdict: Verdict,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// The HTTP status, where a reply came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The server's `errorCode`, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How long the server asked to be left alone, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// What the server or the network said: one line, at most a few hundred characters.
+    pub detail: String,
+}
+
+impl Failure {
+    /// How long the server asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_s.map(Duration::from_secs)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.as_str())?;
+        if let Some(status) = self.status {
+            write!(f, ", HTTP {status}")?;
+        }
+        if let Some(code) = &self.code {
+            write!(f, ", {code}")?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

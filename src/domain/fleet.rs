@@ -1,0 +1,155 @@
+//! Everything that is known, folded from events: what the planner plans on, the engine works on and people are shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::alert::{AlertKind, AlertSubject};
+use super::event::Event;
+use super::failure::Failure;
+use super::ids::{ManagerName, PolicyName, TargetId};
+use super::record::TargetRecord;
+use super::target::Gap;
+
+/// An event that can not follow from what is known. It must not be recorded: a bug speaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("impossible event: {0}")]
+pub struct Contradiction(pub String);
+
+/// Everything that is known. Cheap to clone: records are shared until they change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// Every target ever listed, the gone ones too.
+    pub targets: BTreeMap<TargetId, Arc<TargetRecord>>,
+    /// Every manager that something is known of.
+    pub managers: BTreeMap<ManagerName, ManagerRecord>,
+    /// The alerts that fire, and since when.
+    pub alerts: BTreeMap<(AlertKind, AlertSubject), Timestamp>,
+    /// The policies in force, in words.
+    pub policies: BTreeMap<PolicyName, String>,
+}
+
+/// What is known of a manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManagerRecord {
+    /// Set while it does not answer or refuses the credential.
+    pub outage: Option<Outage>,
+    /// Sharded clusters that it lists without config servers.
+    pub gaps: BTreeSet<Gap>,
+}
+
+/// A manager's outage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when.
+    pub since: Timestamp,
+    /// The failure that opened it.
+    pub failure: Failure,
+}
+
+/// One part of the fleet with the value that it takes; absent values are removals.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A target's record.
+    Target(TargetId, Option<Arc<TargetRecord>>),
+    /// A manager's record.
+    Manager(ManagerName, Option<ManagerRecord>),
+    /// An alert, and since when it fires.
+    Alert(AlertKind, AlertSubject, Option<Timestamp>),
+    /// A policy's words.
+    Policy(PolicyName, Option<String>),
+}
+
+impl Fleet {
+    /// What `event` changes, given everything known; the event itself changes nothing here.
+    ///
+    /// # Errors
+    /// If the event can not follow from what is known.
+    pub fn consequence(&self, at: Timestamp, event: &Event) -> Result<Option<Change>, Contradiction> {
+        Ok(match event {
+            Event::DaemonStarted { .. } | Event::DaemonStopped { .. } | Event::LedgerRecovered { .. } => None,
+            Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
+            Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
+                record.outage = Some(Outage { since: at, failure: failure.clone() });
+            })),
+            Event::ManagerAnswering { manager } => Some(self.manager_after(manager, |record| record.outage = None)),
+            Event::GapFound { manager, gap } => Some(self.manager_after(manager, |record| {
+                record.gaps.insert(gap.clone());
+            })),
+            Event::GapClosed { manager, gap } => Some(self.manager_after(manager, |record| {
+                record.gaps.remove(gap);
+            })),
+            Event::AlertRaised { alert, subject, .. } => Some(Change::Alert(*alert, subject.clone(), Some(at))),
+            Event::AlertCleared { alert, subject } => Some(Change::Alert(*alert, subject.clone(), None)),
+            Event::TargetFound { description, listing } => {
+                let id = description.id();
+                if self.targets.contains_key(&id) {
+                    return Err(Contradiction(format!("{id} was found before")));
+                }
+                let record = TargetRecord::found(at, description.clone(), listing.clone());
+                Some(Change::Target(id, Some(Arc::new(record))))
+            }
+            Event::TargetChanged { .. }
+            | Event::TargetGone { .. }
+            | Event::TargetReturned { .. }
+            | Event::TargetRefused { .. }
+            | Event::TargetReadable { .. }
+            | Event::KeySeen { .. }
+            | Event::KeyChanged { .. }
+            | Event::ObservationFailing { .. }
+            | Event::ObservationRecovered { .. }
+            | Event::RotationIntended { .. }
+            | Event::RotationSending { .. }
+            | Event::RotationAccepted { .. }
+            | Event::RotationReplyLost { .. }
+            | Event::RotationDone { .. }
+            | Event::RotationFailed { .. }
+            | Event::RotationUnconfirmed { .. }
+            | Event::RotationWithdrawn { .. }
+            | Event::TargetQuarantined { .. }
+            | Event::TargetRearmed { .. } => {
+                let id = event.target().expect("each of these events names its target");
+                let record = self.targets.get(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
+                Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
+            }
+        })
+    }
+
+    /// What a look at a target's unchanged key changes: when it was last seen. None if that is no news.
+    pub fn seen_again(&self, target: &TargetId, at: Timestamp) -> Option<Change> {
+        let record = self.targets.get(target)?;
+        let mut next = TargetRecord::clone(record);
+        let key = next.key.as_mut()?;
+        if at <= key.last_seen {
+            return None;
+        }
+        key.last_seen = at;
+        Some(Change::Target(target.clone(), Some(Arc::new(next))))
+    }
+
+    /// Takes a change in, and returns the one that undoes it.
+    pub fn adopt(&mut self, change: Change) -> Change {
+        /// Puts a value in or takes it out, and returns what was there.
+        fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
+            match value {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            }
+        }
+        match change {
+            Change::Target(id, value) => Change::Target(id.clone(), set(&mut self.targets, id, value)),
+            Change::Manager(name, value) => Change::Manager(name.clone(), set(&mut self.managers, name, value)),
+            Change::Alert(kind, subject, value) => {
+                Change::Alert(kind, subject.clone(), set(&mut self.alerts, (kind, subject), value))
+            }
+            Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
+        }
+    }
+
+    fn manager_after(&self, manager: &ManagerName, fold: impl FnOnce(&mut ManagerRecord)) -> Change {
+        let mut record = self.managers.get(manager).cloned().unwrap_or_default();
+        fold(&mut record);
+        Change::Manager(manager.clone(), Some(record))
+    }
+}

@@ -1,0 +1,89 @@
+//! Names and identifiers as types of their own, so that none can be passed for another.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a cheap-to-clone text newtype that displays as its text.
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the text as it is.
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_type! {
+    /// The configured name of a manager: one remote service with one credential.
+    ManagerName
+}
+text_type! {
+    /// A manager's id of a project; in Ops Manager the group id, 24 hexadecimal digits.
+    ProjectId
+}
+text_type! {
+    /// A manager's id of one replica set's backup; in Ops Manager the cluster id, 24 hexadecimal digits.
+    ClusterId
+}
+text_type! {
+    /// A master key's id. Opaque: never parsed, never assumed to be a UUID.
+    KeyId
+}
+text_type! {
+    /// The configured name of a policy.
+    PolicyName
+}
+text_type! {
+    /// What identifies a target for ever: `manager/project-id/cluster-id`.
+    TargetId
+}
+text_type! {
+    /// What people type and read: `manager/project/cluster/replica-set`. A rename changes it.
+    TargetName
+}
+
+impl TargetId {
+    /// Joins the three ids that identify a target.
+    pub fn from_parts(manager: &ManagerName, project: &ProjectId, cluster: &ClusterId) -> Self {
+        Self::new(format!("{manager}/{project}/{cluster}"))
+    }
+}

@@ -1,0 +1,262 @@
+//! What is known of one target, and how each event changes it.
+
+use jiff::Timestamp;
+
+use super::event::{Event, KeyChange};
+use super::failure::Failure;
+use super::fleet::Contradiction;
+use super::ids::KeyId;
+use super::rotation::{Phase, Rotation, RotationId, State};
+use super::target::{Listing, Refusal, Standing, Target};
+
+/// What is known of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRecord {
+    /// Its description in the newest listing.
+    pub target: Target,
+    /// What that listing says about its fitness.
+    pub listing: Listing,
+    /// When it was first listed.
+    pub found_at: Timestamp,
+    /// Since when no listing names it.
+    pub gone_since: Option<Timestamp>,
+    /// Why the server will not speak of its key.
+    pub refusal: Option<Refusal>,
+    /// Its key, once read.
+    pub key: Option<KeyRecord>,
+    /// When its key went back to an earlier one, until the next rotation.
+    pub regressed_at: Option<Timestamp>,
+    /// The first failure of a run of failed observations, and when.
+    pub unread: Option<(Timestamp, Failure)>,
+    /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it; so does a re-arming.
+    pub slot: u64,
+    /// The newest attempt at the current slot; 0 if none was made.
+    pub attempt: u32,
+    /// The rotation that is open, or rests unconfirmed.
+    pub rotation: Option<Rotation>,
+    /// The newest failure of the current slot, and when the next attempt may be made.
+    pub setback: Option<(Failure, Timestamp)>,
+    /// Set when only an operator can let it go on.
+    pub quarantine: Option<Quarantine>,
+    /// When a rotation was last done.
+    pub last_rotation_at: Option<Timestamp>,
+}
+
+/// The key that a target uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: KeyId,
+    /// The earliest that it may have come into use: when its predecessor was last seen. None if it was there before us.
+    pub not_before: Option<Timestamp>,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+}
+
+impl KeyRecord {
+    /// From when its age is counted: never later than it came into use, where that is known.
+    pub fn since(&self) -> Timestamp {
+        self.not_before.unwrap_or(self.first_seen)
+    }
+}
+
+/// A target that waits for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Since when.
+    pub since: Timestamp,
+    /// The failure that led to it.
+    pub failure: Failure,
+}
+
+impl TargetRecord {
+    /// A target just listed for the first time.
+    pub fn found(at: Timestamp, target: Target, listing: Listing) -> Self {
+        Self {
+            target,
+            listing,
+            found_at: at,
+            gone_since: None,
+            refusal: None,
+            key: None,
+            regressed_at: None,
+            unread: None,
+            slot: 1,
+            attempt: 0,
+            rotation: None,
+            setback: None,
+            quarantine: None,
+            last_rotation_at: None,
+        }
+    }
+
+    /// Whether it is rotated, and if not, why.
+    pub fn standing(&self) -> Standing<'_> {
+        if self.gone_since.is_some() {
+            Standing::Gone
+        } else if self.listing != Listing::Eligible {
+            Standing::Listed(&self.listing)
+        } else if let Some(refusal) = &self.refusal {
+            Standing::Refused(refusal)
+        } else {
+            Standing::Managed
+        }
+    }
+
+    /// The attempt that would come next.
+    pub fn next_rotation(&self) -> RotationId {
+        RotationId { slot: self.slot, attempt: self.attempt + 1 }
+    }
+
+    /// The rotation that has yet to be settled.
+    pub fn open_rotation(&self) -> Option<&Rotation> {
+        self.rotation.as_ref().filter(|rotation| rotation.state().is_open())
+    }
+
+    /// What is known after `event`, which must be about this target.
+    ///
+    /// # Errors
+    /// If the event can not follow from what is known: an arrow that the state machine does not have.
+    pub(super) fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
+        self.check_transition(event)?;
+        let mut next = self.clone();
+        next.fold(at, event);
+        Ok(next)
+    }
+
+    fn check_transition(&self, event: &Event) -> Result<(), Contradiction> {
+        let Some(transition) = event.transition() else { return Ok(()) };
+        let refuse = |why: &str| Contradiction(format!("{}: rotation {}: {why}", self.target.id(), transition.id));
+        let from = match &self.rotation {
+            Some(rotation) if rotation.id == transition.id => Some(rotation.state()),
+            Some(rotation) if rotation.state().is_open() => {
+                return Err(refuse(&format!("rotation {} is still open", rotation.id)));
+            }
+            Some(_) | None if transition.id == self.next_rotation() => None,
+            Some(_) | None => return Err(refuse(&format!("the next one would be {}", self.next_rotation()))),
+        };
+        if State::permits(from, transition.to) {
+            Ok(())
+        } else {
+            let from = from.map_or("nothing", State::as_str);
+            Err(refuse(&format!("no way leads from {from} to {}", transition.to.as_str())))
+        }
+    }
+
+    fn fold(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::TargetFound { description, listing } | Event::TargetChanged { description, listing } => {
+                self.target = description.clone();
+                self.listing = listing.clone();
+                self.gone_since = None;
+            }
+            Event::TargetGone { .. } => self.gone_since = Some(at),
+            Event::TargetReturned { .. } => self.gone_since = None,
+            Event::TargetRefused { refusal, .. } => {
+                self.refusal = Some(refusal.clone());
+                self.unread = None;
+            }
+            Event::TargetReadable { .. } => self.refusal = None,
+            Event::KeySeen { key, .. } => {
+                self.use_key(KeyRecord { id: key.clone(), not_before: None, first_seen: at, last_seen: at });
+            }
+            Event::KeyChanged { change, after, not_before, first_seen, .. } => {
+                self.use_key(KeyRecord {
+                    id: after.clone(),
+                    not_before: *not_before,
+                    first_seen: *first_seen,
+                    last_seen: at,
+                });
+                self.regressed_at = (*change == KeyChange::Regression).then_some(at);
+                self.open_next_slot();
+            }
+            Event::ObservationFailing { failure, .. } => self.unread = Some((at, failure.clone())),
+            Event::ObservationRecovered { .. } => self.unread = None,
+            Event::RotationIntended { rotation, due_at, key_before, looked_at, .. } => {
+                self.attempt = rotation.attempt;
+                self.rotation = Some(Rotation {
+                    id: *rotation,
+                    due_at: *due_at,
+                    key_before: key_before.clone(),
+                    looked_at: *looked_at,
+                    intended_at: at,
+                    phase: Phase::Intended,
+                });
+            }
+            Event::RotationSending { .. } => self.set_phase(Phase::Sending { since: at, lost: None }),
+            Event::RotationReplyLost { failure, .. } => {
+                let since = self.sent_at().unwrap_or(at);
+                self.set_phase(Phase::Sending { since, lost: Some(failure.clone()) });
+            }
+            Event::RotationAccepted { .. } => {
+                let sent_at = self.sent_at().unwrap_or(at);
+                self.set_phase(Phase::Confirming { sent_at, since: at });
+            }
+            Event::RotationDone { key_after, last_seen, .. } => {
+                self.use_key(KeyRecord {
+                    id: key_after.clone(),
+                    not_before: Some(*last_seen),
+                    first_seen: at,
+                    last_seen: at,
+                });
+                self.regressed_at = None;
+                self.last_rotation_at = Some(at);
+                self.quarantine = None;
+                self.open_next_slot();
+            }
+            Event::RotationFailed { rotation, failure, retry_at, .. } => {
+                self.attempt = rotation.attempt;
+                self.rotation = None;
+                self.setback = Some((failure.clone(), *retry_at));
+            }
+            Event::RotationUnconfirmed { failure, retry_at, .. } => {
+                let sent_at = self.sent_at().unwrap_or(at);
+                self.set_phase(Phase::Unconfirmed { sent_at });
+                self.setback = Some((failure.clone(), *retry_at));
+            }
+            Event::RotationWithdrawn { .. } => self.rotation = None,
+            Event::TargetQuarantined { failure, .. } => {
+                self.quarantine = Some(Quarantine { since: at, failure: failure.clone() });
+            }
+            Event::TargetRearmed { .. } => {
+                self.quarantine = None;
+                self.open_next_slot();
+            }
+            Event::DaemonStarted { .. }
+            | Event::DaemonStopped { .. }
+            | Event::LedgerRecovered { .. }
+            | Event::PolicySet { .. }
+            | Event::ManagerFailing { .. }
+            | Event::ManagerAnswering { .. }
+            | Event::GapFound { .. }
+            | Event::GapClosed { .. }
+            | Event::AlertRaised { .. }
+            | Event::AlertCleared { .. } => {}
+        }
+    }
+
+    fn sent_at(&self) -> Option<Timestamp> {
+        self.rotation.as_ref().and_then(Rotation::sent_at)
+    }
+
+    fn set_phase(&mut self, phase: Phase) {
+        if let Some(rotation) = &mut self.rotation {
+            rotation.phase = phase;
+        }
+    }
+
+    fn use_key(&mut self, key: KeyRecord) {
+        self.key = Some(key);
+        self.unread = None;
+        self.refusal = None;
+    }
+
+    fn open_next_slot(&mut self) {
+        self.slot += 1;
+        self.attempt = 0;
+        self.rotation = None;
+        self.setback = None;
+    }
+}
