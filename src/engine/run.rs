@@ -16,8 +16,11 @@ use crate::domain::{Actor, Decision, Event, Failure, Fleet, ManagerName, Rotatio
 use crate::policy::{looks, plan, probe_after};
 use crate::ports::{Discovery, JournalError};
 
-/// However far off the next due time is, the loop looks around this often: a wall clock that leaps is noticed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
+/// wall clock that leaps is noticed; this is for a sweep that has died.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How soon a ledger that could not be written is tried again.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// A target whose event was impossible is left alone this long: a bug must not become a loop.
 const AFTER_CONTRADICTION: Duration = Duration::from_secs(60);
 /// Planning takes at most one part in this many of the time while tasks come and go.
@@ -69,7 +72,7 @@ impl Engine {
         let _ = self.scribe.write(Actor::Daemon, excluded).await;
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
-            let pause = if self.scribe.try_again().await { self.turn(&mut hand) } else { LONGEST_PAUSE };
+            let pause = if self.scribe.try_again().await { self.turn(&mut hand) } else { LEDGER_RETRY };
             self.state.swept(self.clock.as_ref());
             let cost = self.clock.monotonic().saturating_sub(started);
             tokio::select! {
