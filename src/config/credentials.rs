@@ -28,22 +28,23 @@ pub(super) struct Noted;
 /// Opens what a manager needs. Everything is tried before anything is given up.
 pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &Environment) -> Result<Manager, Noted> {
     let files = Files { document, credentials: environment.credentials_directory.as_deref() };
-    let private_key = files.private_key(&file.private_key);
+    let private_key = file.private_key.as_ref().map(|source| files.private_key(source)).transpose();
     let ca_pem = file.ca_file.as_ref().map(|path| files.certificates("ca_file", path)).transpose();
     let client_identity = file.client_identity.as_ref().map(|paths| files.client_identity(paths)).transpose();
+    let rules = file.rules.as_ref().ok_or(Noted)?;
     Ok(Manager {
-        name: file.name.clone(),
-        url: file.url.clone(),
-        public_key: file.public_key.clone(),
-        private_key: private_key?,
+        name: file.name.clone().ok_or(Noted)?,
+        url: file.url.clone().ok_or(Noted)?,
+        public_key: file.public_key.clone().ok_or(Noted)?,
+        private_key: private_key?.ok_or(Noted)?,
         ca_pem: ca_pem?,
         client_identity: client_identity?,
         proxy: file.proxy.clone(),
         request_timeout: file.request_timeout,
-        max_concurrent: file.rules.max_concurrent,
+        max_concurrent: rules.max_concurrent,
         requests_per_second: file.requests_per_second,
         discover_every: file.discover_every,
-        projects: file.rules.projects.iter().map(|rules| rules.project.clone()).collect(),
+        projects: rules.projects.iter().map(|rules| rules.project.clone()).collect(),
     })
 }
 
@@ -113,9 +114,7 @@ impl Files<'_> {
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
             match certificates {
                 Ok(certificates) if !certificates.is_empty() => Ok(pem),
-                Ok(_) | Err(_) => {
-                    Err(Misfit::new(format!("holds no certificates in PEM: {}", path.value.display())))
-                }
+                Ok(_) | Err(_) => Err(Misfit::new(format!("holds no certificates in PEM: {}", path.value.display()))),
             }
         });
         self.noted(setting, path, pem)
@@ -127,12 +126,13 @@ impl Files<'_> {
         if !self.is_guarded(path) {
             let mode = fs::metadata(path).map_err(|error| unreadable(path, &error))?.permissions().mode();
             if mode & OTHERS != 0 {
-                let what = format!("is open to others than its owner: {} has mode {:03o}", path.display(), mode & 0o777);
+                let what =
+                    format!("is open to others than its owner: {} has mode {:03o}", path.display(), mode & 0o777);
                 return Err(Misfit::new(what).with_help(format!("chmod 600 {}", path.display())));
             }
         }
-        let mut text = String::from_utf8(bytes)
-            .map_err(|_| Misfit::new(format!("is not text in UTF-8: {}", path.display())))?;
+        let mut text =
+            String::from_utf8(bytes).map_err(|_| Misfit::new(format!("is not text in UTF-8: {}", path.display())))?;
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {

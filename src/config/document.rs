@@ -54,7 +54,8 @@ impl<'t> Document<'t> {
                 // The library names the bytes at fault and quotes none of them; the line could be `private_key = "...`.
                 let at = error.span().map(|span| Place { excerpt: None, ..self.place(&Spot::of(span)) });
                 let what = format!("not valid TOML: {}", error.message());
-                self.found.borrow_mut().push(Problem { severity: Severity::Error, at, what, help: None });
+                let help = Some("the line is not shown, because it could hold a secret".to_owned());
+                self.found.borrow_mut().push(Problem { severity: Severity::Error, at, what, help });
                 None
             }
         }
@@ -68,6 +69,11 @@ impl<'t> Document<'t> {
     /// Notes that the configuration may not do what its author wants.
     pub(super) fn warning(&self, spot: &Spot, what: impl Into<String>, help: impl Into<Option<String>>) {
         self.note(Severity::Warning, spot, what.into(), help.into());
+    }
+
+    /// How many problems and warnings there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.found.borrow().len()
     }
 
     fn note(&self, severity: Severity, spot: &Spot, what: String, help: Option<String>) {
@@ -200,7 +206,7 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let read_item = |item: &Spanned<DeValue<'_>>| {
-            let spot = Spot::of(item.span());
+            let spot = Spot { shown_from: setting.shown_from(item.span().start), marked: item.span() };
             match read(item.get_ref()) {
                 Ok(value) => Some(Written { value, spot }),
                 Err(misfit) => {
@@ -307,9 +313,15 @@ impl<'d> Setting<'d> {
             | DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_) => {
-                Spot { shown_from: self.key.start.min(self.value.span().start), marked: self.value.span() }
+                Spot { shown_from: self.shown_from(self.value.span().start), marked: self.value.span() }
             }
         }
+    }
+
+    /// The key if it stands on the same line as `byte` of the value, otherwise that byte.
+    fn shown_from(&self, byte: usize) -> usize {
+        let between = self.document.text.get(self.key.start..byte);
+        if between.is_some_and(|text| !text.contains('\n')) { self.key.start } else { byte }
     }
 
     /// Reports the value.

@@ -19,22 +19,24 @@ use crate::policy::Rules;
 /// The version of the file's shape that is read here.
 const VERSION: u32 = 1;
 
-/// What the file says, with its defaults filled in. Stands in for nothing: useless if a problem was noted.
+/// What the file says, with its defaults filled in. Only to be used if no problem was noted: a default stands in for
+/// what could not be read, too.
 pub(super) struct ConfigFile {
     state_dir: PathBuf,
     timezone: TimeZone,
     http: Http,
     control: Control,
     policies: Policies,
-    /// Those of which every setting could be read.
     pub(super) managers: Vec<ManagerFile>,
 }
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
 pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option<ConfigFile> {
     let mut top = document.top()?;
-    let version = top.required("version", value::whole_number(1..=u32::MAX))?;
-    if version.value != VERSION {
+    let version = top.required("version", value::whole_number(1..=u32::MAX));
+    if let Some(version) = version
+        && version.value != VERSION
+    {
         // A file of another shape would only draw false reports.
         let what = format!("version {} of the configuration is not known", version.value);
         document.problem(&version.spot, what, format!("this rekeyd reads version {VERSION}"));
@@ -92,7 +94,7 @@ fn read_control(section: Option<Section<'_>>) -> Control {
 impl ConfigFile {
     /// The checked values; only to be called when no problem was noted.
     pub(super) fn into_settings(self, warnings: Problems) -> Settings {
-        let rules = self.managers.iter().map(|manager| (manager.name.clone(), manager.rules.clone())).collect();
+        let rules = self.managers.into_iter().filter_map(|manager| Some((manager.name?, manager.rules?))).collect();
         let policies: BTreeMap<_, _> =
             self.policies.into_iter().map(|(name, entry)| (name, Arc::clone(&entry.policy))).collect();
         Settings {

@@ -14,18 +14,20 @@ use crate::domain::{ManagerName, Period, PolicyName, ProjectId, ProjectSelector}
 use crate::policy::{ManagerRules, ProjectRules};
 
 /// One manager as the file describes it, its secrets and certificates not yet opened.
+///
+/// What must be there and could not be read is none, and noted.
 pub(super) struct ManagerFile {
-    pub(super) name: ManagerName,
-    pub(super) url: Url,
-    pub(super) public_key: String,
-    pub(super) private_key: Written<SecretSource>,
+    pub(super) name: Option<ManagerName>,
+    pub(super) url: Option<Url>,
+    pub(super) public_key: Option<String>,
+    pub(super) private_key: Option<Written<SecretSource>>,
     pub(super) ca_file: Option<Written<PathBuf>>,
     pub(super) client_identity: Option<ClientIdentityFiles>,
     pub(super) proxy: Option<Url>,
     pub(super) request_timeout: Period,
     pub(super) requests_per_second: u32,
     pub(super) discover_every: Period,
-    pub(super) rules: ManagerRules,
+    pub(super) rules: Option<ManagerRules>,
 }
 
 /// Where a secret is to be found.
@@ -43,7 +45,7 @@ pub(super) struct ClientIdentityFiles {
     pub(super) key: Written<PathBuf>,
 }
 
-/// Reads every manager. Those with a problem in them are left out.
+/// Reads every manager.
 pub(super) fn read(top: &mut Section<'_>, policies: &Policies) -> Vec<ManagerFile> {
     let sections = top.sections("ops_manager", "[[ops_manager]]");
     if sections.is_empty() {
@@ -54,7 +56,7 @@ pub(super) fn read(top: &mut Section<'_>, policies: &Policies) -> Vec<ManagerFil
     let mut managers: Vec<ManagerFile> = Vec::new();
     for section in sections {
         let (document, header) = (section.document(), section.spot().clone());
-        let Some(manager) = read_one(section, policies, &mut names) else { continue };
+        let manager = read_one(section, policies, &mut names);
         for earlier in &managers {
             refuse_double_rule(earlier, &manager, document, &header);
         }
@@ -63,12 +65,9 @@ pub(super) fn read(top: &mut Section<'_>, policies: &Policies) -> Vec<ManagerFil
     managers
 }
 
-fn read_one(
-    mut section: Section<'_>,
-    policies: &Policies,
-    names: &mut BTreeSet<String>,
-) -> Option<ManagerFile> {
+fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<String>) -> ManagerFile {
     let document = section.document();
+    let noted_before = document.count();
     let name = section.required("name", value::name);
     if let Some(name) = &name
         && !names.insert(name.value.clone())
@@ -90,33 +89,34 @@ fn read_one(
     section.finish();
 
     let policy = match &policy_name {
-        Some(name) => find_policy(document, policies, name)?,
-        None => policies.get(DEFAULT).expect("the default policy is always defined"),
+        Some(name) => find_policy(document, policies, name),
+        None => policies.get(DEFAULT),
     };
     let timeout = request_timeout.as_ref().map_or(Period::seconds(30), |timeout| timeout.value);
-    let entries = projects.iter().filter_map(|project| policies.get(&project.policy.as_ref()?.name));
-    let entries: BTreeMap<&PolicyName, &PolicyEntry> =
-        entries.chain([policy]).map(|entry| (&entry.policy.name, entry)).collect();
-    for entry in entries.values() {
-        check_settle(document, entry, timeout, request_timeout.as_ref().map(|written| &written.spot));
+    if document.count() == noted_before {
+        let named = projects.iter().filter_map(|project| policies.get(&project.policy.as_ref()?.name));
+        let used: BTreeMap<_, _> = named.chain(policy).map(|entry| (&entry.policy.name, entry)).collect();
+        for entry in used.values() {
+            check_settle(document, entry, timeout, request_timeout.as_ref().map(|written| &written.spot));
+        }
     }
-    Some(ManagerFile {
-        name: ManagerName::new(name?.value),
-        url: url?.value,
-        public_key: public_key?.value,
-        private_key: private_key?,
+    ManagerFile {
+        name: name.map(|name| ManagerName::new(name.value)),
+        url: url.map(|url| url.value),
+        public_key: public_key.map(|key| key.value),
+        private_key,
         ca_file,
         client_identity,
         proxy: proxy.map(|proxy| proxy.value),
         request_timeout: timeout,
         requests_per_second: requests_per_second.map_or(10, |number| number.value),
         discover_every: discover_every.map_or(Period::minutes(10), |period| period.value),
-        rules: ManagerRules {
+        rules: policy.map(|entry| ManagerRules {
             max_concurrent: max_concurrent.map_or(4, |number| number.value) as usize,
-            policy: Arc::clone(&policy.policy),
+            policy: Arc::clone(&entry.policy),
             projects,
-        },
-    })
+        }),
+    }
 }
 
 fn read_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
@@ -193,11 +193,7 @@ fn read_projects(section: &mut Section<'_>, policies: &Policies) -> Vec<ProjectR
     projects
 }
 
-fn find_policy<'p>(
-    document: &Document<'_>,
-    policies: &'p Policies,
-    name: &Written<String>,
-) -> Option<&'p PolicyEntry> {
+fn find_policy<'p>(document: &Document<'_>, policies: &'p Policies, name: &Written<String>) -> Option<&'p PolicyEntry> {
     let found = policies.get(name.value.as_str());
     if found.is_none() {
         let help = did_you_mean(&name.value, policies.keys().map(PolicyName::as_str))
@@ -223,16 +219,18 @@ fn check_settle(document: &Document<'_>, entry: &PolicyEntry, timeout: Period, t
 
 /// Two managers that rotate the same keys would rotate each of them twice.
 fn refuse_double_rule(earlier: &ManagerFile, later: &ManagerFile, document: &Document<'_>, header: &Spot) {
-    let (one, other) = (&earlier.rules.projects, &later.rules.projects);
-    let shared = one.iter().find(|rules| other.iter().any(|others| others.project == rules.project));
-    // Without a list it is the key that decides what is seen; two keys may well see different projects.
-    let same_view = earlier.public_key == later.public_key && (one.is_empty() || other.is_empty());
-    if earlier.url != later.url || (shared.is_none() && !same_view) {
+    let (Some(one), Some(other)) = (&earlier.rules, &later.rules) else { return };
+    let (Some(name), Some(other_name)) = (&earlier.name, &later.name) else { return };
+    if earlier.url.is_none() || earlier.url != later.url {
         return;
     }
+    let shared = one.projects.iter().find(|rules| other.projects.iter().any(|others| others.project == rules.project));
+    // Without a list it is the key that decides what is seen; two keys may well see different projects.
+    let same_view = earlier.public_key == later.public_key && (one.projects.is_empty() || other.projects.is_empty());
     let what = match shared {
-        Some(rules) => format!("managers `{}` and `{}` both rotate project `{}`", earlier.name, later.name, rules.project),
-        None => format!("managers `{}` and `{}` rotate the same projects", earlier.name, later.name),
+        Some(rules) => format!("managers `{name}` and `{other_name}` both rotate project `{}`", rules.project),
+        None if same_view => format!("managers `{name}` and `{other_name}` rotate the same projects"),
+        None => return,
     };
     document.problem(header, what, "name each project in one of them only".to_owned());
 }

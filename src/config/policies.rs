@@ -31,8 +31,7 @@ pub(super) struct PolicyEntry {
 pub(super) fn read(top: &mut Section<'_>) -> Policies {
     let mut sections = top.sections_by_name("policy");
     let default = sections.iter().position(|(name, _)| name.value == DEFAULT).map(|index| sections.swap_remove(index));
-    let builtin =
-        PolicyEntry { policy: Arc::new(Policy::with_defaults(PolicyName::new(DEFAULT))), settle_at: None };
+    let builtin = PolicyEntry { policy: Arc::new(Policy::with_defaults(PolicyName::new(DEFAULT))), settle_at: None };
     let default = match default {
         Some((_, section)) => read_one(section, PolicyName::new(DEFAULT), &builtin),
         None => builtin,
@@ -51,6 +50,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Policies {
 
 fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> PolicyEntry {
     refuse_what_is_not_built(&mut section);
+    let noted_before = section.document().count();
     let every = section.optional("every", value::period);
     let spread = section.optional("spread", value::spread);
     let alert_after = section.optional("alert_after", value::period);
@@ -79,7 +79,10 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
         confirm_within: spot_of(&confirm_within),
         settle: spot_of(&settle),
     };
-    spots.check(&section, &policy);
+    // What stands in for a value that could not be read contradicts nothing.
+    if section.document().count() == noted_before {
+        spots.check(&section, &policy);
+    }
     let settle_at = spots.settle.cloned().or_else(|| base.settle_at.clone());
     section.finish();
     PolicyEntry { policy: Arc::new(policy), settle_at }
@@ -145,7 +148,11 @@ impl Spots<'_> {
         if let Some(spot) = self.every
             && every < SHORT
         {
-            document.warning(spot, format!("`every` ({every}) is below an hour"), "good for a rehearsal only".to_owned());
+            document.warning(
+                spot,
+                format!("`every` ({every}) is below an hour"),
+                "good for a rehearsal only".to_owned(),
+            );
         }
     }
 }

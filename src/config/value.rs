@@ -41,7 +41,8 @@ impl Misfit {
 pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
@@ -164,7 +165,9 @@ pub(super) fn socket_path(value: &DeValue<'_>) -> Result<PathBuf, Misfit> {
 /// An address to listen on.
 pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Misfit> {
     let what = "must be an address and a port";
-    text(value)?.parse().map_err(|_| Misfit::new(what).with_help("write for example \"127.0.0.1:9848\" or \"[::1]:9848\""))
+    text(value)?
+        .parse()
+        .map_err(|_| Misfit::new(what).with_help("write for example \"127.0.0.1:9848\" or \"[::1]:9848\""))
 }
 
 /// A host's name, in small letters and without a port.
@@ -190,8 +193,10 @@ pub(super) fn time_zone(value: &DeValue<'_>) -> Result<TimeZone, Misfit> {
 pub(super) fn manager_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     let mut url = web_url(value)?;
     if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Misfit::new("must begin with https: what is sent over plain http can be read and changed on the way")
-            .with_help("plain http is accepted for this machine only: localhost, 127.0.0.1, [::1]"));
+        return Err(Misfit::new(
+            "must begin with https: what is sent over plain http can be read and changed on the way",
+        )
+        .with_help("plain http is accepted for this machine only: localhost, 127.0.0.1, [::1]"));
     }
     if url.path().contains("/api/public") {
         return Err(Misfit::new("must be the address of Ops Manager itself")
@@ -216,12 +221,10 @@ fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     if text.contains(['@', '?', '#']) {
         return Err(Misfit::new("must hold no user, password, query or fragment").secret());
     }
-    let url = Url::parse(text).map_err(|error| Misfit::new(format!("is no address: {error}")))?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
-        Ok(url)
-    } else {
-        Err(Misfit::new("must begin with https:// or http://"))
+    if !text.starts_with("https://") && !text.starts_with("http://") {
+        return Err(Misfit::new("must begin with https:// or http://"));
     }
+    Url::parse(text).map_err(|error| Misfit::new(format!("is no address: {error}")))
 }
 
 fn is_loopback(url: &Url) -> bool {
