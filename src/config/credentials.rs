@@ -50,12 +50,13 @@ pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &En
 
 /// Why a file can not be read, in words.
 pub(super) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        io::ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
-        _ => error.to_string(),
-    }
+    let words = [
+        (io::ErrorKind::NotFound, "there is no such file"),
+        (io::ErrorKind::PermissionDenied, "this user may not read it"),
+        (io::ErrorKind::InvalidData, "it is not text in UTF-8"),
+    ];
+    let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
 }
 
 struct Files<'a> {

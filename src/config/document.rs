@@ -1,19 +1,11 @@
-//! Reads a TOML document section by section and collects what is wrong with it instead of stopping at it.
-//!
-//! A [`Section`] hands out its settings one by one; what nobody asked for is unknown. What a setting means is left to
-//! the caller, who passes a function from [`super::value`].
+//! The text of a configuration, what was found in it so far, and where. Its sections are read in [`super::section`].
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::problem::{Excerpt, Place, Problem, Problems, Severity};
-use super::value::{Misfit, kind_of};
-
-/// From this likeness of two words on, one is offered for the other; the measure that clap uses for its arguments.
-const LIKE: f64 = 0.8;
 
 /// The text, and what was found in it so far.
 pub(super) struct Document<'t> {
@@ -24,8 +16,8 @@ pub(super) struct Document<'t> {
 /// Bytes of the document to point at, and where to begin showing it.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
-    shown_from: usize,
-    marked: Range<usize>,
+    pub(super) shown_from: usize,
+    pub(super) marked: Range<usize>,
 }
 
 /// A value, and where it was written.
@@ -40,16 +32,10 @@ impl<'t> Document<'t> {
         Self { text, found: RefCell::default() }
     }
 
-    /// The whole document as a section; none after a syntax error.
-    pub(super) fn top(&self) -> Option<Section<'_>> {
+    /// What the text says; none after a syntax error, which is noted.
+    pub(super) fn entries(&self) -> Option<DeTable<'_>> {
         match DeTable::parse(self.text) {
-            Ok(entries) => Some(Section {
-                document: self,
-                title: "the file".to_owned(),
-                spot: Spot { shown_from: 0, marked: 0..0 },
-                entries: entries.into_inner(),
-                known: Vec::new(),
-            }),
+            Ok(entries) => Some(entries.into_inner()),
             Err(error) => {
                 // The library names the bytes at fault and quotes none of them; the line could be `private_key = "...`.
                 let at = error.span().map(|span| Place { excerpt: None, ..self.place(&Spot::of(span)) });
@@ -87,12 +73,17 @@ impl<'t> Document<'t> {
         if errors.is_empty() { Ok(Problems::new(warnings)) } else { Err(Problems::new(errors)) }
     }
 
+    /// A part of the text.
+    pub(super) fn text(&self, span: Range<usize>) -> &'t str {
+        self.text.get(span).expect("spans come from this document's parser")
+    }
+
     fn place(&self, spot: &Spot) -> Place {
         let (line, column) = self.line_and_column(spot.marked.start);
         let (first_line, first_column) = self.line_and_column(spot.shown_from);
         let excerpt = (!spot.marked.is_empty()).then(|| {
             let indent = " ".repeat(first_column - 1);
-            let text = self.text.get(spot.shown_from..spot.marked.end).expect("spots come from this document's parser");
+            let text = self.text(spot.shown_from..spot.marked.end);
             let shift = |byte: usize| byte - spot.shown_from + indent.len();
             Excerpt {
                 line: first_line,
@@ -104,254 +95,18 @@ impl<'t> Document<'t> {
     }
 
     fn line_and_column(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte).expect("spots come from this document's parser");
+        let before = self.text(0..byte);
         let line = before.rsplit('\n').next().expect("a split has at least one part");
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 }
 
 impl Spot {
+    /// The beginning of the document.
+    pub(super) const TOP: Self = Self { shown_from: 0, marked: 0..0 };
+
     /// Shows nothing but what it points at.
-    fn of(span: Range<usize>) -> Self {
+    pub(super) fn of(span: Range<usize>) -> Self {
         Self { shown_from: span.start, marked: span }
     }
-}
-
-/// A table of the document whose settings are taken one by one.
-pub(super) struct Section<'d> {
-    document: &'d Document<'d>,
-    /// As messages call it, for example `[policy.default]`.
-    title: String,
-    /// Its header.
-    spot: Spot,
-    entries: DeTable<'d>,
-    /// The settings asked for so far.
-    known: Vec<&'static str>,
-}
-
-/// A key with its value, not yet understood.
-pub(super) struct Setting<'d> {
-    document: &'d Document<'d>,
-    name: &'static str,
-    key: Range<usize>,
-    value: Spanned<DeValue<'d>>,
-}
-
-impl<'d> Section<'d> {
-    pub(super) fn document(&self) -> &'d Document<'d> {
-        self.document
-    }
-
-    /// Where it begins.
-    pub(super) fn spot(&self) -> &Spot {
-        &self.spot
-    }
-
-    /// Takes a setting out, whatever its kind.
-    pub(super) fn take(&mut self, name: &'static str) -> Option<Setting<'d>> {
-        self.known.push(name);
-        let (key, value) = self.entries.remove_entry(name)?;
-        Some(Setting { document: self.document, name, key: key.span(), value })
-    }
-
-    /// Takes a setting that may be left out; a value that does not fit is reported.
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&DeValue<'_>) -> Result<T, Misfit>,
-    ) -> Option<Written<T>> {
-        self.take(name)?.read(read)
-    }
-
-    /// Takes a setting that must be there; its absence is reported.
-    pub(super) fn required<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&DeValue<'_>) -> Result<T, Misfit>,
-    ) -> Option<Written<T>> {
-        match self.take(name) {
-            Some(setting) => setting.read(read),
-            None => {
-                self.lacks(name, None);
-                None
-            }
-        }
-    }
-
-    /// Reports that a setting is not there.
-    pub(super) fn lacks(&self, name: &str, help: impl Into<Option<String>>) {
-        self.document.problem(&self.spot, format!("{} lacks `{name}`", self.title), help);
-    }
-
-    /// Whether exactly one of two settings is there; reports it if not.
-    pub(super) fn has_one_of(&self, one: &str, other: &str) -> bool {
-        let what = match (self.entries.contains_key(one), self.entries.contains_key(other)) {
-            (true, false) | (false, true) => return true,
-            (true, true) => format!("{} has both `{one}` and `{other}`", self.title),
-            (false, false) => format!("{} has neither `{one}` nor `{other}`", self.title),
-        };
-        self.document.problem(&self.spot, what, "write one of them".to_owned());
-        false
-    }
-
-    /// Takes a list, each item read by itself; empty if left out.
-    pub(super) fn list<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Misfit>,
-    ) -> Vec<Written<T>> {
-        let Some(setting) = self.take(name) else { return Vec::new() };
-        let DeValue::Array(items) = setting.value.get_ref() else {
-            setting.refuse(Misfit::new(format!("must be a list, not {}", kind_of(setting.value.get_ref()))));
-            return Vec::new();
-        };
-        let read_item = |item: &Spanned<DeValue<'_>>| {
-            let spot = Spot { shown_from: setting.shown_from(item.span().start), marked: item.span() };
-            match read(item.get_ref()) {
-                Ok(value) => Some(Written { value, spot }),
-                Err(misfit) => {
-                    let spot = if misfit.secret { setting.key_spot() } else { spot };
-                    self.document.problem(&spot, format!("an item of `{name}` {}", misfit.what), misfit.help);
-                    None
-                }
-            }
-        };
-        items.iter().filter_map(read_item).collect()
-    }
-
-    /// Takes the section `[name]`.
-    pub(super) fn section(&mut self, name: &'static str) -> Option<Section<'d>> {
-        self.take(name)?.into_section(format!("[{name}]"))
-    }
-
-    /// Takes every section `[name.KEY]`, each with its key, in the order of the keys.
-    pub(super) fn sections_by_name(&mut self, name: &'static str) -> Vec<(Written<String>, Section<'d>)> {
-        let Some(all) = self.section(name) else { return Vec::new() };
-        let read = |(key, value): (Spanned<_>, Spanned<DeValue<'d>>)| {
-            let key = Written { spot: Spot::of(key.span()), value: String::from(key.into_inner()) };
-            let title = format!("[{name}.{}]", key.value);
-            if !matches!(value.get_ref(), DeValue::Table(_)) {
-                let what = format!("`{name}` holds sections only; `{}` stands outside of them", key.value);
-                self.document.problem(&key.spot, what, format!("write it below [{name}.default]"));
-                return None;
-            }
-            let section = Section::from_value(self.document, title, key.spot.clone(), value)?;
-            Some((key, section))
-        };
-        all.entries.into_iter().filter_map(read).collect()
-    }
-
-    /// Takes every section `[[name]]`, in the order of the file; `title` is how it is written.
-    pub(super) fn sections(&mut self, name: &'static str, title: &'static str) -> Vec<Section<'d>> {
-        let Some(setting) = self.take(name) else { return Vec::new() };
-        let key_spot = setting.key_spot();
-        match setting.value.into_inner() {
-            DeValue::Array(items) => items
-                .into_iter()
-                .filter_map(|item| Section::from_value(self.document, title.to_owned(), key_spot.clone(), item))
-                .collect(),
-            other => {
-                let what = format!("`{name}` must be a list of sections, not {}", kind_of(&other));
-                self.document.problem(&key_spot, what, format!("begin each of them with {title}, in two brackets"));
-                Vec::new()
-            }
-        }
-    }
-
-    fn from_value(
-        document: &'d Document<'d>,
-        title: String,
-        key: Spot,
-        value: Spanned<DeValue<'d>>,
-    ) -> Option<Section<'d>> {
-        // A table's span is its header; an inline table's is everything in it, and too much to show.
-        let has_header = document.text.get(value.span()).is_some_and(|text| text.starts_with('['));
-        let spot = if has_header { Spot::of(value.span()) } else { key };
-        match value.into_inner() {
-            DeValue::Table(entries) => Some(Section { document, title, spot, entries, known: Vec::new() }),
-            other => {
-                document.problem(&spot, format!("{title} must be a section, not {}", kind_of(&other)), None);
-                None
-            }
-        }
-    }
-
-    /// Reports what was not taken.
-    pub(super) fn finish(self) {
-        for key in self.entries.keys() {
-            let what = format!("unknown setting `{}` in {}", key.get_ref(), self.title);
-            let help = did_you_mean(key.get_ref(), self.known.iter().copied()).unwrap_or_else(|| {
-                let mut known = self.known.clone();
-                known.sort_unstable();
-                format!("known here: {}", known.join(", "))
-            });
-            self.document.problem(&Spot::of(key.span()), what, help);
-        }
-    }
-}
-
-impl<'d> Setting<'d> {
-    pub(super) fn value(&self) -> &DeValue<'d> {
-        self.value.get_ref()
-    }
-
-    pub(super) fn is_empty_list(&self) -> bool {
-        matches!(self.value(), DeValue::Array(items) if items.is_empty())
-    }
-
-    /// The key alone, for values that must not be shown.
-    pub(super) fn key_spot(&self) -> Spot {
-        Spot::of(self.key.clone())
-    }
-
-    /// The value, shown behind its key.
-    fn spot(&self) -> Spot {
-        match self.value.get_ref() {
-            DeValue::Array(_) | DeValue::Table(_) => self.key_spot(),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => {
-                Spot { shown_from: self.shown_from(self.value.span().start), marked: self.value.span() }
-            }
-        }
-    }
-
-    /// The key if it stands on the same line as `byte` of the value, otherwise that byte.
-    fn shown_from(&self, byte: usize) -> usize {
-        let between = self.document.text.get(self.key.start..byte);
-        if between.is_some_and(|text| !text.contains('\n')) { self.key.start } else { byte }
-    }
-
-    /// Reports the value.
-    pub(super) fn refuse(&self, misfit: Misfit) {
-        let spot = if misfit.secret { self.key_spot() } else { self.spot() };
-        self.document.problem(&spot, format!("`{}` {}", self.name, misfit.what), misfit.help);
-    }
-
-    pub(super) fn read<T>(&self, read: impl FnOnce(&DeValue<'_>) -> Result<T, Misfit>) -> Option<Written<T>> {
-        match read(self.value.get_ref()) {
-            Ok(value) => Some(Written { value, spot: self.spot() }),
-            Err(misfit) => {
-                self.refuse(misfit);
-                None
-            }
-        }
-    }
-
-    /// The value as a section.
-    pub(super) fn into_section(self, title: String) -> Option<Section<'d>> {
-        let key = self.key_spot();
-        Section::from_value(self.document, title, key, self.value)
-    }
-}
-
-/// The known word that was probably meant, as a question.
-pub(super) fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
-    known
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > LIKE)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::document::{Document, Section};
+use super::document::Document;
 use super::environment::Environment;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
+use super::section::Section;
 use super::settings::{Control, Http, Settings};
 use super::value;
 use crate::policy::Rules;
@@ -32,7 +33,7 @@ pub(super) struct ConfigFile {
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
 pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option<ConfigFile> {
-    let mut top = document.top()?;
+    let mut top = Section::top(document)?;
     let version = top.required("version", value::whole_number(1..=u32::MAX));
     if let Some(version) = version
         && version.value != VERSION

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use super::document::{Document, Section, Spot, Written, did_you_mean};
+use super::document::{Document, Spot, Written};
 use super::policies::{DEFAULT, Policies, PolicyEntry};
+use super::section::{Section, did_you_mean};
 use super::value::{self, Misfit};
 use crate::domain::{ManagerName, Period, PolicyName, ProjectId, ProjectSelector};
 use crate::policy::{ManagerRules, ProjectRules};

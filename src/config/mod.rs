@@ -1,6 +1,6 @@
 //! From the file to checked values, with every problem reported at once.
 //!
-//! The text is read section by section ([`document`]) into what the file says ([`file`], [`policies`], [`managers`]);
+//! The text is read section by section ([`section`]) into what the file says ([`file`], [`policies`], [`managers`]);
 //! then the files it names are opened ([`credentials`]). A problem anywhere is noted with its place and reading goes
 //! on, so that one start shows all of them. What to do with the values is left to `app`.
 
@@ -11,6 +11,7 @@ mod file;
 mod managers;
 mod policies;
 mod problem;
+mod section;
 mod settings;
 mod shipped;
 mod value;

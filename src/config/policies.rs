@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::document::{Section, Spot, Written};
+use super::document::{Spot, Written};
+use super::section::Section;
 use super::value;
 use crate::domain::{Period, PolicyName};
 use crate::policy::Policy;

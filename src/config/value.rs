@@ -52,15 +52,10 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// A string with something in it.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Misfit> {
-    match value {
-        DeValue::String(text) if text.trim().is_empty() => Err(Misfit::new("must not be empty")),
-        DeValue::String(text) => Ok(text),
-        DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => Err(Misfit::new(format!("must be a string, not {}", kind_of(value)))),
+    match value.as_str() {
+        Some(text) if text.trim().is_empty() => Err(Misfit::new("must not be empty")),
+        Some(text) => Ok(text),
+        None => Err(Misfit::new(format!("must be a string, not {}", kind_of(value)))),
     }
 }
 
@@ -85,18 +80,11 @@ pub(super) fn whole_number(range: RangeInclusive<u32>) -> impl FnOnce(&DeValue<'
 
 /// A length of time.
 pub(super) fn period(value: &DeValue<'_>) -> Result<Period, Misfit> {
-    match value {
-        DeValue::String(text) => text.parse().map_err(|error| Misfit::new(format!("does not fit: {error}"))),
-        DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => {
-            let what = format!("must be a length of time in a string, not {}", kind_of(value));
-            Err(Misfit::new(what).with_help("write for example \"90d\" or \"2h 30m\""))
-        }
-    }
+    let Some(text) = value.as_str() else {
+        let what = format!("must be a length of time in a string, not {}", kind_of(value));
+        return Err(Misfit::new(what).with_help("write for example \"90d\" or \"2h 30m\""));
+    };
+    text.parse().map_err(|error| Misfit::new(format!("does not fit: {error}")))
 }
 
 /// Hundredths of an interval, or a length of time.

@@ -43,7 +43,7 @@ struct Etc(TempDir);
 
 impl Etc {
     fn new(manager: &str) -> Self {
-        let etc = Self(tempfile::tempdir().unwrap());
+        let etc = Self(tempfile::tempdir().expect("a temporary folder can be made"));
         let folder = etc.0.path().display();
         let text = format!(
             "version = 1\n[[ops_manager]]\nname = 'emea'\nurl = 'https://om.example.com'\npublic_key = 'abcdefgh'\n{}\n",
@@ -55,8 +55,8 @@ impl Etc {
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) {
         let path = self.0.path().join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(&path, text).expect("it can be written to");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its owner may change its mode");
     }
 
     fn load(&self) -> Result<config::Config, Problems> {
