@@ -18,16 +18,16 @@ use super::value;
 use crate::policy::Rules;
 
 /// The version of the file's shape that is read here.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// What the file says, with its defaults filled in. Only to be used if no problem was noted: a default stands in for
 /// what could not be read, too.
 pub(super) struct ConfigFile {
-    state_dir: PathBuf,
-    timezone: TimeZone,
-    http: Http,
-    control: Control,
-    policies: Policies,
+    pub(super) state_dir: PathBuf,
+    pub(super) timezone: TimeZone,
+    pub(super) http: Http,
+    pub(super) control: Control,
+    pub(super) policies: Policies,
     pub(super) managers: Vec<ManagerFile>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
 }
 
 fn read_http(section: Option<Section<'_>>) -> Http {
-    // Loopback, because the listener knows no users; the port is free in Prometheus's list of exporters.
+    // Loopback, because the listener knows no users.
     let mut http = Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)), allowed_hosts: Vec::new() };
     let Some(mut section) = section else { return http };
     let listen = section.optional("listen", value::socket_address);

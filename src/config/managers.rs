@@ -68,7 +68,6 @@ pub(super) fn read(top: &mut Section<'_>, policies: &Policies) -> Vec<ManagerFil
 
 fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<String>) -> ManagerFile {
     let document = section.document();
-    let noted_before = document.count();
     let name = section.required("name", value::name);
     if let Some(name) = &name
         && !names.insert(name.value.clone())
@@ -81,7 +80,9 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     let ca_file = section.optional("ca_file", value::absolute_path);
     let client_identity = read_client_identity(&mut section);
     let proxy = section.optional("proxy", value::proxy_url);
+    let noted_before = document.count();
     let request_timeout = section.optional("request_timeout", value::period);
+    let timeout_is_known = document.count() == noted_before;
     let max_concurrent = section.optional("max_concurrent", value::whole_number(1..=1000));
     let requests_per_second = section.optional("requests_per_second", value::whole_number(1..=1000));
     let discover_every = section.optional("discover_every", value::period);
@@ -94,7 +95,7 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
         None => policies.get(DEFAULT),
     };
     let timeout = request_timeout.as_ref().map_or(Period::seconds(30), |timeout| timeout.value);
-    if document.count() == noted_before {
+    if timeout_is_known {
         let named = projects.iter().filter_map(|project| policies.get(&project.policy.as_ref()?.name));
         let used: BTreeMap<_, _> = named.chain(policy).map(|entry| (&entry.policy.name, entry)).collect();
         for entry in used.values() {
@@ -154,15 +155,16 @@ fn credential_name(value: &DeValue<'_>) -> Result<String, Misfit> {
 }
 
 fn read_client_identity(section: &mut Section<'_>) -> Option<ClientIdentityFiles> {
+    let one_is_missing = section.has("client_cert_file") != section.has("client_key_file");
     let certificates = section.optional("client_cert_file", value::absolute_path);
     let key = section.optional("client_key_file", value::absolute_path);
     match (certificates, key) {
         (Some(certificates), Some(key)) => Some(ClientIdentityFiles { certificates, key }),
-        (None, None) => None,
-        (Some(one), None) | (None, Some(one)) => {
+        (Some(one), None) | (None, Some(one)) if one_is_missing => {
             section.document().problem(&one.spot, "`client_cert_file` and `client_key_file` need each other", None);
             None
         }
+        (Some(_), None) | (None, Some(_)) | (None, None) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the file to checked values, with every problem reported at once.
 //!
-//! The text is read section by section ([`section`]) into what the file says ([`file`], [`policies`], [`managers`]);
-//! then the files it names are opened ([`credentials`]). A problem anywhere is noted with its place and reading goes
+//! The text is read section by section (`section`) into what the file says (`file`, `policies`, `managers`);
+//! then the files it names are opened (`credentials`). A problem anywhere is noted with its place and reading goes
 //! on, so that one start shows all of them. What to do with the values is left to `app`.
 
 mod credentials;
@@ -14,6 +14,7 @@ mod problem;
 mod section;
 mod settings;
 mod shipped;
+mod show;
 mod value;
 
 use std::fs::File;
@@ -40,6 +41,11 @@ pub fn load_settings(path: &Path, environment: &Environment) -> Result<Settings,
     read_settings(&text_of(path)?, environment)
 }
 
+/// The configuration with every default filled in, as a file that means the same. It opens no secret, and shows none.
+pub fn show(path: &Path, environment: &Environment) -> Result<String, Problems> {
+    show_text(&text_of(path)?, environment)
+}
+
 fn read(text: &str, environment: &Environment) -> Result<Config, Problems> {
     let document = Document::new(text);
     let file = file::read(&document, environment);
@@ -55,6 +61,13 @@ fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Prob
     let file = file::read(&document, environment);
     let warnings = document.verdict()?;
     Ok(file.expect("what can not be read is a problem").into_settings(warnings))
+}
+
+fn show_text(text: &str, environment: &Environment) -> Result<String, Problems> {
+    let document = Document::new(text);
+    let file = file::read(&document, environment);
+    document.verdict()?;
+    Ok(show::effective(&file.expect("what can not be read is a problem")))
 }
 
 fn text_of(path: &Path) -> Result<String, Problems> {

@@ -58,7 +58,7 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
     let first_rotation = section.optional("first_rotation", value::first_rotation);
     let confirm_within = section.optional("confirm_within", value::period);
     let settle = section.optional("settle", value::period);
-    // Each attempt waits longer than the one before; a hundredth would come after months.
+    // Who needs more than a hundred tries needs an operator, and should be told so.
     let max_attempts = section.optional("max_attempts", value::whole_number(1..=100));
     let observe_every = section.optional("observe_every", value::period);
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::level::{ERROR, HELP, WARNING};
-use annotate_snippets::{AnnotationKind, Group, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Origin, Renderer, Snippet, normalize_untrusted_str};
 
 /// Everything that one reading of a configuration found, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +108,8 @@ impl Problem {
         };
         match &self.help {
             None => group,
-            Some(help) => group.element(HELP.message(help.as_str())),
+            // Unlike titles, messages may hold control characters; a path in one may be anybody's.
+            Some(help) => group.element(HELP.message(normalize_untrusted_str(help))),
         }
     }
 }

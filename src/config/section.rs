@@ -50,6 +50,11 @@ impl<'d> Section<'d> {
         &self.spot
     }
 
+    /// Whether a setting is there and not yet taken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// Takes a setting out, whatever its kind.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Setting<'d>> {
         self.known.push(name);
@@ -88,7 +93,7 @@ impl<'d> Section<'d> {
 
     /// Whether exactly one of two settings is there; reports it if not.
     pub(super) fn has_one_of(&self, one: &str, other: &str) -> bool {
-        let what = match (self.entries.contains_key(one), self.entries.contains_key(other)) {
+        let what = match (self.has(one), self.has(other)) {
             (true, false) | (false, true) => return true,
             (true, true) => format!("{} has both `{one}` and `{other}`", self.title),
             (false, false) => format!("{} has neither `{one}` nor `{other}`", self.title),
@@ -166,14 +171,13 @@ impl<'d> Section<'d> {
         key: Spot,
         value: Spanned<DeValue<'d>>,
     ) -> Option<Section<'d>> {
-        // A table's span is its header; an inline table's is everything in it, and too much to show.
-        let has_header = document.text(value.span()).starts_with('[');
-        let spot = if has_header { Spot::of(value.span()) } else { key };
-        let kind = kind_of(value.get_ref());
+        let (kind, span) = (kind_of(value.get_ref()), value.span());
         let DeValue::Table(entries) = value.into_inner() else {
-            document.problem(&spot, format!("{title} must be a section, not {kind}"), None);
+            document.problem(&key, format!("{title} must be a section, not {kind}"), None);
             return None;
         };
+        // A table's span is its header; an inline table's is everything in it, and too much to show.
+        let spot = if document.text(span.clone()).starts_with('[') { Spot::of(span) } else { key };
         Some(Section { document, title, spot, entries, known: Vec::new() })
     }
 

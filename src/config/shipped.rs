@@ -49,6 +49,30 @@ mod tests {
         assert_eq!(format!("{shipped:#?}"), format!("{defaults:#?}"));
     }
 
+    proptest::proptest! {
+        /// Whatever a slip of the keyboard makes of a file, reading it ends in settings or in problems that can be
+        /// shown.
+        #[test]
+        fn no_slip_breaks_the_reader(at in 0.0..1.0_f64, cut in 0..40_usize, slip in "[\\PC\n\r\t\u{feff}]{0,4}") {
+            let mut text: Vec<char> = everything().chars().collect();
+            let from = (at * text.len() as f64) as usize;
+            let to = (from + cut).min(text.len());
+            text.splice(from..to, slip.chars());
+            let text: String = text.into_iter().collect();
+            match read_settings(&text, &Environment::default()) {
+                Ok(settings) => {
+                    let table: toml::Table = text.parse().unwrap();
+                    let sections = table.get("ops_manager").map_or(0, |managers| managers.as_array().unwrap().len());
+                    proptest::prop_assert_eq!(settings.rules.managers.len(), sections);
+                }
+                Err(problems) => {
+                    proptest::prop_assert!(!problems.is_empty());
+                    proptest::prop_assert!(!problems.render(std::path::Path::new("x"), false).is_empty());
+                }
+            }
+        }
+    }
+
     /// Every setting that is read is explained, and every one that is explained is read.
     #[test]
     fn explains_every_setting() {
