@@ -122,6 +122,16 @@ fn a_secret_must_be_its_owners_alone() {
     assert_eq!(etc.load().unwrap().managers.first().unwrap().private_key.expose_secret(), SECRET);
 }
 
+/// A file's name can not send orders to the terminal that shows it.
+#[test]
+fn control_characters_are_not_shown() {
+    let etc = Etc::new("private_key = { file = \"{etc}/key\\u001b[31m\" }");
+    etc.write("key\u{1b}[31m", SECRET, 0o644);
+    let problems = etc.load().unwrap_err();
+    assert!(problems.iter().any(|problem| problem.help.as_ref().is_some_and(|help| help.contains('\u{1b}'))));
+    assert!(!problems.render(Path::new("rekeyd.toml"), false).contains('\u{1b}'));
+}
+
 /// Whoever puts the key itself where its place belongs does not find it in a log.
 #[test]
 fn a_misplaced_secret_is_not_repeated() {
