@@ -12,7 +12,11 @@ pub(super) enum Payload {
     /// All of it.
     Whole(Option<Bytes>),
     /// Announces `announced` bytes, sends `start`, and drops the connection.
-    Broken { announced: u64, start: Bytes },
+    Broken {
+        announced: u64,
+        start: Bytes,
+        sent: bool,
+    },
     /// So many bytes of padding, without saying beforehand how many.
     Padding { left: usize },
 }
@@ -31,6 +35,7 @@ impl Payload {
         Self::Broken {
             announced: bytes.len() as u64,
             start: bytes.slice(..bytes.len() / 2),
+            sent: false,
         }
     }
 }
@@ -41,7 +46,7 @@ impl Body for Payload {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
         match self.get_mut() {
@@ -49,8 +54,14 @@ impl Body for Payload {
                 Some(bytes) if !bytes.is_empty() => data(bytes),
                 Some(_) | None => Poll::Ready(None),
             },
-            Self::Broken { start, .. } if start.is_empty() => Poll::Ready(Some(Err(Dropped))),
-            Self::Broken { start, .. } => data(std::mem::take(start)),
+            Self::Broken { start, .. } if !start.is_empty() => data(std::mem::take(start)),
+            // Not ready once: that is when hyper puts the beginning on the wire.
+            Self::Broken { sent, .. } if !*sent => {
+                *sent = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Broken { .. } => Poll::Ready(Some(Err(Dropped))),
             Self::Padding { left: 0 } => Poll::Ready(None),
             Self::Padding { left } => {
                 let size = CHUNK.min(*left);
