@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{BackupStatus, Governance};
 use super::layout::{Entry, Layout, Project};
-use super::reply::{ApiError, Query, Reply, link};
+use super::reply::{ApiError, Query, Reply, add, link};
 
 /// What all paths begin with.
 pub(super) const BASE: &str = "/api/public/v1.0";
@@ -34,11 +34,7 @@ impl Resource {
     /// `None`: there is no such resource.
     pub(super) fn of(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(BASE)?;
-        let parts: Vec<String> = rest
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .map(decode)
-            .collect();
+        let parts: Vec<String> = rest.split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let own = str::to_owned;
         Some(match *parts.as_slice() {
@@ -50,9 +46,7 @@ impl Resource {
             ["groups", p, "clusters", c] => Self::Cluster(own(p), own(c)),
             ["groups", p, "backupConfigs"] => Self::BackupConfigs(own(p)),
             ["groups", p, "backupConfigs", c] => Self::BackupConfig(own(p), own(c)),
-            ["groups", p, "backupConfigs", c, "encryptionKey"] => {
-                Self::EncryptionKey(own(p), own(c))
-            }
+            ["groups", p, "backupConfigs", c, "encryptionKey"] => Self::EncryptionKey(own(p), own(c)),
             _ => return None,
         })
     }
@@ -64,10 +58,7 @@ impl Resource {
             Self::ProjectByName(name) => vec![name],
             Self::Project(p) | Self::Clusters(p) | Self::BackupConfigs(p) => {
                 let project = layout.project(p);
-                [p.as_str()]
-                    .into_iter()
-                    .chain(project.map(|p| p.name.as_str()))
-                    .collect()
+                [p.as_str()].into_iter().chain(project.map(|p| p.name.as_str())).collect()
             }
             Self::Cluster(p, c) | Self::BackupConfig(p, c) | Self::EncryptionKey(p, c) => {
                 let entry = layout.project(p).and_then(|project| project.entry(c));
@@ -150,11 +141,9 @@ impl View<'_> {
                 let (project, entry) = find(layout, p, c)?;
                 Ok(Reply::ok(self.backup_config(project, entry)))
             }
-            Resource::EncryptionKey(..) => Err(ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "UNEXPECTED_ERROR",
-                "Keys are not documents.",
-            )),
+            Resource::EncryptionKey(..) => {
+                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNEXPECTED_ERROR", "Keys are not documents."))
+            }
         }
     }
 
@@ -211,12 +200,9 @@ impl View<'_> {
                 link("http://mms.mongodb.com/group", &self.href(format_args!("/groups/{p}"))),
             ],
         });
-        for (field, value) in [
-            ("shardName", &entry.shard),
-            ("replicaSetName", &entry.replica_set),
-        ] {
+        for (field, value) in [("shardName", &entry.shard), ("replicaSetName", &entry.replica_set)] {
             if let Some(value) = value {
-                document[field] = json!(value);
+                add(&mut document, field, value.as_str());
             }
         }
         document
@@ -240,7 +226,7 @@ impl View<'_> {
         });
         // Seen on real servers: an inactive configuration has no storage engine.
         if backup.status != BackupStatus::Inactive {
-            document["storageEngineName"] = json!("WIRED_TIGER");
+            add(&mut document, "storageEngineName", "WIRED_TIGER");
         }
         document
     }
@@ -257,7 +243,7 @@ impl View<'_> {
             ],
         });
         if let Some(key) = key {
-            document["encryptionKeyUUID"] = json!(key);
+            add(&mut document, "encryptionKeyUUID", key);
         }
         document
     }
@@ -276,17 +262,11 @@ pub(super) fn key_refusal(entry: &Entry, put: bool, disabled: StatusCode) -> Opt
     let id = entry.id.as_str();
     let (status, code, detail) = if entry.is_parent() {
         let detail = "has no master key of its own: use the IDs of its shards and config servers";
-        (
-            StatusCode::CONFLICT,
-            "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE",
-            detail,
-        )
+        (StatusCode::CONFLICT, "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE", detail)
     } else if entry.backup.status != BackupStatus::Started {
         let code = "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE";
         (StatusCode::CONFLICT, code, "is not being backed up")
-    } else if put
-        && (!entry.backup.encryption_enabled || entry.backup.governed_by == Governance::Deployment)
-    {
+    } else if put && (!entry.backup.encryption_enabled || entry.backup.governed_by == Governance::Deployment) {
         let code = "CANNOT_ROTATE_KEY_ENCRYPTION_DISABLED";
         (disabled, code, "does not have encryption enabled")
     } else if entry.backup.governed_by == Governance::Deployment {
@@ -313,11 +293,7 @@ fn no_project(which: &str) -> ApiError {
 }
 
 /// The entry, with all the ways in which it may not be found.
-pub(super) fn find<'a>(
-    layout: &'a Layout,
-    project: &str,
-    cluster: &str,
-) -> Result<(&'a Project, &'a Entry), ApiError> {
+pub(super) fn find<'a>(layout: &'a Layout, project: &str, cluster: &str) -> Result<(&'a Project, &'a Entry), ApiError> {
     let found = find_project(layout, project)?;
     if !well_formed(cluster) {
         let detail = format!("An invalid cluster ID {cluster} was specified.");
@@ -352,9 +328,6 @@ mod tests {
         assert_eq!(name, "pay roll/2%");
         assert!(Resource::of("/api/public/v1.0/hosts").is_none());
         assert!(Resource::of("/elsewhere").is_none());
-        assert!(matches!(
-            Resource::of("/api/public/v1.0/"),
-            Some(Resource::Root)
-        ));
+        assert!(matches!(Resource::of("/api/public/v1.0/"), Some(Resource::Root)));
     }
 }

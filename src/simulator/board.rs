@@ -21,35 +21,29 @@ struct Slot {
 
 impl Board {
     pub(super) fn new(seed: u64, faults: Vec<Fault>) -> Self {
-        let slot = |fault| Slot {
-            fault,
-            strikes: 0,
-            draws: HashMap::new(),
-        };
-        Self {
-            seed,
-            slots: faults.into_iter().map(slot).collect(),
-        }
+        let slot = |fault| Slot { fault, strikes: 0, draws: HashMap::new() };
+        Self { seed, slots: faults.into_iter().map(slot).collect() }
     }
 
     pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {
         self.slots.iter().map(|slot| &slot.fault)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// The faults of `stage` that strike now, in the order in which they were given.
     ///
     /// `names` are the names a fault's glob may match, the one that identifies the subject first.
-    pub(super) fn strike(
-        &mut self,
-        stage: Stage,
-        operation: Operation,
-        names: &[&str],
-    ) -> Vec<FaultKind> {
+    pub(super) fn strike(&mut self, stage: Stage, operation: Operation, names: &[&str]) -> Vec<FaultKind> {
         let seed = self.seed;
         let subject = names.first().copied().unwrap_or_default();
-        let concerned = self.slots.iter_mut().zip(0..).filter(|(slot, _)| {
-            slot.fault.kind.stage() == stage && slot.fault.concerns(operation, names)
-        });
+        let concerned = self
+            .slots
+            .iter_mut()
+            .zip(0..)
+            .filter(|(slot, _)| slot.fault.kind.stage() == stage && slot.fault.concerns(operation, names));
         concerned
             .filter_map(|(slot, number)| {
                 let amount = slot.fault.amount;
@@ -100,16 +94,9 @@ mod tests {
             assert_eq!(!struck.is_empty(), hits, "{glob}");
         }
         let mut board = board(&["hang@put"]);
-        assert!(
-            board
-                .strike(Stage::Before, Operation::Get, NAMES)
-                .is_empty()
-        );
+        assert!(board.strike(Stage::Before, Operation::Get, NAMES).is_empty());
         assert!(board.strike(Stage::After, Operation::Put, NAMES).is_empty());
-        assert_eq!(
-            board.strike(Stage::Before, Operation::Put, NAMES),
-            [FaultKind::Hang]
-        );
+        assert_eq!(board.strike(Stage::Before, Operation::Put, NAMES), [FaultKind::Hang]);
         assert!(board.strike(Stage::Before, Operation::List, &[]).is_empty());
     }
 
@@ -117,9 +104,7 @@ mod tests {
     #[test]
     fn a_counted_fault_stops() {
         let mut board = board(&["hang:0.5x3"]);
-        let strikes: usize = (0..200)
-            .map(|_| board.strike(Stage::Before, Operation::Get, NAMES).len())
-            .sum();
+        let strikes: usize = (0..200).map(|_| board.strike(Stage::Before, Operation::Get, NAMES).len()).sum();
         assert_eq!(strikes, 3);
     }
 
@@ -133,9 +118,7 @@ mod tests {
                     if with_neighbour {
                         board.strike(Stage::Before, Operation::Get, &["other"]);
                     }
-                    !board
-                        .strike(Stage::Before, Operation::Get, NAMES)
-                        .is_empty()
+                    !board.strike(Stage::Before, Operation::Get, NAMES).is_empty()
                 })
                 .collect()
         };

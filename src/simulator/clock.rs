@@ -7,18 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the far end has its own clock, as a real server has"
-)]
+#[expect(clippy::disallowed_methods, reason = "the far end has its own clock, as a real server has")]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a slow server is slow in real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]
 pub(super) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }

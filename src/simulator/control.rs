@@ -27,12 +27,7 @@ struct Switches {
     wrong_password: Option<bool>,
 }
 
-pub(super) fn answer(
-    shared: &Shared,
-    method: &Method,
-    path: &str,
-    body: &[u8],
-) -> Response<Payload> {
+pub(super) fn answer(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Response<Payload> {
     let result = match (method.as_str(), path.split_once('/')) {
         ("GET", None) => show(shared, path),
         ("POST", None) => change(shared, path, body),
@@ -65,8 +60,7 @@ fn show(shared: &Shared, what: &str) -> Outcome {
         "targets" => {
             let layout = shared.state().world.layout();
             let members = layout.entries().filter(|(_, entry)| !entry.is_parent());
-            let rows = members
-                .map(|(p, entry)| json!({"id": entry.id, "project": p.id, "name": entry.name}));
+            let rows = members.map(|(p, entry)| json!({"id": entry.id, "project": p.id, "name": entry.name}));
             Ok(rows.collect())
         }
         "faults" => {
@@ -81,8 +75,7 @@ fn change(shared: &Shared, what: &str, body: &[u8]) -> Outcome {
     let bad = |e: String| (StatusCode::BAD_REQUEST, e);
     match what {
         "faults" => {
-            let texts: Vec<String> =
-                serde_json::from_slice(body).map_err(|e| bad(e.to_string()))?;
+            let texts: Vec<String> = serde_json::from_slice(body).map_err(|e| bad(e.to_string()))?;
             let faults = texts.iter().map(|text| text.parse::<Fault>());
             let faults: Result<Vec<Fault>, _> = faults.collect();
             let faults = faults.map_err(|e| bad(e.to_string()))?;

@@ -103,9 +103,7 @@ impl Answer {
         let secret = hash(format!("{user}:{realm}:{password}"));
         let request = hash(format!("{method}:{}", self.uri));
         let expected = match &self.count {
-            Some(Count { nc, cnonce }) => {
-                hash(format!("{secret}:{nonce}:{nc}:{cnonce}:auth:{request}"))
-            }
+            Some(Count { nc, cnonce }) => hash(format!("{secret}:{nonce}:{nc}:{cnonce}:auth:{request}")),
             None => hash(format!("{secret}:{nonce}:{request}")),
         };
         self.response.eq_ignore_ascii_case(&expected)
@@ -130,10 +128,7 @@ fn parameters(text: &str) -> Result<HashMap<String, String>, &'static str> {
                 (token.trim().to_owned(), after)
             }
         };
-        if fields
-            .insert(name.trim().to_ascii_lowercase(), value)
-            .is_some()
-        {
+        if fields.insert(name.trim().to_ascii_lowercase(), value).is_some() {
             return Err("a parameter given twice");
         }
         rest = after;
@@ -166,20 +161,13 @@ mod tests {
             .replace('\n', " ");
         for (algorithm, response) in [
             ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
-            (
-                "SHA-256",
-                "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
-            ),
+            ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
         ] {
-            let header =
-                format!(r#"Digest {common}, algorithm={algorithm}, response="{response}""#);
+            let header = format!(r#"Digest {common}, algorithm={algorithm}, response="{response}""#);
             let answer = Answer::parse(&header).unwrap();
             assert!(answer.proves("GET", "Circle of Life"), "{algorithm}");
             assert!(!answer.proves("GET", "circle of life"), "{algorithm}");
-            assert!(
-                !answer.proves("PUT", "Circle of Life"),
-                "the method is part of the proof"
-            );
+            assert!(!answer.proves("PUT", "Circle of Life"), "the method is part of the proof");
         }
     }
 

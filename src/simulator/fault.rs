@@ -1,19 +1,7 @@
-//! What can go wrong on the far end, and the short text in which it is asked for.
+//! What can go wrong on the far end: the kinds of fault, where and how often they strike.
 //!
-//! ```text
-//! KIND[=VALUE][@SCOPE][:TARGET][:AMOUNT]
-//!
-//! cut-after                   every PUT of every target
-//! cut-after:0.1               one in ten of them
-//! hang:ledger-*:1             the first request for each key of ledger's members, once in all
-//! slow@get=2s:billing/*:50%   half of the GETs of that project
-//! rate-limited=30:0.2x5       one in five, five times at most
-//! ```
-//!
-//! When a fault strikes is decided in `board`; what it does, in `server` and `world`.
+//! Their text form is in `fault_text`. When one strikes is decided in `board`; what it does, in `exchange`.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use wildmatch::WildMatch;
@@ -113,10 +101,7 @@ pub struct Amount {
 
 impl Amount {
     /// Every time.
-    pub const ALWAYS: Self = Self {
-        probability: 1.0,
-        times: None,
-    };
+    pub const ALWAYS: Self = Self { probability: 1.0, times: None };
 }
 
 /// What the request is for, as faults see it.
@@ -142,133 +127,115 @@ pub(super) enum Stage {
     After,
 }
 
-/// Every fault: its name, and what it does in a few words. The list that error messages and help texts show.
-pub const KNOWN_FAULTS: &[(&str, &str)] = &[
-    ("refuse", "drops the connection before the login"),
-    ("stale-nonce", "answers every login with stale=true"),
-    ("foreign", "someone else rotates the key first"),
-    ("regression", "the key falls back to an earlier one first"),
-    ("slow", "works and answers late: slow=2s (default 1s)"),
-    ("hang", "never answers, does nothing"),
-    ("cut-before", "drops the connection, does nothing"),
-    ("error-before", "500, does nothing"),
-    ("unavailable", "503 with an error document, does nothing"),
-    ("unavailable-page", "503 with a page of HTML, does nothing"),
-    (
-        "rate-limited",
-        "429, does nothing; rate-limited=30 adds Retry-After in seconds",
-    ),
-    ("wrong-role", "401 USER_UNAUTHORIZED"),
-    ("address-refused", "403 IP_ADDRESS_NOT_ON_ACCESS_LIST"),
-    ("vanished", "404 CLUSTER_NOT_FOUND"),
-    ("conflict", "409 CANNOT_GET_BACKUP_CONFIG_INVALID_STATE"),
-    ("never-changes", "a PUT succeeds and changes nothing"),
-    ("hang-after", "acts, never answers"),
-    ("cut-after", "acts, drops the connection"),
-    (
-        "cut-body",
-        "acts, drops the connection in the middle of the reply",
-    ),
-    ("error-after", "acts, answers 500"),
-    ("malformed", "acts, answers broken JSON"),
-    ("gateway-page", "acts, answers 502 with a page of HTML"),
-    ("huge", "acts, answers 256 MiB"),
-    ("no-key", "a GET names no key"),
-];
+struct Facts {
+    name: &'static str,
+    stage: Stage,
+    /// Where the fault strikes when its text does not say: where there is something for it to spoil.
+    scope: Scope,
+    meaning: &'static str,
+}
 
 impl FaultKind {
+    /// Every kind, with its default value: for help texts.
+    pub const ALL: &[Self] = &[
+        Self::Refuse,
+        Self::StaleNonce,
+        Self::Foreign,
+        Self::Regression,
+        Self::Slow(Duration::from_secs(1)),
+        Self::Hang,
+        Self::CutBefore,
+        Self::ErrorBefore,
+        Self::Unavailable,
+        Self::UnavailablePage,
+        Self::RateLimited { retry_after: None },
+        Self::WrongRole,
+        Self::AddressRefused,
+        Self::Vanished,
+        Self::Conflict,
+        Self::NeverChanges,
+        Self::HangAfter,
+        Self::CutAfter,
+        Self::CutBody,
+        Self::ErrorAfter,
+        Self::Malformed,
+        Self::GatewayPage,
+        Self::HugeBody,
+        Self::NoKey,
+    ];
+
+    fn facts(self) -> Facts {
+        let facts = |name, stage, scope, meaning| Facts { name, stage, scope, meaning };
+        match self {
+            Self::Refuse => facts("refuse", Stage::Arrival, Scope::Key, "drops the connection before the login"),
+            Self::StaleNonce => facts("stale-nonce", Stage::Login, Scope::Key, "answers every login with stale=true"),
+            Self::Foreign => facts("foreign", Stage::Before, Scope::Get, "someone else rotates the key first"),
+            Self::Regression => {
+                facts("regression", Stage::Before, Scope::Get, "the key falls back to an earlier one first")
+            }
+            Self::Slow(_) => {
+                facts("slow", Stage::Before, Scope::Key, "acts and answers late: slow=2s (1s without a value)")
+            }
+            Self::Hang => facts("hang", Stage::Before, Scope::Key, "never answers, does nothing"),
+            Self::CutBefore => facts("cut-before", Stage::Before, Scope::Key, "drops the connection, does nothing"),
+            Self::ErrorBefore => facts("error-before", Stage::Before, Scope::Key, "500, does nothing"),
+            Self::Unavailable => {
+                facts("unavailable", Stage::Before, Scope::Key, "503 with an error document, does nothing")
+            }
+            Self::UnavailablePage => {
+                facts("unavailable-page", Stage::Before, Scope::Key, "503 with a page of HTML, does nothing")
+            }
+            Self::RateLimited { .. } => facts(
+                "rate-limited",
+                Stage::Before,
+                Scope::Key,
+                "429, does nothing; rate-limited=30 adds Retry-After in seconds",
+            ),
+            Self::WrongRole => facts("wrong-role", Stage::Before, Scope::Key, "401 USER_UNAUTHORIZED"),
+            Self::AddressRefused => {
+                facts("address-refused", Stage::Before, Scope::Key, "403 IP_ADDRESS_NOT_ON_ACCESS_LIST")
+            }
+            Self::Vanished => facts("vanished", Stage::Before, Scope::Key, "404 CLUSTER_NOT_FOUND"),
+            Self::Conflict => {
+                facts("conflict", Stage::Before, Scope::Key, "409 CANNOT_GET_BACKUP_CONFIG_INVALID_STATE")
+            }
+            Self::NeverChanges => facts("never-changes", Stage::Act, Scope::Put, "a PUT succeeds and changes nothing"),
+            Self::HangAfter => facts("hang-after", Stage::After, Scope::Put, "acts, never answers"),
+            Self::CutAfter => facts("cut-after", Stage::After, Scope::Put, "acts, drops the connection"),
+            Self::CutBody => {
+                facts("cut-body", Stage::After, Scope::Key, "acts, drops the connection in the middle of the reply")
+            }
+            Self::ErrorAfter => facts("error-after", Stage::After, Scope::Put, "acts, answers 500"),
+            Self::Malformed => facts("malformed", Stage::After, Scope::Key, "acts, answers broken JSON"),
+            Self::GatewayPage => {
+                facts("gateway-page", Stage::After, Scope::Key, "acts, answers 502 with a page of HTML")
+            }
+            Self::HugeBody => facts("huge", Stage::After, Scope::Key, "acts, answers 256 MiB"),
+            Self::NoKey => facts("no-key", Stage::After, Scope::Get, "a GET names no key"),
+        }
+    }
+
     /// The name in texts.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Refuse => "refuse",
-            Self::StaleNonce => "stale-nonce",
-            Self::Foreign => "foreign",
-            Self::Regression => "regression",
-            Self::Slow(_) => "slow",
-            Self::Hang => "hang",
-            Self::CutBefore => "cut-before",
-            Self::ErrorBefore => "error-before",
-            Self::Unavailable => "unavailable",
-            Self::UnavailablePage => "unavailable-page",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::WrongRole => "wrong-role",
-            Self::AddressRefused => "address-refused",
-            Self::Vanished => "vanished",
-            Self::Conflict => "conflict",
-            Self::NeverChanges => "never-changes",
-            Self::HangAfter => "hang-after",
-            Self::CutAfter => "cut-after",
-            Self::CutBody => "cut-body",
-            Self::ErrorAfter => "error-after",
-            Self::Malformed => "malformed",
-            Self::GatewayPage => "gateway-page",
-            Self::HugeBody => "huge",
-            Self::NoKey => "no-key",
-        }
+        self.facts().name
+    }
+
+    /// What it does, in a few words.
+    pub fn meaning(self) -> &'static str {
+        self.facts().meaning
     }
 
     pub(super) fn stage(self) -> Stage {
-        match self {
-            Self::Refuse => Stage::Arrival,
-            Self::StaleNonce => Stage::Login,
-            Self::Foreign
-            | Self::Regression
-            | Self::Slow(_)
-            | Self::Hang
-            | Self::CutBefore
-            | Self::ErrorBefore
-            | Self::Unavailable
-            | Self::UnavailablePage
-            | Self::RateLimited { .. }
-            | Self::WrongRole
-            | Self::AddressRefused
-            | Self::Vanished
-            | Self::Conflict => Stage::Before,
-            Self::NeverChanges => Stage::Act,
-            Self::HangAfter
-            | Self::CutAfter
-            | Self::CutBody
-            | Self::ErrorAfter
-            | Self::Malformed
-            | Self::GatewayPage
-            | Self::HugeBody
-            | Self::NoKey => Stage::After,
-        }
+        self.facts().stage
     }
 
-    /// Where the fault strikes when its text does not say: where there is something for it to spoil.
-    fn default_scope(self) -> Scope {
-        match self {
-            Self::NeverChanges | Self::HangAfter | Self::CutAfter | Self::ErrorAfter => Scope::Put,
-            Self::NoKey | Self::Foreign | Self::Regression => Scope::Get,
-            Self::Refuse
-            | Self::StaleNonce
-            | Self::Slow(_)
-            | Self::Hang
-            | Self::CutBefore
-            | Self::ErrorBefore
-            | Self::Unavailable
-            | Self::UnavailablePage
-            | Self::RateLimited { .. }
-            | Self::WrongRole
-            | Self::AddressRefused
-            | Self::Vanished
-            | Self::Conflict
-            | Self::CutBody
-            | Self::Malformed
-            | Self::GatewayPage
-            | Self::HugeBody => Scope::Key,
-        }
+    pub(super) fn default_scope(self) -> Scope {
+        self.facts().scope
     }
 
     /// The fault with its defaults, everywhere and every time.
     pub fn everywhere(self) -> Fault {
-        Fault {
-            kind: self,
-            scope: self.default_scope(),
-            target: "*".into(),
-            amount: Amount::ALWAYS,
-        }
+        Fault { kind: self, scope: self.default_scope(), target: "*".into(), amount: Amount::ALWAYS }
     }
 }
 
@@ -311,256 +278,5 @@ impl Fault {
         };
         let glob = WildMatch::new(&self.target);
         in_scope && (self.target == "*" || names.iter().any(|name| glob.matches(name)))
-    }
-}
-
-/// A text that does not describe a fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FaultError {
-    /// The name is none that we know.
-    #[error("there is no fault called \"{0}\"; there are {known}", known = known_names())]
-    Unknown(String),
-    /// The value does not fit the kind.
-    #[error("the fault \"{kind}\" cannot take the value \"{value}\"; {wanted}")]
-    Value {
-        /// Of which fault.
-        kind: String,
-        /// What was given.
-        value: String,
-        /// What it takes.
-        wanted: &'static str,
-    },
-    /// The scope is none of the five.
-    #[error("there is no scope \"{0}\"; there are get, put, key (both of them), list and any")]
-    Scope(String),
-    /// The amount is neither a probability nor a number of times.
-    #[error(
-        "\"{0}\" is not an amount; write 3 (three times), 0.1 or 10% (a probability), or 0.1x3 (both)"
-    )]
-    Amount(String),
-    /// More parts than there are.
-    #[error("\"{0}\" has too many parts; a fault reads KIND[=VALUE][@SCOPE][:TARGET][:AMOUNT]")]
-    TooManyParts(String),
-}
-
-fn known_names() -> String {
-    let names: Vec<&str> = KNOWN_FAULTS.iter().map(|(name, _)| *name).collect();
-    names.join(", ")
-}
-
-impl FromStr for Fault {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, FaultError> {
-        let parts: Vec<&str> = text.trim().split(':').collect();
-        let (head, target, amount) = match *parts.as_slice() {
-            [head] => (head, "*", Amount::ALWAYS),
-            // One part more is an amount when it reads like one, and a target otherwise.
-            [head, last] => match last.parse() {
-                Ok(amount) => (head, "*", amount),
-                Err(_) => (head, last, Amount::ALWAYS),
-            },
-            [head, target, amount] => (head, target, amount.parse()?),
-            _ => return Err(FaultError::TooManyParts(text.to_owned())),
-        };
-        // The value and the scope may come in either order.
-        let end = head.find(['=', '@']).unwrap_or(head.len());
-        let (name, mut rest) = head.split_at(end);
-        let (mut value, mut scope) = (None, None);
-        while let Some(mark) = rest.chars().next() {
-            let body = &rest[mark.len_utf8()..];
-            let end = body.find(['=', '@']).unwrap_or(body.len());
-            let (word, after) = body.split_at(end);
-            match mark {
-                '=' => value = Some(word),
-                _ => scope = Some(word.parse::<Scope>()?),
-            }
-            rest = after;
-        }
-        let kind = kind_of(name, value)?;
-        Ok(Self {
-            kind,
-            scope: scope.unwrap_or(kind.default_scope()),
-            target: target.to_owned(),
-            amount,
-        })
-    }
-}
-
-fn kind_of(name: &str, value: Option<&str>) -> Result<FaultKind, FaultError> {
-    let refused = |wanted| FaultError::Value {
-        kind: name.to_owned(),
-        value: value.unwrap_or_default().to_owned(),
-        wanted,
-    };
-    let kind = match name {
-        "slow" => {
-            let text = value.unwrap_or("1s");
-            let wanted = "it takes a time, for example slow=500ms";
-            return Ok(FaultKind::Slow(duration(text).ok_or(refused(wanted))?));
-        }
-        "rate-limited" => {
-            let wanted = "it takes whole seconds, for example rate-limited=30";
-            let retry_after = value.map(str::parse).transpose();
-            let retry_after = retry_after.map_err(|_| refused(wanted))?;
-            return Ok(FaultKind::RateLimited { retry_after });
-        }
-        "refuse" => FaultKind::Refuse,
-        "stale-nonce" => FaultKind::StaleNonce,
-        "foreign" => FaultKind::Foreign,
-        "regression" => FaultKind::Regression,
-        "hang" => FaultKind::Hang,
-        "cut-before" => FaultKind::CutBefore,
-        "error-before" => FaultKind::ErrorBefore,
-        "unavailable" => FaultKind::Unavailable,
-        "unavailable-page" => FaultKind::UnavailablePage,
-        "wrong-role" => FaultKind::WrongRole,
-        "address-refused" => FaultKind::AddressRefused,
-        "vanished" => FaultKind::Vanished,
-        "conflict" => FaultKind::Conflict,
-        "never-changes" => FaultKind::NeverChanges,
-        "hang-after" => FaultKind::HangAfter,
-        "cut-after" => FaultKind::CutAfter,
-        "cut-body" => FaultKind::CutBody,
-        "error-after" => FaultKind::ErrorAfter,
-        "malformed" => FaultKind::Malformed,
-        "gateway-page" => FaultKind::GatewayPage,
-        "huge" => FaultKind::HugeBody,
-        "no-key" => FaultKind::NoKey,
-        _ => return Err(FaultError::Unknown(name.to_owned())),
-    };
-    match value {
-        None => Ok(kind),
-        Some(_) => Err(refused("it takes none")),
-    }
-}
-
-/// `2s`, `500ms`, `1m 30s`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let signed: jiff::SignedDuration = text.parse().ok()?;
-    signed.try_into().ok()
-}
-
-impl FromStr for Scope {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, FaultError> {
-        match text {
-            "key" => Ok(Self::Key),
-            "get" => Ok(Self::Get),
-            "put" => Ok(Self::Put),
-            "list" => Ok(Self::List),
-            "any" => Ok(Self::Any),
-            _ => Err(FaultError::Scope(text.to_owned())),
-        }
-    }
-}
-
-impl FromStr for Amount {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, FaultError> {
-        let bad = || FaultError::Amount(text.to_owned());
-        let (probability, times) = match text.split_once('x') {
-            Some((probability, times)) => (Some(probability), Some(times)),
-            None if text.contains(['.', '%']) => (Some(text), None),
-            None => (None, Some(text)),
-        };
-        let probability = match probability {
-            None => 1.0,
-            Some(text) => match text.strip_suffix('%') {
-                Some(percent) => percent.parse::<f64>().map_err(|_| bad())? / 100.0,
-                None => text.parse().map_err(|_| bad())?,
-            },
-        };
-        if !(0.0..=1.0).contains(&probability) {
-            return Err(bad());
-        }
-        let times = times.map(str::parse).transpose().map_err(|_| bad())?;
-        Ok(Self { probability, times })
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.name())?;
-        match self.kind {
-            FaultKind::Slow(delay) => write!(f, "={}ms", delay.as_millis())?,
-            FaultKind::RateLimited {
-                retry_after: Some(seconds),
-            } => write!(f, "={seconds}")?,
-            _ => {}
-        }
-        let scope = match self.scope {
-            Scope::Key => "key",
-            Scope::Get => "get",
-            Scope::Put => "put",
-            Scope::List => "list",
-            Scope::Any => "any",
-        };
-        write!(f, "@{scope}:{}:{:?}", self.target, self.amount.probability)?;
-        match self.amount.times {
-            Some(times) => write!(f, "x{times}"),
-            None => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Fault {
-        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
-    }
-
-    /// The examples of the module's own documentation mean what they say there.
-    #[test]
-    fn texts_read_as_documented() {
-        let tenth = parse("cut-after:0.1");
-        assert_eq!(
-            tenth,
-            FaultKind::CutAfter.everywhere().probability(0.1),
-            "a fraction is a probability"
-        );
-        assert_eq!(tenth.scope, Scope::Put);
-        let hang = FaultKind::Hang.everywhere();
-        assert_eq!(parse("hang:ledger-*:1"), hang.target("ledger-*").times(1));
-        let slow = FaultKind::Slow(Duration::from_secs(2)).everywhere();
-        let slow = slow.scope(Scope::Get).target("billing/*").probability(0.5);
-        assert_eq!(parse("slow@get=2s:billing/*:50%"), slow);
-        assert_eq!(parse("slow=2s@get:billing/*:0.5"), slow);
-        let limited = FaultKind::RateLimited {
-            retry_after: Some(30),
-        };
-        let limited = limited.everywhere().probability(0.2).times(5);
-        assert_eq!(parse("rate-limited=30:0.2x5"), limited);
-        assert_eq!(parse("vanished:invoices").target, "invoices");
-    }
-
-    /// The list that people are shown holds every fault, and each can be written down and read back.
-    #[test]
-    fn every_known_fault_survives_its_own_text() {
-        for (name, _) in KNOWN_FAULTS {
-            let fault = parse(name);
-            assert_eq!(fault.kind.name(), *name);
-            let fault = fault.target("a/b-*").probability(0.25).times(3);
-            assert_eq!(parse(&fault.to_string()), fault);
-        }
-        let always = FaultKind::Hang.everywhere();
-        assert_eq!(parse(&always.to_string()), always);
-    }
-
-    /// A wrong text is answered with what would have been right.
-    #[test]
-    fn errors_say_what_would_be_right() {
-        let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        assert!(error("cutafter").contains("there are refuse, stale-nonce"));
-        assert!(error("hang=3").contains("it takes none"));
-        assert!(error("slow=soon").contains("slow=500ms"));
-        assert!(error("slow=-1s").contains("slow=500ms"));
-        assert!(error("hang@patch").contains("get, put, key"));
-        assert!(error("hang:a:2.5").contains("is not an amount"));
-        assert!(error("hang:a:b:c").contains("too many parts"));
     }
 }

@@ -114,9 +114,7 @@ pub enum Governance {
 impl FleetSpec {
     /// No projects yet.
     pub fn empty() -> Self {
-        Self {
-            projects: Vec::new(),
-        }
+        Self { projects: Vec::new() }
     }
 
     /// Adds a project.
@@ -134,11 +132,9 @@ impl FleetSpec {
         Self {
             projects: projects
                 .map(|(members, number)| {
-                    members
-                        .iter()
-                        .fold(ProjectSpec::new(format!("load-{number:03}")), |p, n| {
-                            p.cluster(ClusterSpec::replica_set(format!("rs-{n:05}")))
-                        })
+                    members.iter().fold(ProjectSpec::new(format!("load-{number:03}")), |p, n| {
+                        p.cluster(ClusterSpec::replica_set(format!("rs-{n:05}")))
+                    })
                 })
                 .collect(),
         }
@@ -162,10 +158,7 @@ impl Default for FleetSpec {
             .cluster(ClusterSpec::sharded("events", 2))
             .cluster(ClusterSpec::replica_set("reports"))
             .cluster(ClusterSpec::replica_set("warehouse").governed_by_deployment());
-        Self::empty()
-            .project(billing)
-            .project(identity)
-            .project(analytics)
+        Self::empty().project(billing).project(identity).project(analytics)
     }
 }
 
@@ -173,11 +166,7 @@ impl ProjectSpec {
     /// An empty project.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        Self {
-            origin: name.clone(),
-            name,
-            clusters: Vec::new(),
-        }
+        Self { origin: name.clone(), name, clusters: Vec::new() }
     }
 
     /// Adds a cluster.
@@ -204,13 +193,7 @@ impl ClusterSpec {
     /// A sharded cluster with a config server entry of its own and started, encrypted backups.
     pub fn sharded(name: impl Into<String>, shards: u32) -> Self {
         let config_server = ConfigServer::Dedicated;
-        Self::new(
-            name.into(),
-            Topology::Sharded {
-                shards,
-                config_server,
-            },
-        )
+        Self::new(name.into(), Topology::Sharded { shards, config_server })
     }
 
     /// A cluster whose `typeName` is `type_name`.

@@ -125,30 +125,12 @@ const NONCES_KEPT: usize = 50_000;
 
 impl Gate {
     /// `salt` keeps the nonces of two simulators apart.
-    pub(super) fn new(
-        rules: DigestRules,
-        public_key: String,
-        private_key: String,
-        salt: u64,
-    ) -> Self {
-        Self {
-            rules,
-            public_key,
-            private_key,
-            nonces: HashMap::new(),
-            issued: 0,
-            salt,
-        }
+    pub(super) fn new(rules: DigestRules, public_key: String, private_key: String, salt: u64) -> Self {
+        Self { rules, public_key, private_key, nonces: HashMap::new(), issued: 0, salt }
     }
 
     /// Judges one request. `uri` is the request's target as it stood in the request line, with its query.
-    pub(super) fn judge(
-        &mut self,
-        method: &str,
-        uri: &str,
-        header: Option<&str>,
-        now: Timestamp,
-    ) -> Login {
+    pub(super) fn judge(&mut self, method: &str, uri: &str, header: Option<&str>, now: Timestamp) -> Login {
         let Some(header) = header else {
             return Login::Missing;
         };
@@ -228,12 +210,7 @@ impl Gate {
         self.issued += 1;
         let high = chance::scramble(self.salt ^ self.issued);
         let text = format!("{high:016x}{:016x}", chance::scramble(high));
-        let nonce = Nonce {
-            issued: now,
-            uses: 0,
-            highest: 0,
-            seen: HashSet::new(),
-        };
+        let nonce = Nonce { issued: now, uses: 0, highest: 0, seen: HashSet::new() };
         self.nonces.insert(text.clone(), nonce);
         text
     }
@@ -270,10 +247,7 @@ mod tests {
     /// The documented challenge, letter for letter: clients have been written against exactly this line.
     #[test]
     fn the_challenge_reads_as_documented() {
-        let mut gate = gate(DigestRules {
-            qop: QopOffer::Misspelt,
-            ..DigestRules::default()
-        });
+        let mut gate = gate(DigestRules { qop: QopOffer::Misspelt, ..DigestRules::default() });
         let challenge = gate.challenge(false, Timestamp::UNIX_EPOCH);
         let nonce = challenge[0].split('"').nth(5).unwrap();
         assert_eq!(
@@ -288,29 +262,19 @@ mod tests {
     #[test]
     fn verdicts_follow_the_rules_of_the_nonce() {
         let start = Timestamp::UNIX_EPOCH;
-        let rules = |nonce_count, nonce_uses| DigestRules {
-            nonce_count,
-            nonce_uses,
-            ..DigestRules::default()
-        };
+        let rules = |nonce_count, nonce_uses| DigestRules { nonce_count, nonce_uses, ..DigestRules::default() };
         let cases = [
             (NonceCount::Any, None, ["1", "1"], Login::Accepted),
             (NonceCount::Unique, None, ["1", "01"], Login::CountRefused),
             (NonceCount::Unique, None, ["2", "1"], Login::Accepted),
-            (
-                NonceCount::Increasing,
-                None,
-                ["2", "1"],
-                Login::CountRefused,
-            ),
+            (NonceCount::Increasing, None, ["2", "1"], Login::CountRefused),
             (NonceCount::Increasing, None, ["1", "7"], Login::Accepted),
             (NonceCount::Any, Some(1), ["1", "2"], Login::Stale),
         ];
         for (count, uses, [first, second], verdict) in cases {
             let mut gate = gate(rules(count, uses));
             let nonce = nonce_of(&mut gate, start);
-            let mut try_count =
-                |nc: &str| gate.judge("GET", URI, Some(&answer(&nonce, nc, "key")), start);
+            let mut try_count = |nc: &str| gate.judge("GET", URI, Some(&answer(&nonce, nc, "key")), start);
             assert_eq!(try_count(first), Login::Accepted);
             assert_eq!(try_count(second), verdict, "{count:?} {first} {second}");
         }

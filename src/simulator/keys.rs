@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::fault::duration;
+use super::fault_text::duration;
 use super::truth::KeyPeriod;
 
 /// How long after an accepted PUT the new key shows.
@@ -23,9 +23,7 @@ pub enum KeyTiming {
 
 /// A text that does not describe a [`KeyTiming`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{0}\" does not say when a new key shows; write now, a time such as 2s, or a number of GETs such as 3polls"
-)]
+#[error("\"{0}\" does not say when a new key shows; write now, a time such as 2s, or a number of GETs such as 3polls")]
 pub struct KeyTimingError(String);
 
 impl FromStr for KeyTiming {
@@ -35,11 +33,7 @@ impl FromStr for KeyTiming {
         let bad = || KeyTimingError(text.to_owned());
         match text.strip_suffix("polls") {
             _ if text == "now" => Ok(Self::AtOnce),
-            Some(count) => count
-                .trim()
-                .parse()
-                .map(Self::AfterPolls)
-                .map_err(|_| bad()),
+            Some(count) => count.trim().parse().map(Self::AfterPolls).map_err(|_| bad()),
             None => duration(text).map(Self::After).ok_or_else(bad),
         }
     }
@@ -66,14 +60,8 @@ enum Ready {
 
 impl Keys {
     pub(super) fn new(first: String, now: Timestamp) -> Self {
-        let period = KeyPeriod {
-            key: first,
-            since: now,
-        };
-        Self {
-            shown: vec![period],
-            pending: VecDeque::new(),
-        }
+        let period = KeyPeriod { key: first, since: now };
+        Self { shown: vec![period], pending: VecDeque::new() }
     }
 
     /// The key that a GET shows, without counting as one.
@@ -90,11 +78,7 @@ impl Keys {
     /// What one GET shows. Counts as a poll.
     pub(super) fn poll(&mut self, now: Timestamp) -> &str {
         self.settle(now);
-        if let Some(Pending {
-            ready: Ready::AfterPolls(left),
-            ..
-        }) = self.pending.front_mut()
-        {
+        if let Some(Pending { ready: Ready::AfterPolls(left), .. }) = self.pending.front_mut() {
             *left = left.saturating_sub(1);
         }
         // The count was for the GETs that still show the old key: this one does, the next need not.
@@ -110,10 +94,7 @@ impl Keys {
                 Ready::At(_) | Ready::AfterPolls(_) => return,
             };
             let next = self.pending.pop_front().expect("just seen");
-            self.shown.push(KeyPeriod {
-                key: next.key,
-                since,
-            });
+            self.shown.push(KeyPeriod { key: next.key, since });
         }
     }
 

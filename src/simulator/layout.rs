@@ -49,11 +49,8 @@ impl Layout {
             .projects
             .iter()
             .map(|spec| {
-                let entries: Vec<Entry> = spec
-                    .clusters
-                    .iter()
-                    .flat_map(|cluster| entries_of(&spec.origin, &spec.name, cluster))
-                    .collect();
+                let entries: Vec<Entry> =
+                    spec.clusters.iter().flat_map(|cluster| entries_of(&spec.origin, &spec.name, cluster)).collect();
                 Project {
                     id: id_of(&[&spec.origin]),
                     name: spec.name.clone(),
@@ -62,10 +59,7 @@ impl Layout {
                 }
             })
             .collect();
-        Self {
-            by_id: index(&projects, |project| &project.id),
-            projects,
-        }
+        Self { by_id: index(&projects, |project| &project.id), projects }
     }
 
     pub(super) fn project(&self, id: &str) -> Option<&Project> {
@@ -74,9 +68,7 @@ impl Layout {
 
     /// Every entry of the fleet with its project.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Project, &Entry)> {
-        self.projects
-            .iter()
-            .flat_map(|project| project.entries.iter().map(move |entry| (project, entry)))
+        self.projects.iter().flat_map(|project| project.entries.iter().map(move |entry| (project, entry)))
     }
 }
 
@@ -115,19 +107,14 @@ fn entries_of(project_origin: &str, project: &str, spec: &ClusterSpec) -> Vec<En
         Topology::Unrecognised { type_name } => {
             vec![entry(type_name, "set", None, Some(origin))]
         }
-        Topology::Sharded {
-            shards,
-            config_server,
-        } => {
+        Topology::Sharded { shards, config_server } => {
             let first = format!("{origin}-0");
             let mut all = vec![entry("SHARDED_REPLICA_SET", "parent", Some(&first), None)];
             for number in 0..*shards {
                 let name = format!("{origin}-{number}");
                 let type_name = match config_server {
                     ConfigServer::Embedded if number == 0 => "CONFIG_SHARD_REPLICA_SET",
-                    ConfigServer::Embedded | ConfigServer::Dedicated | ConfigServer::Missing => {
-                        "REPLICA_SET"
-                    }
+                    ConfigServer::Embedded | ConfigServer::Dedicated | ConfigServer::Missing => "REPLICA_SET",
                 };
                 let part = format!("shard-{number}");
                 all.push(entry(type_name, &part, Some(&name), Some(&name)));
@@ -161,8 +148,7 @@ mod tests {
     fn shape(fleet: &FleetSpec) -> Vec<(String, String)> {
         let layout = Layout::new(fleet);
         let rows = layout.entries();
-        rows.map(|(_, e)| (e.name.clone(), e.type_name.clone()))
-            .collect()
+        rows.map(|(_, e)| (e.name.clone(), e.type_name.clone())).collect()
     }
 
     fn one(cluster: ClusterSpec) -> FleetSpec {
@@ -201,9 +187,7 @@ mod tests {
 
         let before = Layout::new(&one(ClusterSpec::sharded("ledger", 1)));
         let after = Layout::new(&one(ClusterSpec::sharded("ledger", 1).renamed("books")));
-        let ids = |layout: &Layout| -> Vec<String> {
-            layout.entries().map(|(_, e)| e.id.clone()).collect()
-        };
+        let ids = |layout: &Layout| -> Vec<String> { layout.entries().map(|(_, e)| e.id.clone()).collect() };
         assert_eq!(ids(&before), ids(&after));
         assert_eq!(after.projects[0].entries[1].name, "p/books/ledger-0");
     }

@@ -32,7 +32,7 @@
 //!
 //! # Faults
 //!
-//! A [`Fault`] is a kind, a scope, a glob over targets and an amount; [`KNOWN_FAULTS`] lists the kinds, and the text
+//! A [`Fault`] is a kind, a scope, a glob over targets and an amount; [`FaultKind::ALL`] lists the kinds, and the text
 //! form is `KIND[=VALUE][@SCOPE][:TARGET][:AMOUNT]`, where the scope is one of `get`, `put`, `key`, `list` and `any`,
 //! and the amount is a number of times (`3`), a probability (`0.1`, `10%`), or both (`0.1x3`).
 //!
@@ -44,18 +44,24 @@
 
 mod api;
 mod board;
+mod call;
 mod chance;
 mod clock;
 mod control;
+mod deed;
 mod digest;
 mod exchange;
 mod fault;
+mod fault_text;
 mod fleet;
 mod gate;
 mod keys;
 mod layout;
+mod login;
+mod obstacles;
 mod payload;
 mod reply;
+mod respond;
 mod server;
 mod spec;
 mod state;
@@ -63,10 +69,9 @@ mod truth;
 mod world;
 
 pub use api::AGENT_API_KEY_PREFIX;
-pub use fault::{Amount, Fault, FaultError, FaultKind, KNOWN_FAULTS, Scope};
-pub use fleet::{
-    Backup, BackupStatus, ClusterSpec, ConfigServer, FleetSpec, Governance, ProjectSpec, Topology,
-};
+pub use fault::{Amount, Fault, FaultKind, Scope};
+pub use fault_text::FaultError;
+pub use fleet::{Backup, BackupStatus, ClusterSpec, ConfigServer, FleetSpec, Governance, ProjectSpec, Topology};
 pub use gate::{Challenge, DigestRules, NonceCount, QopOffer};
 pub use keys::{KeyTiming, KeyTimingError};
 pub use server::{Simulator, TargetInfo};

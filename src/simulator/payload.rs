@@ -12,11 +12,7 @@ pub(super) enum Payload {
     /// All of it.
     Whole(Option<Bytes>),
     /// Announces `announced` bytes, sends `start`, and drops the connection.
-    Broken {
-        announced: u64,
-        start: Bytes,
-        sent: bool,
-    },
+    Broken { announced: u64, start: Bytes, sent: bool },
     /// So many bytes of padding, without saying beforehand how many.
     Padding { left: usize },
 }
@@ -32,11 +28,7 @@ impl Payload {
 
     /// Half of these bytes, and then nothing.
     pub(super) fn broken(bytes: &Bytes) -> Self {
-        Self::Broken {
-            announced: bytes.len() as u64,
-            start: bytes.slice(..bytes.len() / 2),
-            sent: false,
-        }
+        Self::Broken { announced: bytes.len() as u64, start: bytes.slice(..bytes.len() / 2), sent: false }
     }
 }
 
@@ -44,10 +36,7 @@ impl Body for Payload {
     type Data = Bytes;
     type Error = Dropped;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
         match self.get_mut() {
             Self::Whole(bytes) => match bytes.take() {
@@ -81,9 +70,7 @@ impl Body for Payload {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
-            }
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Broken { announced, .. } => SizeHint::with_exact(*announced),
             Self::Padding { .. } => SizeHint::new(),
         }

@@ -26,11 +26,7 @@ impl Reply {
     }
 
     pub(super) fn new(status: StatusCode, content: Content) -> Self {
-        Self {
-            status,
-            content,
-            retry_after: None,
-        }
+        Self { status, content, retry_after: None }
     }
 
     /// The bytes of the body.
@@ -43,16 +39,12 @@ impl Reply {
             }
             Content::List(list) if query.envelope => {
                 let mut list = list.clone();
-                list["status"] = json!(status);
+                add(&mut list, "status", status);
                 list
             }
             Content::Document(value) | Content::List(value) => value.clone(),
         };
-        if query.pretty {
-            format!("{value:#}").into_bytes()
-        } else {
-            value.to_string().into_bytes()
-        }
+        if query.pretty { format!("{value:#}").into_bytes() } else { value.to_string().into_bytes() }
     }
 }
 
@@ -68,12 +60,7 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: Some(code),
-            detail: detail.into(),
-            parameters: Vec::new(),
-        }
+        Self { status, code: Some(code), detail: detail.into(), parameters: Vec::new() }
     }
 
     pub(super) fn with(mut self, parameters: &[&str]) -> Self {
@@ -99,8 +86,8 @@ impl From<ApiError> for Reply {
             "detail": error.detail,
         });
         if let Some(code) = error.code {
-            document["errorCode"] = json!(code);
-            document["parameters"] = json!(error.parameters);
+            add(&mut document, "errorCode", code);
+            add(&mut document, "parameters", error.parameters);
         }
         Self::new(error.status, Content::Document(document))
     }
@@ -142,13 +129,7 @@ impl Query {
     }
 
     /// One page of `items`, and the links to its neighbours. `cap` is the most that a page may hold.
-    pub(super) fn page<T>(
-        &self,
-        items: &[T],
-        url: &str,
-        cap: usize,
-        show: impl Fn(&T) -> Value,
-    ) -> Reply {
+    pub(super) fn page<T>(&self, items: &[T], url: &str, cap: usize, show: impl Fn(&T) -> Value) -> Reply {
         let size = self.items_per_page.unwrap_or(100).min(cap).max(1);
         let number = self.page_num.unwrap_or(1);
         let start = (number - 1).saturating_mul(size);
@@ -163,6 +144,13 @@ impl Query {
         }
         let list = json!({"results": results, "totalCount": items.len(), "links": links});
         Reply::new(StatusCode::OK, Content::List(list))
+    }
+}
+
+/// Adds a field to an object.
+pub(super) fn add(document: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = document {
+        fields.insert(name.to_owned(), value.into());
     }
 }
 

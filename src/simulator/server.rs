@@ -64,10 +64,8 @@ impl Simulator {
         let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what);
 
         let url = spec.public_url.unwrap_or(format!("http://{address}"));
-        let service_version = format!(
-            "gitHash=0000000000000000000000000000000000000000; versionString={}",
-            spec.version
-        );
+        let service_version =
+            format!("gitHash=0000000000000000000000000000000000000000; versionString={}", spec.version);
         let settings = Settings {
             url: url.trim_end_matches('/').to_owned(),
             page_cap: spec.page_cap,
@@ -78,16 +76,12 @@ impl Simulator {
                 .map_err(|_| wrong("the version cannot stand in a header"))?,
             seed: spec.seed,
         };
-        let Credentials {
-            public_key,
-            private_key,
-        } = spec.credentials.clone();
+        let Credentials { public_key, private_key } = spec.credentials.clone();
         // Two runs with one seed have the same keys, but never the same nonces.
         let salt = spec.seed ^ now.as_microsecond().unsigned_abs();
         let mut gate = Gate::new(spec.digest, public_key, private_key, salt);
         for challenge in gate.challenge(false, now) {
-            HeaderValue::try_from(challenge)
-                .map_err(|_| wrong("the realm cannot stand in a header"))?;
+            HeaderValue::try_from(challenge).map_err(|_| wrong("the realm cannot stand in a header"))?;
         }
         let world = World::new(&spec.fleet, spec.seed, spec.timing, spec.target_timing, now);
         let board = Board::new(spec.seed, spec.faults);
@@ -95,13 +89,7 @@ impl Simulator {
 
         let (orders, inbox) = mpsc::channel(1);
         let serving = tokio::spawn(serve(Arc::clone(&shared), listener, address, inbox));
-        Ok(Self {
-            shared,
-            address,
-            credentials: spec.credentials,
-            orders,
-            serving: Some(serving),
-        })
+        Ok(Self { shared, address, credentials: spec.credentials, orders, serving: Some(serving) })
     }
 
     /// Scheme, host and port, as an operator would put it into a configuration file.
@@ -209,12 +197,7 @@ impl Drop for Simulator {
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    address: SocketAddr,
-    mut orders: mpsc::Receiver<Order>,
-) {
+async fn serve(shared: Arc<Shared>, listener: TcpListener, address: SocketAddr, mut orders: mpsc::Receiver<Order>) {
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {

@@ -60,10 +60,7 @@ impl Default for SimulatorSpec {
     fn default() -> Self {
         Self {
             fleet: FleetSpec::default(),
-            credentials: Credentials {
-                public_key: "simulator".into(),
-                private_key: "5e1f-make-believe".into(),
-            },
+            credentials: Credentials { public_key: "simulator".into(), private_key: "5e1f-make-believe".into() },
             digest: DigestRules::default(),
             timing: KeyTiming::default(),
             target_timing: Vec::new(),

@@ -78,12 +78,7 @@ impl State {
     }
 
     /// The faults that strike, counted.
-    pub(super) fn strike(
-        &mut self,
-        stage: Stage,
-        operation: Operation,
-        names: &[&str],
-    ) -> Vec<FaultKind> {
+    pub(super) fn strike(&mut self, stage: Stage, operation: Operation, names: &[&str]) -> Vec<FaultKind> {
         let kinds = self.board.strike(stage, operation, names);
         for kind in &kinds {
             *self.counts.faults.entry(kind.name().into()).or_default() += 1;
@@ -94,17 +89,11 @@ impl State {
 
 impl Shared {
     pub(super) fn new(state: State, settings: Settings) -> Self {
-        Self {
-            state: Mutex::new(state),
-            settings,
-            stop: CancellationToken::new(),
-        }
+        Self { state: Mutex::new(state), settings, stop: CancellationToken::new() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.state.lock().expect("nothing panics while it holds this lock")
     }
 
     /// Counts a request as in hand until the guard is dropped, and gives it its number.
@@ -112,25 +101,15 @@ impl Shared {
         let mut state = self.state();
         state.counts.total += 1;
         state.in_hand.enter();
-        let guard = InHand {
-            shared: Arc::clone(self),
-            cluster: None,
-        };
+        let guard = InHand { shared: Arc::clone(self), cluster: None };
         (state.counts.total, guard)
     }
 
     /// Counts a PUT for a member of `cluster` as in hand until the guard is dropped.
     pub(super) fn put_in_hand(self: &Arc<Self>, cluster: String) -> InHand {
         let mut state = self.state();
-        state
-            .puts_in_hand
-            .entry(cluster.clone())
-            .or_default()
-            .enter();
-        InHand {
-            shared: Arc::clone(self),
-            cluster: Some(cluster),
-        }
+        state.puts_in_hand.entry(cluster.clone()).or_default().enter();
+        InHand { shared: Arc::clone(self), cluster: Some(cluster) }
     }
 
     pub(super) fn truth(&self) -> Truth {

@@ -147,15 +147,12 @@ pub struct RequestCounts {
 impl Truth {
     /// The changes that PUTs made, in order.
     pub fn rotations(&self) -> impl Iterator<Item = &KeyChange> {
-        self.changes
-            .iter()
-            .filter(|change| matches!(change.cause, Cause::Put { .. }))
+        self.changes.iter().filter(|change| matches!(change.cause, Cause::Put { .. }))
     }
 
     /// The changes that PUTs made to one target, given by id or by name.
     pub fn rotations_of(&self, target: &str) -> impl Iterator<Item = &KeyChange> {
-        self.rotations()
-            .filter(move |change| change.target == target || change.name == target)
+        self.rotations().filter(move |change| change.target == target || change.name == target)
     }
 
     /// One target, given by id or by name.

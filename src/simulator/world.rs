@@ -63,11 +63,7 @@ impl World {
                 target.name.clone_from(&entry.name);
                 target.timing = timing;
             } else {
-                let target = Target {
-                    name: entry.name.clone(),
-                    timing,
-                    keys: Keys::new(self.new_key(), now),
-                };
+                let target = Target { name: entry.name.clone(), timing, keys: Keys::new(self.new_key(), now) };
                 self.targets.insert(entry.id.clone(), target);
             }
         }
@@ -91,13 +87,7 @@ impl World {
         self.keys_made += 1;
         let digits = chance::scramble(self.seed.wrapping_add(self.keys_made));
         let group = |n: u32| (digits >> (48 - 16 * n)) & 0xffff;
-        format!(
-            "{:04x}-{:04x}-{:04x}-{:04x}",
-            group(0),
-            group(1),
-            group(2),
-            group(3)
-        )
+        format!("{:04x}-{:04x}-{:04x}-{:04x}", group(0), group(1), group(2), group(3))
     }
 
     /// The id of a target, given by id or by name.
@@ -150,14 +140,7 @@ impl World {
         true
     }
 
-    fn record(
-        &mut self,
-        id: &str,
-        key_before: String,
-        key_after: String,
-        cause: Cause,
-        at: Timestamp,
-    ) {
+    fn record(&mut self, id: &str, key_before: String, key_after: String, cause: Cause, at: Timestamp) {
         let name = self.targets.get(id).map(|t| t.name.clone());
         self.changes.push(KeyChange {
             at,

@@ -2,6 +2,13 @@
 //!
 //! Every other flow takes the simulator's word for what happened, so this is where that word is tested.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy knows a test by its attribute, and not what a test calls"
+)]
+
 mod api;
 mod curl;
 mod faults;
@@ -22,10 +29,7 @@ fn invoices(simulator: &Simulator) -> TargetInfo {
 /// Where a target's key is read and rotated.
 fn key_url(simulator: &Simulator, target: &TargetInfo) -> String {
     let (project, cluster) = (&target.project, &target.id);
-    url(
-        simulator,
-        &format!("/groups/{project}/backupConfigs/{cluster}/encryptionKey"),
-    )
+    url(simulator, &format!("/groups/{project}/backupConfigs/{cluster}/encryptionKey"))
 }
 
 fn url(simulator: &Simulator, path: &str) -> String {

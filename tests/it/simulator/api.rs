@@ -10,23 +10,14 @@ use super::{invoices, key_url, start, url};
 /// Whoever follows `next` from the first page sees every cluster once, also on a server with small pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn following_next_finds_every_cluster() {
-    let spec = SimulatorSpec {
-        fleet: FleetSpec::uniform(7),
-        page_cap: 3,
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { fleet: FleetSpec::uniform(7), page_cap: 3, ..SimulatorSpec::default() };
     let simulator = start(spec).await;
-    let projects = curl(&simulator, &[&url(&simulator, "/groups")])
-        .await
-        .json();
+    let projects = curl(&simulator, &[&url(&simulator, "/groups")]).await.json();
     let project = &projects["results"][0];
     let key = project["agentApiKey"].as_str().unwrap();
     assert!(key.starts_with(AGENT_API_KEY_PREFIX));
 
-    let path = format!(
-        "/groups/{}/clusters?itemsPerPage=500",
-        project["id"].as_str().unwrap()
-    );
+    let path = format!("/groups/{}/clusters?itemsPerPage=500", project["id"].as_str().unwrap());
     let mut next = Some(url(&simulator, &path));
     let mut found = Vec::new();
     while let Some(page) = next {
@@ -50,11 +41,7 @@ async fn what_is_not_there_is_refused_by_name() {
     let target = invoices(&simulator);
     let (p, c) = (&target.project, &target.id);
     let nobody = "0123456789abcdef01234567";
-    let parent = curl(
-        &simulator,
-        &[&url(&simulator, &format!("/groups/{p}/clusters"))],
-    )
-    .await;
+    let parent = curl(&simulator, &[&url(&simulator, &format!("/groups/{p}/clusters"))]).await;
     let parent = parent.json()["results"][0].clone();
     assert_eq!(parent["typeName"], "SHARDED_REPLICA_SET");
     let parent = parent["id"].as_str().unwrap();
@@ -62,27 +49,11 @@ async fn what_is_not_there_is_refused_by_name() {
         ("/groups/xyz".into(), 404, "INVALID_GROUP_ID"),
         (format!("/groups/{nobody}"), 404, "GROUP_NOT_FOUND"),
         ("/groups/byName/nobody".into(), 404, "GROUP_NOT_FOUND"),
-        (
-            format!("/groups/{p}/clusters/xyz"),
-            404,
-            "INVALID_CLUSTER_ID",
-        ),
-        (
-            format!("/groups/{p}/backupConfigs/{nobody}/encryptionKey"),
-            404,
-            "CLUSTER_NOT_FOUND",
-        ),
-        (
-            format!("/groups/{p}/backupConfigs/{parent}/encryptionKey"),
-            409,
-            "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE",
-        ),
+        (format!("/groups/{p}/clusters/xyz"), 404, "INVALID_CLUSTER_ID"),
+        (format!("/groups/{p}/backupConfigs/{nobody}/encryptionKey"), 404, "CLUSTER_NOT_FOUND"),
+        (format!("/groups/{p}/backupConfigs/{parent}/encryptionKey"), 409, "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE"),
         ("/hosts".into(), 404, "RESOURCE_NOT_FOUND"),
-        (
-            "/groups?pageNum=none".into(),
-            400,
-            "INVALID_QUERY_PARAMETER",
-        ),
+        ("/groups?pageNum=none".into(), 400, "INVALID_QUERY_PARAMETER"),
     ] {
         let reply = curl(&simulator, &[&url(&simulator, &path)]).await;
         assert_eq!(reply.status(), status, "{path}");
@@ -91,10 +62,7 @@ async fn what_is_not_there_is_refused_by_name() {
         let version = reply.header("x-mongodb-service-version").unwrap();
         assert!(version.contains("; versionString=8.0"), "{version}");
     }
-    let enveloped = url(
-        &simulator,
-        &format!("/groups/{p}/clusters/{c}?envelope=true"),
-    );
+    let enveloped = url(&simulator, &format!("/groups/{p}/clusters/{c}?envelope=true"));
     let enveloped = curl(&simulator, &[&enveloped]).await.json();
     assert_eq!(enveloped["status"], 200);
     assert_eq!(enveloped["content"]["replicaSetName"], "invoices");
@@ -109,10 +77,7 @@ async fn a_put_takes_an_empty_object_or_nothing() {
         let put = curl(&simulator, &["-X", "PUT", "--data", body, &url]).await;
         assert_eq!(put.status(), status, "{body}");
     }
-    assert_eq!(
-        curl(&simulator, &["-X", "DELETE", &url]).await.status(),
-        405
-    );
+    assert_eq!(curl(&simulator, &["-X", "DELETE", &url]).await.status(), 405);
     let truth = simulator.stop().await;
     assert_eq!((truth.puts.len(), truth.changes.len()), (4, 2));
 }
@@ -123,28 +88,19 @@ async fn deployments_that_manage_their_own_keys_refuse() {
     let fleet = ProjectSpec::new("p")
         .cluster(ClusterSpec::replica_set("modern").governed_by_deployment())
         .cluster(ClusterSpec::replica_set("plain").unencrypted());
-    let spec = SimulatorSpec {
-        fleet: FleetSpec::empty().project(fleet),
-        disabled_status: 409,
-        ..SimulatorSpec::default()
-    };
+    let spec =
+        SimulatorSpec { fleet: FleetSpec::empty().project(fleet), disabled_status: 409, ..SimulatorSpec::default() };
     let simulator = start(spec).await;
     let modern = key_url(&simulator, &simulator.target("p/modern/modern").unwrap());
     let plain = key_url(&simulator, &simulator.target("p/plain/plain").unwrap());
 
     let get = curl(&simulator, &[&modern]).await;
     let code = "GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS";
-    assert_eq!(
-        (get.status(), get.json()["errorCode"].as_str()),
-        (409, Some(code))
-    );
+    assert_eq!((get.status(), get.json()["errorCode"].as_str()), (409, Some(code)));
     for url in [&modern, &plain] {
         let put = curl(&simulator, &["-X", "PUT", url]).await;
         let code = "CANNOT_ROTATE_KEY_ENCRYPTION_DISABLED";
-        assert_eq!(
-            (put.status(), put.json()["errorCode"].as_str()),
-            (409, Some(code))
-        );
+        assert_eq!((put.status(), put.json()["errorCode"].as_str()), (409, Some(code)));
     }
     let get = curl(&simulator, &[&plain]).await;
     assert_eq!(get.status(), 200);
@@ -163,10 +119,7 @@ async fn the_fleet_can_change_while_it_runs() {
         }
         FleetSpec::empty().project(project)
     };
-    let spec = SimulatorSpec {
-        fleet: fleet("old", true),
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { fleet: fleet("old", true), ..SimulatorSpec::default() };
     let simulator = start(spec).await;
     let old = simulator.target("p/old/old").unwrap();
     let gone = key_url(&simulator, &simulator.target("p/gone/gone").unwrap());

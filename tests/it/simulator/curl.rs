@@ -20,10 +20,7 @@ pub(super) struct Curl {
 
 impl Curl {
     pub(super) fn status(&self) -> u16 {
-        *self
-            .statuses
-            .last()
-            .unwrap_or_else(|| panic!("no response: {self:?}"))
+        *self.statuses.last().unwrap_or_else(|| panic!("no response: {self:?}"))
     }
 
     pub(super) fn json(&self) -> Value {
@@ -51,14 +48,7 @@ pub(super) async fn curl(simulator: &Simulator, arguments: &[&str]) -> Curl {
 /// Without a login.
 pub(super) async fn bare_curl(arguments: &[&str]) -> Curl {
     let mut command = Command::new("curl");
-    command.args([
-        "--silent",
-        "--include",
-        "--noproxy",
-        "*",
-        "--max-time",
-        "20",
-    ]);
+    command.args(["--silent", "--include", "--noproxy", "*", "--max-time", "20"]);
     command.args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output.await.unwrap();
@@ -69,10 +59,5 @@ pub(super) async fn bare_curl(arguments: &[&str]) -> Curl {
         statuses.push(status[..3].parse().unwrap());
         (head, body) = body.split_once("\r\n\r\n").unwrap_or((body, ""));
     }
-    Curl {
-        exit: output.status.code().unwrap_or(-1),
-        statuses,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Curl { exit: output.status.code().unwrap_or(-1), statuses, head: head.to_owned(), body: body.to_owned() }
 }

@@ -39,10 +39,7 @@ async fn every_fault_of_a_put_does_what_it_says() {
         ("gateway-page", Ok(502), true),
         ("malformed", Ok(201), true),
     ] {
-        let spec = SimulatorSpec {
-            faults: fault(&format!("{text}:invoices")),
-            ..SimulatorSpec::default()
-        };
+        let spec = SimulatorSpec { faults: fault(&format!("{text}:invoices")), ..SimulatorSpec::default() };
         let simulator = start(spec).await;
         let target = invoices(&simulator);
         let url = key_url(&simulator, &target);
@@ -50,11 +47,7 @@ async fn every_fault_of_a_put_does_what_it_says() {
         // keep-alive, because curl repeats a request of its own accord when a connection that it had used dies.
         let once = ["--max-time", "3", "--header", "Connection: close"];
         let put = curl(&simulator, &[&once[..], &["-X", "PUT", &url]].concat()).await;
-        let end = if put.exit == 0 {
-            Ok(put.status())
-        } else {
-            Err(put.exit)
-        };
+        let end = if put.exit == 0 { Ok(put.status()) } else { Err(put.exit) };
         assert_eq!(end, seen, "{text}: {put:?}");
 
         let truth = simulator.truth();
@@ -73,10 +66,7 @@ async fn every_fault_of_a_put_does_what_it_says() {
 /// The simulator must be faithful enough to catch a client at that.
 #[tokio::test(flavor = "multi_thread")]
 async fn curl_rotates_twice_when_a_reply_is_lost() {
-    let spec = SimulatorSpec {
-        faults: fault("cut-after:1"),
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { faults: fault("cut-after:1"), ..SimulatorSpec::default() };
     let simulator = start(spec).await;
     let url = key_url(&simulator, &invoices(&simulator));
     let put = curl(&simulator, &["-X", "PUT", &url]).await;
@@ -125,10 +115,7 @@ async fn refusals_carry_the_documented_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_put_is_done_after_its_client_has_gone() {
     let slow = FaultKind::Slow(Duration::from_secs(3)).everywhere();
-    let spec = SimulatorSpec {
-        faults: vec![slow.scope(Scope::Put)],
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { faults: vec![slow.scope(Scope::Put)], ..SimulatorSpec::default() };
     let simulator = start(spec).await;
     let target = invoices(&simulator);
     let url = key_url(&simulator, &target);
@@ -137,9 +124,7 @@ async fn a_slow_put_is_done_after_its_client_has_gone() {
     let looked = curl(&simulator, &[&url]).await.json();
     let truth = changed(&simulator, 1).await;
     assert_eq!(truth.changes[0].key_before, looked["encryptionKeyUUID"]);
-    assert!(
-        matches!(&truth.puts[0].outcome, PutOutcome::Changed { key } if *key == truth.changes[0].key_after)
-    );
+    assert!(matches!(&truth.puts[0].outcome, PutOutcome::Changed { key } if *key == truth.changes[0].key_after));
 }
 
 async fn changed(simulator: &rekeyd::simulator::Simulator, changes: usize) -> Truth {
@@ -157,10 +142,7 @@ async fn changed(simulator: &rekeyd::simulator::Simulator, changes: usize) -> Tr
 /// A key that shows late: GETs see the old one, and the truth knows both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_may_show_late() {
-    let spec = SimulatorSpec {
-        timing: KeyTiming::AfterPolls(2),
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { timing: KeyTiming::AfterPolls(2), ..SimulatorSpec::default() };
     let simulator = start(spec).await;
     let url = key_url(&simulator, &invoices(&simulator));
     assert_eq!(curl(&simulator, &["-X", "PUT", &url]).await.status(), 201);
@@ -204,30 +186,15 @@ async fn another_process_can_steer_and_read_the_truth() {
     let wrong = post("faults", r#"["hang", "cutafter"]"#).await;
     assert_eq!(wrong.status(), 400);
     assert!(wrong.body.contains("cut-after"), "{}", wrong.body);
-    assert_eq!(
-        post("faults", r#"["error-before:invoices:1"]"#)
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(post("faults", r#"["error-before:invoices:1"]"#).await.status(), 200);
     let faults = bare_curl(&[&control("faults")]).await.json();
     assert_eq!(faults[0], "error-before@key:invoices:1.0x1");
     let url = key_url(&simulator, &target);
     assert_eq!(curl(&simulator, &["-X", "PUT", &url]).await.status(), 500);
     assert_eq!(curl(&simulator, &["-X", "PUT", &url]).await.status(), 201);
 
-    assert_eq!(
-        post(&format!("foreign-rotation/{}", target.id), "")
-            .await
-            .status(),
-        200
-    );
-    assert_eq!(
-        post(&format!("regression/{}", target.name), "")
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(post(&format!("foreign-rotation/{}", target.id), "").await.status(), 200);
+    assert_eq!(post(&format!("regression/{}", target.name), "").await.status(), 200);
     assert_eq!(post("foreign-rotation/nobody", "").await.status(), 404);
     assert_eq!(post("switches", r#"{"down": true}"#).await.status(), 200);
     assert_eq!(curl(&simulator, &[&url]).await.exit, 52);
@@ -246,20 +213,14 @@ async fn another_process_can_steer_and_read_the_truth() {
 async fn many_connections_are_served_at_once() {
     let simulator = start(SimulatorSpec::default()).await;
     let target = invoices(&simulator);
-    let path = format!(
-        "/groups/{}/backupConfigs/{}/encryptionKey?n=[1-1000]",
-        target.project, target.id
-    );
+    let path = format!("/groups/{}/backupConfigs/{}/encryptionKey?n=[1-1000]", target.project, target.id);
     let url = url(&simulator, &path);
     let arguments = ["--parallel", "--parallel-max", "64", "-X", "PUT", &url];
     assert_eq!(curl(&simulator, &arguments).await.exit, 0);
     let truth = simulator.stop().await;
     assert_eq!(truth.requests.key_puts, 1_000);
     assert_eq!(truth.rotations().count(), 1_000);
-    let chained = truth
-        .changes
-        .windows(2)
-        .all(|w| w[0].key_after == w[1].key_before);
+    let chained = truth.changes.windows(2).all(|w| w[0].key_after == w[1].key_before);
     assert!(chained, "each key follows the one before");
     assert!(truth.max_concurrent_requests <= 64);
 }

@@ -6,10 +6,7 @@ use super::curl::{bare_curl, curl};
 use super::{invoices, key_url, start};
 
 async fn with_rules(digest: DigestRules) -> Simulator {
-    let spec = SimulatorSpec {
-        digest,
-        ..SimulatorSpec::default()
-    };
+    let spec = SimulatorSpec { digest, ..SimulatorSpec::default() };
     start(spec).await
 }
 
@@ -25,12 +22,7 @@ async fn curl_logs_in_with_every_form_of_challenge() {
         (QopOffer::Auth, vec![Challenge::Basic, Challenge::Md5]),
         (QopOffer::Auth, vec![Challenge::Sha256, Challenge::Md5]),
     ] {
-        let simulator = with_rules(DigestRules {
-            qop,
-            challenges: challenges.clone(),
-            ..DigestRules::default()
-        })
-        .await;
+        let simulator = with_rules(DigestRules { qop, challenges: challenges.clone(), ..DigestRules::default() }).await;
         let target = invoices(&simulator);
         let url = key_url(&simulator, &target);
         let case = format!("{qop:?} {challenges:?}");
@@ -81,16 +73,8 @@ async fn a_wrong_password_is_sent_away() {
 /// An answer can be given once, for one URL and one method; only a lax server takes the same one again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_cannot_be_used_for_anything_else() {
-    for (nonce_count, replayed) in [
-        (NonceCount::Any, 200),
-        (NonceCount::Unique, 401),
-        (NonceCount::Increasing, 401),
-    ] {
-        let simulator = with_rules(DigestRules {
-            nonce_count,
-            ..DigestRules::default()
-        })
-        .await;
+    for (nonce_count, replayed) in [(NonceCount::Any, 200), (NonceCount::Unique, 401), (NonceCount::Increasing, 401)] {
+        let simulator = with_rules(DigestRules { nonce_count, ..DigestRules::default() }).await;
         let url = key_url(&simulator, &invoices(&simulator));
         let trace = tempfile::NamedTempFile::new().unwrap();
         let path = trace.path().to_str().unwrap();
@@ -98,10 +82,7 @@ async fn an_answer_cannot_be_used_for_anything_else() {
         assert_eq!(first.status(), 200);
         let trace = std::fs::read_to_string(trace.path()).unwrap();
         // The trace breaks long lines; its continuation lines begin with an offset in hexadecimal.
-        let sent: String = trace
-            .lines()
-            .filter_map(|l| Some(l.split_once(": ")?.1))
-            .collect();
+        let sent: String = trace.lines().filter_map(|l| Some(l.split_once(": ")?.1)).collect();
         let start = sent.rfind("Authorization: Digest").unwrap();
         let end = sent[start..].find("User-Agent").unwrap();
         let answer = &sent[start..start + end];

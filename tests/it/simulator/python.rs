@@ -19,14 +19,8 @@ async fn pyomsdk_rotates_a_key() {
 /// The same with a server on which a nonce is good for two requests: the client is told that it is stale, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn pyomsdk_rotates_a_key_with_short_lived_nonces() {
-    let digest = DigestRules {
-        nonce_uses: Some(2),
-        ..DigestRules::default()
-    };
-    let spec = SimulatorSpec {
-        digest,
-        ..SimulatorSpec::default()
-    };
+    let digest = DigestRules { nonce_uses: Some(2), ..DigestRules::default() };
+    let spec = SimulatorSpec { digest, ..SimulatorSpec::default() };
     let truth = rotate_a_key(spec).await;
     assert_eq!(truth.requests.stale, 2, "six requests, three nonces");
 }
@@ -37,10 +31,7 @@ async fn rotate_a_key(spec: SimulatorSpec) -> Truth {
     let login = simulator.credentials();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/test-tools/venv/bin/python");
-    assert!(
-        python.exists(),
-        "the Python client is missing: run tests/setup.sh"
-    );
+    assert!(python.exists(), "the Python client is missing: run tests/setup.sh");
     let mut command = Command::new(python);
     command.arg(root.join("tests/clients/rotate.py"));
     command.args([&simulator.url(), &login.public_key, &login.private_key]);
@@ -55,10 +46,7 @@ async fn rotate_a_key(spec: SimulatorSpec) -> Truth {
     let names: Vec<_> = names.map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["billing", "identity", "analytics"]);
     let clusters = told["clusters"]["results"].as_array().unwrap();
-    let types: Vec<_> = clusters
-        .iter()
-        .map(|c| c["typeName"].as_str().unwrap())
-        .collect();
+    let types: Vec<_> = clusters.iter().map(|c| c["typeName"].as_str().unwrap()).collect();
     assert_eq!(types[0], "SHARDED_REPLICA_SET");
     assert_eq!(types[4], "CONFIG_SERVER_REPLICA_SET");
     assert_eq!(told["backup_configs"]["totalCount"], clusters.len());
