@@ -1,8 +1,10 @@
 //! Faults: what the client sees, beside what really happened.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rekeyd::simulator::{Fault, FaultKind, KeyTiming, PutOutcome, Scope, SimulatorSpec, Truth};
+use rekeyd::simulator::{Fault, FaultKind, KeyTiming, PutOutcome, Scope, Simulator, SimulatorSpec, Truth};
 
 use super::curl::{bare_curl, curl};
 use super::{invoices, key_url, start, url};
@@ -122,21 +124,49 @@ async fn a_slow_put_is_done_after_its_client_has_gone() {
     let put = curl(&simulator, &["--max-time", "1", "-X", "PUT", &url]).await;
     assert_eq!(put.exit, 28, "{put:?}");
     let looked = curl(&simulator, &[&url]).await.json();
-    let truth = changed(&simulator, 1).await;
+    let truth = until(&simulator, |truth| !truth.changes.is_empty()).await;
     assert_eq!(truth.changes[0].key_before, looked["encryptionKeyUUID"]);
     assert!(matches!(&truth.puts[0].outcome, PutOutcome::Changed { key } if *key == truth.changes[0].key_after));
 }
 
-async fn changed(simulator: &rekeyd::simulator::Simulator, changes: usize) -> Truth {
+/// The truth, as soon as it is as wanted.
+async fn until(simulator: &Simulator, wanted: impl Fn(&Truth) -> bool) -> Truth {
     for _ in 0..1_000 {
         let truth = simulator.truth();
-        if truth.changes.len() >= changes {
+        if wanted(&truth) {
             return truth;
         }
-        // A request, so that the wait is not a fixed time.
+        // A run of curl, so that the wait is paced without being a fixed time.
         bare_curl(&[&format!("{}/_sim/targets", simulator.url())]).await;
     }
-    panic!("{:?}", simulator.truth().changes);
+    panic!("it never came: {:?}", simulator.truth());
+}
+
+/// What is in hand at one moment is counted by cluster, and a server that goes away leaves nobody waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn puts_in_hand_are_counted_by_cluster() {
+    let simulator = start(SimulatorSpec { faults: fault("hang:ledger"), ..SimulatorSpec::default() }).await;
+    let simulator = Arc::new(simulator);
+    let put = |name: &str| {
+        let simulator = Arc::clone(&simulator);
+        let url = key_url(&simulator, &simulator.target(name).unwrap());
+        tokio::spawn(async move { curl(&simulator, &["-X", "PUT", &url]).await })
+    };
+    let hanging = [put("billing/ledger/ledger-0"), put("billing/ledger/ledger-config")];
+    until(&simulator, |truth| truth.puts.len() == 2).await;
+    for _ in 0..2 {
+        assert_eq!(put("billing/invoices/invoices").await.unwrap().status(), 201);
+    }
+    let truth = simulator.truth();
+    let most = [("billing/invoices".to_owned(), 1), ("billing/ledger".to_owned(), 2)];
+    assert_eq!(truth.max_concurrent_puts, BTreeMap::from(most));
+    assert!(truth.max_concurrent_requests >= 3);
+
+    simulator.unplug().await;
+    for curl in hanging {
+        // It tries again of its own accord, and is refused.
+        assert_eq!(curl.await.unwrap().exit, 7);
+    }
 }
 
 /// A key that shows late: GETs see the old one, and the truth knows both.
@@ -154,6 +184,16 @@ async fn a_new_key_may_show_late() {
     }
     let expected = [&change.key_before, &change.key_before, &change.key_after];
     assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+
+    // A client that does not wait for it and sends another PUT has rotated twice, and the account shows the chain.
+    for _ in 0..2 {
+        assert_eq!(curl(&simulator, &["-X", "PUT", &url]).await.status(), 201);
+    }
+    let truth = simulator.truth();
+    assert_eq!(truth.changes[2].key_before, truth.changes[1].key_after);
+    let keys = truth.target("billing/invoices/invoices").unwrap();
+    assert_eq!(keys.current(), truth.changes[0].key_after);
+    assert_eq!(keys.pending, [&*truth.changes[1].key_after, &*truth.changes[2].key_after]);
 }
 
 /// Down, and unplugged: a connection that dies, and one that is never made. Keys and truth outlive both.
