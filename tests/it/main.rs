@@ -3,4 +3,5 @@
 mod config;
 mod engine;
 mod house;
+mod simulator;
 mod world;
