@@ -56,6 +56,11 @@ impl Actor {
             Self::Schedule => "schedule",
         }
     }
+
+    /// The one whose word this is, if this version knows it.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Daemon, Self::Schedule].into_iter().find(|actor| actor.as_str() == word)
+    }
 }
 
 impl fmt::Display for Actor {

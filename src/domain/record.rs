@@ -146,7 +146,8 @@ impl TargetRecord {
         }
     }
 
-    /// A key is first seen once, changes from the one that is known, and never under an open rotation, which owns it.
+    /// A key is first seen once, and changes from the one that is known; a change under an open rotation is that
+    /// rotation's; a rotation is done only by another key.
     fn check_key(&self, event: &Event) -> Result<(), Contradiction> {
         let known = self.key.as_ref().map(|key| &key.id);
         let settled = self.open_rotation().is_none();
@@ -154,6 +155,8 @@ impl TargetRecord {
             known.is_none()
         } else if let Event::KeyChanged { before, .. } = event {
             known == Some(before) && settled
+        } else if let Event::RotationDone { key_before, key_after, .. } = event {
+            key_before != key_after
         } else {
             settled || !matches!(event, Event::TargetRearmed { .. })
         };
