@@ -5,14 +5,15 @@
 
 pub mod chain;
 mod columns;
+mod compare;
 mod fault;
 mod load;
 mod lock;
 mod project;
-// mod reader;
+mod reader;
 mod schema;
 mod sql;
-// mod verify;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-// pub use reader::{ReadError, Reader, RotationFilter, RotationRow};
-// pub use verify::{Broken, Verified, VerifyError};
+pub use reader::{ReadError, Reader, RotationFilter, RotationRow};
+pub use verify::{Broken, Verified, VerifyError};
 
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Clock, Head, Journal, JournalError};

@@ -282,3 +282,6 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     let data = std::fs::metadata(path).ok()?;
     Some((data.dev(), data.ino()))
 }
+
+#[cfg(test)]
+mod tests;
