@@ -22,6 +22,23 @@ pub struct Entry {
     pub event: Event,
 }
 
+impl Entry {
+    /// The same with every time cut to whole microseconds: what the ledger keeps is what is known, before a restart and
+    /// after it.
+    pub fn in_microseconds(mut self) -> Self {
+        let times = std::iter::once(&mut self.at).chain(self.event.times_mut());
+        for time in times {
+            *time = microsecond(*time);
+        }
+        self
+    }
+}
+
+/// The time cut to a whole microsecond, the ledger's unit.
+pub fn microsecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).expect("a timestamp's own microseconds are in its range")
+}
+
 /// Who caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
@@ -38,6 +55,11 @@ impl Actor {
             Self::Daemon => "daemon",
             Self::Schedule => "schedule",
         }
+    }
+
+    /// The one whose word this is, if this version knows it.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Daemon, Self::Schedule].into_iter().find(|actor| actor.as_str() == word)
     }
 }
 
@@ -196,6 +218,43 @@ impl Event {
         serde_json::from_value(serde_json::json!({ "kind": kind, "data": data })).map_err(unknown)
     }
 
+    fn times_mut(&mut self) -> Vec<&mut Timestamp> {
+        match self {
+            Self::LedgerRecovered { since, .. } => vec![since],
+            Self::KeyChanged { last_seen, not_before, first_seen, .. } => {
+                [last_seen, first_seen].into_iter().chain(not_before).collect()
+            }
+            Self::RotationIntended { due_at, looked_at, .. } => vec![due_at, looked_at],
+            Self::RotationDone { due_at, last_seen, .. } => vec![due_at, last_seen],
+            Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
+            Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
+            Self::DaemonStarted { .. }
+            | Self::DaemonStopped { .. }
+            | Self::PolicySet { .. }
+            | Self::TargetFound { .. }
+            | Self::TargetChanged { .. }
+            | Self::TargetGone { .. }
+            | Self::TargetReturned { .. }
+            | Self::TargetRefused { .. }
+            | Self::TargetReadable { .. }
+            | Self::KeySeen { .. }
+            | Self::ObservationFailing { .. }
+            | Self::ObservationRecovered { .. }
+            | Self::RotationSending { .. }
+            | Self::RotationAccepted { .. }
+            | Self::RotationReplyLost { .. }
+            | Self::RotationWithdrawn { .. }
+            | Self::TargetQuarantined { .. }
+            | Self::TargetRearmed { .. }
+            | Self::ManagerFailing { .. }
+            | Self::ManagerAnswering { .. }
+            | Self::GapFound { .. }
+            | Self::GapClosed { .. }
+            | Self::AlertRaised { .. }
+            | Self::AlertCleared { .. } => Vec::new(),
+        }
+    }
+
     /// The target that it is about.
     pub fn target(&self) -> Option<TargetId> {
         match self {
@@ -295,6 +354,25 @@ mod tests {
             r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","rotation":"4.2","target":"emea/5f/6a"}"#
         );
         assert_eq!(Event::from_record(&kind, &payload).unwrap(), event);
+    }
+
+    /// What the daemon knows must be what it would read back: the ledger keeps microseconds.
+    #[test]
+    fn every_time_is_cut_to_the_microsecond() {
+        let fine: Timestamp = "2026-05-01T06:00:00.123456789Z".parse().unwrap();
+        let event = Event::KeyChanged {
+            target: "emea/5f/6a".into(),
+            change: KeyChange::Regression,
+            before: "b".into(),
+            after: "a".into(),
+            last_seen: fine,
+            not_before: Some(fine),
+            first_seen: fine,
+        };
+        let cut = Entry { at: fine, actor: Actor::Daemon, event }.in_microseconds();
+        let (_, payload) = cut.event.to_record();
+        assert_eq!(cut.at.subsec_nanosecond(), 123_456_000);
+        assert_eq!(payload.matches("00.123456Z").count(), 3, "{payload}");
     }
 
     /// A ledger written by a later version is still readable where it is known.

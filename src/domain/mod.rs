@@ -16,7 +16,7 @@ mod target;
 
 pub use alert::{AlertKind, AlertSubject};
 pub use decision::{Decision, Planned, WaitReason};
-pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent};
+pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
 pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
 pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};

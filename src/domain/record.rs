@@ -121,6 +121,7 @@ impl TargetRecord {
     /// If the event can not follow from what is known: an arrow that the state machine does not have.
     pub(super) fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
         self.check_transition(event)?;
+        self.check_key(event)?;
         let mut next = self.clone();
         next.fold(at, event);
         Ok(next)
@@ -142,6 +143,30 @@ impl TargetRecord {
         } else {
             let from = from.map_or("nothing", State::as_str);
             Err(refuse(&format!("no way leads from {from} to {}", transition.to.as_str())))
+        }
+    }
+
+    /// A key is first seen once, and changes from the one that is known; a change under an open rotation is that
+    /// rotation's; a rotation is done only by another key.
+    fn check_key(&self, event: &Event) -> Result<(), Contradiction> {
+        let known = self.key.as_ref().map(|key| &key.id);
+        let settled = self.open_rotation().is_none();
+        let possible = if let Event::KeySeen { .. } = event {
+            known.is_none()
+        } else if let Event::KeyChanged { before, .. } = event {
+            known == Some(before) && settled
+        } else if let Event::RotationDone { key_before, key_after, .. } = event {
+            key_before != key_after
+        } else {
+            settled || !matches!(event, Event::TargetRearmed { .. })
+        };
+        if possible {
+            Ok(())
+        } else {
+            let (kind, _) = event.to_record();
+            let rotation = self.rotation.as_ref().map_or("none", |rotation| rotation.state().as_str());
+            let key = known.map_or("unknown", KeyId::as_str);
+            Err(Contradiction(format!("{}: {kind} with key {key} and rotation {rotation}", self.target.id())))
         }
     }
 

@@ -1,1 +1,191 @@
-//! Placeholder.
+//! The durable record on `SQLite`: the hash-chained ledger, the tables beside it, and the ways to read both.
+//!
+//! [`Store`] is the daemon's [`Journal`]; one thread writes. [`Reader`] answers the commands that only read, whether the
+//! daemon is up or not. What an event means is decided in `domain`; here it is only kept.
+
+pub mod chain;
+mod columns;
+mod compare;
+mod fault;
+mod load;
+mod lock;
+mod project;
+mod reader;
+mod schema;
+mod sql;
+mod verify;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+pub use reader::{ReadError, Reader, RotationFilter, RotationRow};
+pub use verify::{Broken, Verified, VerifyError};
+
+use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
+use crate::ports::{Clock, Head, Journal, JournalError};
+use lock::StateLock;
+use writer::{Ack, Op, Shared, Stopwatch, Writer};
+
+/// The database's name in the state directory.
+pub const DATABASE: &str = "rekeyd.db";
+/// The lock file's name in the state directory.
+const LOCK: &str = "rekeyd.lock";
+/// So many calls may wait for the writer before callers wait for a place in the queue.
+const QUEUE: usize = 1024;
+
+/// The daemon's journal. Ends in good order when dropped; [`Store::close`] also tells how that went.
+pub struct Store {
+    /// Taken only by `drop`.
+    ops: Option<mpsc::Sender<Op>>,
+    writer: Option<JoinHandle<()>>,
+    shared: Shared,
+    path: PathBuf,
+}
+
+/// Why a state directory can not be worked in.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file or the directory can not be made or opened.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another daemon works in it.
+    #[error("{} is held by {holder}; a state directory has room for one daemon", path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// Process, host and since when, as far as it said.
+        holder: String,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "the database has version {found}, and this program knows up to {known}; use the newer program, or a copy of the database from before"
+    )]
+    Newer {
+        /// The database's version.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// The newest record is not what was written.
+    #[error("the ledger's last record, {seq}, does not have the hash that it should; `rekeyd audit verify` tells more")]
+    Damaged {
+        /// The record's number.
+        seq: u64,
+    },
+    /// The database can not be brought up to date.
+    #[error("the database can not be migrated: {0}")]
+    Migration(#[from] refinery::Error),
+    /// The database can not be used.
+    #[error("the database can not be opened: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The writer's thread can not be started.
+    #[error("the ledger's thread can not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Store {
+    /// Opens the ledger in a state directory, and makes either if it is missing. One at a time may.
+    ///
+    /// `new_ledger_id`, 32 random bytes, becomes the identity of a ledger that is new; an old one keeps its own.
+    ///
+    /// # Errors
+    /// If the directory is held by another, can not be written, or holds what this version can not read.
+    pub fn open(state_dir: &Path, new_ledger_id: [u8; 32]) -> Result<Self, OpenError> {
+        lock::prepare(state_dir)?;
+        let lock = StateLock::take(state_dir)?;
+        lock::make_database(state_dir)?;
+        let path = state_dir.join(DATABASE);
+        let mut conn = schema::connect(&path)?;
+        schema::migrate(&mut conn)?;
+        schema::identify(&conn, new_ledger_id)?;
+        if let Some(last) = load::last_record(&conn)?
+            && last.hash != last.expected_hash()
+        {
+            return Err(OpenError::Damaged { seq: last.seq });
+        }
+        let writer = Writer::new(&path, conn, lock)?;
+        let shared = writer.shared();
+        let (ops, queue) = mpsc::channel(QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(OpenError::Thread)?;
+        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path })
+    }
+
+    /// Has `told` called, on the writer's thread, with how long each commit took by `clock`. Only the first call counts.
+    pub fn on_commit(&self, clock: Arc<dyn Clock>, told: impl Fn(Duration) + Send + Sync + 'static) {
+        let _ = self.shared.stopwatch.set(Stopwatch { clock, told: Box::new(told) });
+    }
+
+    /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.
+    ///
+    /// # Errors
+    /// If the log could not be folded into the database file; nothing is lost, the next start does it.
+    pub async fn close(&self) -> Result<(), JournalError> {
+        self.ask(Op::Close).await
+    }
+
+    async fn ask(&self, op: impl FnOnce(Ack) -> Op) -> Result<(), JournalError> {
+        let (ack, answer) = oneshot::channel();
+        let ops = self.ops.as_ref().ok_or(JournalError::Closed)?;
+        ops.send(op(ack)).await.map_err(|_| JournalError::Closed)?;
+        answer.await.unwrap_or(Err(JournalError::Closed))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.ops = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked said so itself.
+            let _ = writer.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for Store {
+    async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
+        let entries = entries.into_iter().map(Entry::in_microseconds).collect();
+        self.ask(|ack| Op::Record(entries, ack)).await
+    }
+
+    async fn seen_again(&self, sightings: Vec<(TargetId, Timestamp)>) -> Result<(), JournalError> {
+        let sightings = sightings.into_iter().map(|(target, at)| (target, microsecond(at))).collect();
+        self.ask(|ack| Op::SeenAgain(sightings, ack)).await
+    }
+
+    async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
+        let (path, target, key) = (self.path.clone(), target.clone(), key.clone());
+        // Asked only when a key has changed behind our back: rare enough for a connection of its own.
+        let read = move || load::past_key(&schema::connect_read_only(&path)?, &target, &key);
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| JournalError::Closed)?
+            .map_err(|error| fault::classify(&error))
+    }
+
+    fn fleet(&self) -> Fleet {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).fleet.clone()
+    }
+
+    fn head(&self) -> Head {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).head.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,5 +3,6 @@
 mod config;
 mod engine;
 mod house;
+mod ledger;
 mod simulator;
 mod world;

@@ -1,0 +1,194 @@
+//! Reads back what the tables say: the fleet, the head of the ledger and its identity.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::chain::Record;
+use super::columns::{Json, Micros, Word};
+use crate::domain::{
+    AlertSubject, ClusterId, Fleet, Gap, KeyId, KeyRecord, ManagerName, ManagerRecord, Outage, Phase, PolicyName,
+    ProjectId, Quarantine, Rotation, RotationId, State, Target, TargetId, TargetRecord,
+};
+use crate::ports::Head;
+
+/// The random id that the chain starts from; none if the ledger was not begun.
+pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
+    conn.query_row("SELECT id FROM ledger_identity", [], |row| row.get(0)).optional()
+}
+
+/// The ledger's last record.
+pub(super) fn last_record(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+    conn.prepare_cached("SELECT * FROM ledger ORDER BY seq DESC LIMIT 1")?.query_row([], Record::from_row).optional()
+}
+
+/// The head of the ledger.
+pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
+    match last_record(conn)? {
+        Some(record) => Ok(record.head()),
+        None => Ok(Head { seq: 0, hash: identity(conn)?.ok_or(rusqlite::Error::QueryReturnedNoRows)? }),
+    }
+}
+
+/// At most `limit` records after number `after`, in order.
+pub(super) fn records(conn: &Connection, after: u64, limit: u32) -> rusqlite::Result<Vec<Record>> {
+    conn.prepare_cached("SELECT * FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?")?
+        .query_map(params![after, limit], Record::from_row)?
+        .collect()
+}
+
+/// When a key was last in use by the target before its present one.
+pub(super) fn past_key(conn: &Connection, target: &TargetId, key: &KeyId) -> rusqlite::Result<Option<KeyRecord>> {
+    conn.prepare_cached(
+        "SELECT id, not_before, first_seen, last_seen FROM key
+         WHERE target = ? AND id = ? AND replaced_at IS NOT NULL ORDER BY came_seq DESC LIMIT 1",
+    )?
+    .query_row([target.as_str(), key.as_str()], |row| {
+        Ok(KeyRecord {
+            id: key_id(row, "id")?,
+            not_before: time(row, "not_before")?,
+            first_seen: row.get::<_, Micros>("first_seen")?.0,
+            last_seen: row.get::<_, Micros>("last_seen")?.0,
+        })
+    })
+    .optional()
+}
+
+/// The whole fleet, as of one moment if the caller holds a transaction.
+pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
+    Ok(Fleet { targets: targets(conn)?, managers: managers(conn)?, alerts: alerts(conn)?, policies: policies(conn)? })
+}
+
+fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
+    // A rotation that rests unconfirmed belongs to the record until the next attempt or slot begins.
+    conn.prepare(
+        "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
+         FROM target LEFT JOIN rotation ON rotation.target = target.id
+           AND rotation.slot = target.slot AND rotation.attempt = target.attempt
+           AND rotation.state IN ('intended', 'sending', 'confirming', 'unconfirmed')",
+    )?
+    .query_map([], |row| Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(target(row)?))))?
+    .collect()
+}
+
+fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
+    Ok(TargetRecord {
+        target: Target {
+            manager: ManagerName::new(row.get::<_, String>("manager")?),
+            project_id: ProjectId::new(row.get::<_, String>("project_id")?),
+            project: row.get("project")?,
+            cluster_id: ClusterId::new(row.get::<_, String>("cluster_id")?),
+            cluster: row.get("cluster")?,
+            replica_set: row.get("replica_set")?,
+            role: row.get::<_, Word<_>>("role")?.0,
+            mechanism: row.get::<_, Word<_>>("mechanism")?.0,
+        },
+        listing: row.get::<_, Json<_>>("listing")?.0,
+        found_at: row.get::<_, Micros>("found_at")?.0,
+        gone_since: time(row, "gone_since")?,
+        refusal: json(row, "refusal")?,
+        key: key(row)?,
+        regressed_at: time(row, "regressed_at")?,
+        unread: time(row, "unread_since")?.zip(json(row, "unread")?),
+        slot: row.get("slot")?,
+        attempt: row.get("attempt")?,
+        rotation: rotation(row)?,
+        setback: json(row, "setback")?.zip(time(row, "retry_at")?),
+        quarantine: time(row, "quarantined_since")?
+            .zip(json(row, "quarantine")?)
+            .map(|(since, failure)| Quarantine { since, failure }),
+        last_rotation_at: time(row, "last_rotation_at")?,
+    })
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {
+    let Some(id) = row.get::<_, Option<String>>("key_id")? else { return Ok(None) };
+    Ok(Some(KeyRecord {
+        id: KeyId::new(id),
+        not_before: time(row, "key_not_before")?,
+        first_seen: row.get::<_, Micros>("key_first_seen")?.0,
+        last_seen: row.get::<_, Micros>("key_last_seen")?.0,
+    }))
+}
+
+fn rotation(row: &Row<'_>) -> rusqlite::Result<Option<Rotation>> {
+    let Some(Word(state)) = row.get::<_, Option<Word<State>>>("state")? else { return Ok(None) };
+    let phase = match state {
+        State::Intended => Phase::Intended,
+        State::Sending => Phase::Sending { since: row.get::<_, Micros>("sent_at")?.0, lost: json(row, "failure")? },
+        State::Confirming => Phase::Confirming {
+            sent_at: row.get::<_, Micros>("sent_at")?.0,
+            since: row.get::<_, Micros>("accepted_at")?.0,
+        },
+        State::Unconfirmed => Phase::Unconfirmed { sent_at: row.get::<_, Micros>("sent_at")?.0 },
+        State::Done | State::Failed | State::Withdrawn => return Ok(None),
+    };
+    Ok(Some(Rotation {
+        id: RotationId { slot: row.get("slot")?, attempt: row.get("attempt")? },
+        due_at: row.get::<_, Micros>("due_at")?.0,
+        key_before: key_id(row, "key_before")?,
+        looked_at: row.get::<_, Micros>("looked_at")?.0,
+        intended_at: row.get::<_, Micros>("intended_at")?.0,
+        phase,
+    }))
+}
+
+fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, ManagerRecord>> {
+    let mut managers = conn
+        .prepare("SELECT * FROM manager")?
+        .query_map([], |row| {
+            let outage = time(row, "failing_since")?.zip(json(row, "failure")?);
+            let record = ManagerRecord {
+                outage: outage.map(|(since, failure)| Outage { since, failure }),
+                gaps: BTreeSet::new(),
+            };
+            Ok((ManagerName::new(row.get::<_, String>("name")?), record))
+        })?
+        .collect::<rusqlite::Result<BTreeMap<_, _>>>()?;
+    let mut statement = conn.prepare("SELECT * FROM gap")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let gap = Gap {
+            project_id: ProjectId::new(row.get::<_, String>("project_id")?),
+            project: row.get("project")?,
+            cluster: row.get("cluster")?,
+        };
+        managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default().gaps.insert(gap);
+    }
+    Ok(managers)
+}
+
+fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(crate::domain::AlertKind, AlertSubject), jiff::Timestamp>> {
+    conn.prepare("SELECT * FROM alert")?
+        .query_map([], |row| {
+            let name: String = row.get("subject")?;
+            let subject = match row.get::<_, String>("subject_kind")?.as_str() {
+                "target" => AlertSubject::Target(TargetId::new(name)),
+                "manager" => AlertSubject::Manager(ManagerName::new(name)),
+                _ => AlertSubject::Cluster(name),
+            };
+            Ok(((row.get::<_, Word<_>>("alert")?.0, subject), row.get::<_, Micros>("since")?.0))
+        })?
+        .collect()
+}
+
+fn policies(conn: &Connection) -> rusqlite::Result<BTreeMap<PolicyName, String>> {
+    conn.prepare("SELECT name, words FROM policy")?
+        .query_map([], |row| Ok((PolicyName::new(row.get::<_, String>("name")?), row.get("words")?)))?
+        .collect()
+}
+
+/// A time that may be absent.
+pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<jiff::Timestamp>> {
+    Ok(row.get::<_, Option<Micros>>(column)?.map(|Micros(time)| time))
+}
+
+/// A value in JSON that may be absent.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    Ok(row.get::<_, Option<Json<T>>>(column)?.map(|Json(value)| value))
+}
+
+fn key_id(row: &Row<'_>, column: &str) -> rusqlite::Result<KeyId> {
+    row.get::<_, String>(column).map(KeyId::new)
+}

@@ -1,0 +1,81 @@
+//! The state directory, and the lock that keeps a second daemon out of it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{DATABASE, LOCK, OpenError};
+
+/// The sole right to write in a state directory; ends with the value, or with the process however it dies.
+#[derive(Debug)]
+pub(super) struct StateLock {
+    _file: File,
+}
+
+/// Makes the directory, closed to others, if it is missing.
+pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .map_err(|source| OpenError::File { path: state_dir.to_owned(), source })
+}
+
+/// Makes an empty database file, closed to others, if there is none: `SQLite` would let the umask decide.
+///
+/// `SQLite` gives its write-ahead log and shared memory the mode of the database.
+pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
+    let path = state_dir.join(DATABASE);
+    let failed = |source| OpenError::File { path: path.clone(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        // The name must survive a power cut as surely as what is written behind it.
+        Ok(_) => File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+impl StateLock {
+    /// Takes the lock, or says who has it.
+    ///
+    /// The operating system's lock decides; the file's content only tells people who holds it.
+    pub(super) fn take(state_dir: &Path) -> Result<Self, OpenError> {
+        let path = state_dir.join(LOCK);
+        let failed = |source| OpenError::File { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Held { path: path.clone(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = if host.trim().is_empty() { "an unknown host" } else { host.trim() };
+        // Only for people: a full disk must not keep the daemon from starting here.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "pid {} on {host}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+/// Who holds the lock: what the holder wrote when it began, and when that was, by the file's own date.
+fn holder(file: &mut File) -> String {
+    let mut said = String::new();
+    let _ = file.take(200).read_to_string(&mut said);
+    let since = file.metadata().and_then(|data| data.modified()).ok().and_then(|date| Timestamp::try_from(date).ok());
+    match (said.trim(), since) {
+        ("", _) => "a process that did not say who it is".to_owned(),
+        (who, Some(since)) => format!("{who}, since {since:.0}"),
+        (who, None) => who.to_owned(),
+    }
+}

@@ -1,0 +1,62 @@
+//! A target's keys: one row for each time that it took one into use.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::super::columns::{Micros, Word};
+use super::super::sql::insert;
+use crate::domain::{Entry, Event, How, KeyChange, RotationId, TargetId, TargetRecord};
+
+/// How a key came into use.
+enum Came {
+    FirstSeen,
+    Changed(KeyChange, Timestamp),
+    Rotated(How, RotationId, Timestamp),
+}
+
+/// Writes the change of key that the entry makes, if it makes one; `record` is the target's record after it.
+pub(super) fn write(
+    conn: &Connection,
+    seq: u64,
+    entry: &Entry,
+    target: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
+    let came = if let Event::KeySeen { .. } = entry.event {
+        Came::FirstSeen
+    } else if let Event::KeyChanged { change, last_seen, .. } = entry.event {
+        Came::Changed(change, last_seen)
+    } else if let Event::RotationDone { how, rotation, last_seen, .. } = entry.event {
+        Came::Rotated(how, rotation, last_seen)
+    } else {
+        return Ok(());
+    };
+    if let Came::Changed(_, last_seen) | Came::Rotated(_, _, last_seen) = came {
+        conn.prepare_cached(
+            "UPDATE key SET replaced_at = ?, last_seen = ?, seq = ? WHERE target = ? AND replaced_at IS NULL",
+        )?
+        .execute(params![Micros(entry.at), Micros(last_seen), seq, target.as_str()])?;
+    }
+    let key = record.key.as_ref().expect("each of these events leaves a key");
+    let word: &dyn rusqlite::ToSql = match &came {
+        Came::FirstSeen => &"first_seen",
+        Came::Changed(change, _) => &Word(*change),
+        Came::Rotated(how, _, _) => &Word(*how),
+    };
+    let rotation = if let Came::Rotated(_, id, _) = came { Some(id.to_string()) } else { None };
+    insert(
+        conn,
+        "key",
+        &[
+            ("target", &target.as_str()),
+            ("came_seq", &seq),
+            ("id", &key.id.as_str()),
+            ("not_before", &key.not_before.map(Micros)),
+            ("first_seen", &Micros(key.first_seen)),
+            ("last_seen", &Micros(key.last_seen)),
+            ("how", word),
+            ("rotation", &rotation),
+            ("seq", &seq),
+        ],
+    )
+}

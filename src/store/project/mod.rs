@@ -1,0 +1,120 @@
+//! What an event changes: in the fleet and, beside the ledger, in the tables. Writing and verifying share this code.
+
+mod key;
+mod rotation;
+mod target;
+
+pub(super) use target::write_last_seen;
+
+use rusqlite::{Connection, params};
+
+use super::columns::{Json, Micros};
+use super::fault::Fault;
+use super::sql::upsert;
+use crate::domain::{AlertKind, AlertSubject, Change, Entry, Event, Fleet, ManagerName, ManagerRecord};
+
+/// What an entry changed in the fleet.
+pub(super) struct Applied {
+    /// The change, for other copies of the fleet.
+    pub(super) change: Change,
+    /// The change that undoes it.
+    pub(super) undo: Change,
+}
+
+/// Takes an entry into the fleet and the tables; `seq` is its number in the ledger.
+///
+/// On an error the fleet is as before, and the tables may be half-written: the caller rolls back.
+pub(super) fn apply(conn: &Connection, fleet: &mut Fleet, seq: u64, entry: &Entry) -> Result<Option<Applied>, Fault> {
+    let Some(change) = fleet.consequence(entry.at, &entry.event)? else { return Ok(None) };
+    project(conn, seq, entry, &change)?;
+    let undo = fleet.adopt(change.clone());
+    Ok(Some(Applied { change, undo }))
+}
+
+fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::Target(id, Some(record)) => {
+            target::write(conn, seq, id, record)?;
+            rotation::write(conn, seq, entry, id, record)?;
+            key::write(conn, seq, entry, id, record)
+        }
+        Change::Manager(name, Some(record)) => {
+            write_manager(conn, seq, name, record)?;
+            write_gap(conn, seq, &entry.event)
+        }
+        Change::Alert(kind, subject, Some(_)) => raise_alert(conn, seq, entry, *kind, subject),
+        Change::Alert(kind, subject, None) => clear_alert(conn, *kind, subject),
+        Change::Policy(name, Some(words)) => upsert(
+            conn,
+            "policy",
+            &[("name", &name.as_str())],
+            &[("words", words), ("since", &Micros(entry.at)), ("seq", &seq)],
+        ),
+        Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {
+            unreachable!("no event removes a target, a manager or a policy")
+        }
+    }
+}
+
+fn write_manager(conn: &Connection, seq: u64, name: &ManagerName, record: &ManagerRecord) -> rusqlite::Result<()> {
+    let outage = record.outage.as_ref();
+    upsert(
+        conn,
+        "manager",
+        &[("name", &name.as_str())],
+        &[
+            ("failing_since", &outage.map(|outage| Micros(outage.since))),
+            ("failure", &outage.map(|outage| Json(&outage.failure))),
+            ("seq", &seq),
+        ],
+    )
+}
+
+fn write_gap(conn: &Connection, seq: u64, event: &Event) -> rusqlite::Result<()> {
+    if let Event::GapFound { manager, gap } = event {
+        let key: [super::sql::Column<'_>; 4] = [
+            ("manager", &manager.as_str()),
+            ("project_id", &gap.project_id.as_str()),
+            ("project", &gap.project),
+            ("cluster", &gap.cluster),
+        ];
+        upsert(conn, "gap", &key, &[("seq", &seq)])?;
+    } else if let Event::GapClosed { manager, gap } = event {
+        conn.prepare_cached("DELETE FROM gap WHERE manager = ? AND project_id = ? AND project = ? AND cluster = ?")?
+            .execute(params![manager.as_str(), gap.project_id.as_str(), gap.project, gap.cluster])?;
+    }
+    Ok(())
+}
+
+fn raise_alert(
+    conn: &Connection,
+    seq: u64,
+    entry: &Entry,
+    kind: AlertKind,
+    subject: &AlertSubject,
+) -> rusqlite::Result<()> {
+    let words = if let Event::AlertRaised { words, .. } = &entry.event { words.as_str() } else { "" };
+    let (subject_kind, subject) = alert_subject(subject);
+    upsert(
+        conn,
+        "alert",
+        &[("alert", &kind.as_str()), ("subject_kind", &subject_kind), ("subject", &subject)],
+        &[("since", &Micros(entry.at)), ("words", &words), ("seq", &seq)],
+    )
+}
+
+fn clear_alert(conn: &Connection, kind: AlertKind, subject: &AlertSubject) -> rusqlite::Result<()> {
+    let (subject_kind, subject) = alert_subject(subject);
+    conn.prepare_cached("DELETE FROM alert WHERE alert = ? AND subject_kind = ? AND subject = ?")?
+        .execute(params![kind.as_str(), subject_kind, subject])
+        .map(drop)
+}
+
+/// An alert's subject as its two columns.
+fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
+    match subject {
+        AlertSubject::Target(id) => ("target", id.as_str()),
+        AlertSubject::Manager(name) => ("manager", name.as_str()),
+        AlertSubject::Cluster(name) => ("cluster", name),
+    }
+}

@@ -1,0 +1,97 @@
+//! A rotation's row: begun by its first event, moved by the others, never removed.
+
+use rusqlite::Connection;
+
+use super::super::columns::{Json, Micros, Word};
+use super::super::sql::{Column, insert, update};
+use crate::domain::{Entry, Event, RotationId, TargetId, TargetRecord};
+
+/// Writes the step that the entry makes, if it makes one; `record` is the target's record after it.
+pub(super) fn write(
+    conn: &Connection,
+    seq: u64,
+    entry: &Entry,
+    target: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
+    let Some(step) = entry.event.transition() else { return Ok(()) };
+    let RotationId { slot, attempt } = step.id;
+    let key: [Column<'_>; 3] = [("target", &target.as_str()), ("slot", &slot), ("attempt", &attempt)];
+    let always: [Column<'_>; 2] = [("state", &Word(step.to)), ("seq", &seq)];
+    let at = Micros(entry.at);
+    let sent_at = record.rotation.as_ref().and_then(|rotation| rotation.sent_at()).map(Micros);
+
+    let begin = |columns: &[Column<'_>]| {
+        let first: [Column<'_>; 2] = [("actor", &entry.actor.as_str()), ("began_at", &at)];
+        insert(conn, "rotation", &[&key, &always[..], &first, columns].concat())
+    };
+    let go_on = |columns: &[Column<'_>]| match update(conn, "rotation", &key, &[&always, columns].concat())? {
+        true => Ok(()),
+        // The fold let the step pass, so the row that it starts from must be there.
+        false => Err(rusqlite::Error::StatementChangedRows(0)),
+    };
+    // A precheck can end an attempt that has no row yet.
+    let end = |due_at: Micros, columns: &[Column<'_>]| {
+        let columns = [columns, &[("ended_at", &at)]].concat();
+        match update(conn, "rotation", &key, &[&always, &columns[..]].concat())? {
+            true => Ok(()),
+            false => begin(&[&columns[..], &[("due_at", &due_at)]].concat()),
+        }
+    };
+
+    match &entry.event {
+        Event::RotationIntended { due_at, key_before, looked_at, .. } => begin(&[
+            ("due_at", &Micros(*due_at)),
+            ("key_before", &key_before.as_str()),
+            ("looked_at", &Micros(*looked_at)),
+            ("intended_at", &at),
+        ]),
+        Event::RotationSending { .. } => go_on(&[("sent_at", &sent_at), ("failure", &None::<String>)]),
+        Event::RotationReplyLost { failure, .. } => go_on(&[("sent_at", &sent_at), ("failure", &Json(failure))]),
+        Event::RotationAccepted { status, .. } => {
+            go_on(&[("sent_at", &sent_at), ("accepted_at", &at), ("accepted", status)])
+        }
+        Event::RotationUnconfirmed { failure, retry_at, .. } => go_on(&[
+            ("sent_at", &sent_at),
+            ("ended_at", &at),
+            ("failure", &Json(failure)),
+            ("retry_at", &Micros(*retry_at)),
+        ]),
+        Event::RotationWithdrawn { why, .. } => go_on(&[("ended_at", &at), ("why", why)]),
+        Event::RotationDone { due_at, how, key_before, key_after, .. } => end(
+            Micros(*due_at),
+            &[
+                ("how", &Word(*how)),
+                ("key_before", &key_before.as_str()),
+                ("key_after", &key_after.as_str()),
+                ("retry_at", &None::<Micros>),
+            ],
+        ),
+        Event::RotationFailed { due_at, stage, failure, retry_at, .. } => end(
+            Micros(*due_at),
+            &[("stage", &Word(*stage)), ("failure", &Json(failure)), ("retry_at", &Micros(*retry_at))],
+        ),
+        Event::DaemonStarted { .. }
+        | Event::DaemonStopped { .. }
+        | Event::LedgerRecovered { .. }
+        | Event::PolicySet { .. }
+        | Event::TargetFound { .. }
+        | Event::TargetChanged { .. }
+        | Event::TargetGone { .. }
+        | Event::TargetReturned { .. }
+        | Event::TargetRefused { .. }
+        | Event::TargetReadable { .. }
+        | Event::KeySeen { .. }
+        | Event::KeyChanged { .. }
+        | Event::ObservationFailing { .. }
+        | Event::ObservationRecovered { .. }
+        | Event::TargetQuarantined { .. }
+        | Event::TargetRearmed { .. }
+        | Event::ManagerFailing { .. }
+        | Event::ManagerAnswering { .. }
+        | Event::GapFound { .. }
+        | Event::GapClosed { .. }
+        | Event::AlertRaised { .. }
+        | Event::AlertCleared { .. } => Ok(()),
+    }
+}

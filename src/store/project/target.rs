@@ -1,0 +1,61 @@
+//! A target's row: its whole record, but for the rotation in hand, which has a row of its own.
+
+use rusqlite::{Connection, params};
+
+use super::super::columns::{Json, Micros, Word};
+use super::super::sql::upsert;
+use crate::domain::{TargetId, TargetRecord};
+
+pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    let target = &record.target;
+    let key = record.key.as_ref();
+    upsert(
+        conn,
+        "target",
+        &[("id", &id.as_str())],
+        &[
+            ("name", &target.name().as_str()),
+            ("manager", &target.manager.as_str()),
+            ("project_id", &target.project_id.as_str()),
+            ("project", &target.project),
+            ("cluster_id", &target.cluster_id.as_str()),
+            ("cluster", &target.cluster),
+            ("replica_set", &target.replica_set),
+            ("role", &Word(target.role)),
+            ("mechanism", &Word(target.mechanism)),
+            ("listing", &Json(&record.listing)),
+            ("found_at", &Micros(record.found_at)),
+            ("gone_since", &record.gone_since.map(Micros)),
+            ("refusal", &record.refusal.as_ref().map(Json)),
+            ("key_id", &key.map(|key| key.id.as_str())),
+            ("key_not_before", &key.and_then(|key| key.not_before).map(Micros)),
+            ("key_first_seen", &key.map(|key| Micros(key.first_seen))),
+            ("key_last_seen", &key.map(|key| Micros(key.last_seen))),
+            ("regressed_at", &record.regressed_at.map(Micros)),
+            ("unread_since", &record.unread.as_ref().map(|(since, _)| Micros(*since))),
+            ("unread", &record.unread.as_ref().map(|(_, failure)| Json(failure))),
+            ("slot", &record.slot),
+            ("attempt", &record.attempt),
+            ("setback", &record.setback.as_ref().map(|(failure, _)| Json(failure))),
+            ("retry_at", &record.setback.as_ref().map(|(_, retry_at)| Micros(*retry_at))),
+            ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),
+            ("quarantine", &record.quarantine.as_ref().map(|quarantine| Json(&quarantine.failure))),
+            ("last_rotation_at", &record.last_rotation_at.map(Micros)),
+            ("seq", &seq),
+        ],
+    )
+}
+
+/// Notes in the target's row and in its key's that the key was last seen as the record says.
+pub(in super::super) fn write_last_seen(
+    conn: &Connection,
+    id: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
+    let Some(key) = &record.key else { return Ok(()) };
+    let seen = Micros(key.last_seen);
+    conn.prepare_cached("UPDATE target SET key_last_seen = ? WHERE id = ?")?.execute(params![seen, id.as_str()])?;
+    conn.prepare_cached("UPDATE key SET last_seen = ? WHERE target = ? AND replaced_at IS NULL")?
+        .execute(params![seen, id.as_str()])?;
+    Ok(())
+}

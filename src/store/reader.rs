@@ -1,0 +1,214 @@
+//! The read-only side: what the commands show, with the daemon up, down, or dead with its log left behind.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use wildmatch::WildMatch;
+
+use super::chain::Record;
+use super::columns::{Json, Micros, Word};
+use super::load::{self, json, time};
+use super::{DATABASE, schema};
+use crate::domain::{
+    ClusterId, Failure, Fleet, How, KeyId, ManagerName, Mechanism, ProjectId, RotationId, Stage, State, TargetId,
+    TargetName,
+};
+use crate::ports::Head;
+
+/// Reads a ledger that a daemon writes, wrote, or died writing.
+pub struct Reader {
+    pub(super) conn: Connection,
+}
+
+/// Why a ledger can not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is none.
+    #[error("there is no ledger in {}; `rekeyd run` begins one", dir.display())]
+    Missing {
+        /// The state directory.
+        dir: PathBuf,
+    },
+    /// It was written by another version.
+    #[error("the ledger has version {found}, and this program reads {known}; use the same version as the daemon")]
+    OtherVersion {
+        /// The database's version.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// The database can not be read.
+    #[error("the ledger can not be read: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Which rotations are wanted. Nothing set means all.
+#[derive(Clone, Debug, Default)]
+pub struct RotationFilter {
+    /// A glob over target names; `*` crosses slashes.
+    pub target: Option<String>,
+    /// Only those begun at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those begun before this time.
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub limit: Option<u32>,
+}
+
+/// One attempt to answer a slot, with its target as it is described today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as in the table, whose file says what they hold")]
+pub struct RotationRow {
+    pub target: TargetId,
+    pub name: TargetName,
+    pub manager: ManagerName,
+    pub project_id: ProjectId,
+    pub cluster_id: ClusterId,
+    pub mechanism: Mechanism,
+    pub id: RotationId,
+    /// Who began it, as one word.
+    pub actor: String,
+    pub state: State,
+    /// Set when done.
+    pub how: Option<How>,
+    pub due_at: Timestamp,
+    /// When it was first recorded: its intent, or its end if it never came to one.
+    pub began_at: Timestamp,
+    pub key_before: Option<KeyId>,
+    /// Set when done.
+    pub key_after: Option<KeyId>,
+    pub intended_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
+    pub accepted_at: Option<Timestamp>,
+    /// Set when done, failed, unconfirmed or withdrawn.
+    pub ended_at: Option<Timestamp>,
+    /// What it was doing when it failed.
+    pub stage: Option<Stage>,
+    /// The newest failure of the attempt; one that was done may have lost a reply before.
+    pub failure: Option<Failure>,
+    pub retry_at: Option<Timestamp>,
+    /// Why it was withdrawn.
+    pub why: Option<String>,
+    /// The newest ledger record about it.
+    pub seq: u64,
+}
+
+/// With more matching targets than this, walking all rotations by time beats looking each target up.
+const FEW_TARGETS: usize = 64;
+
+impl Reader {
+    /// Opens the ledger in a state directory for reading.
+    ///
+    /// # Errors
+    /// If there is none, or it is another version's.
+    pub fn open(state_dir: &Path) -> Result<Self, ReadError> {
+        let missing = || ReadError::Missing { dir: state_dir.to_owned() };
+        let path = state_dir.join(DATABASE);
+        if std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Err(missing());
+        }
+        let conn = schema::connect_read_only(&path)?;
+        let (found, known) = (schema::version(&conn)?.ok_or_else(missing)?, schema::newest());
+        if found != known {
+            return Err(ReadError::OtherVersion { found, known });
+        }
+        load::identity(&conn)?.ok_or_else(missing)?;
+        Ok(Self { conn })
+    }
+
+    /// Everything known, as of the newest record.
+    pub fn fleet(&self) -> Result<Fleet, ReadError> {
+        let moment = self.conn.unchecked_transaction()?;
+        Ok(load::fleet(&moment)?)
+    }
+
+    /// The newest record's number and hash.
+    pub fn head(&self) -> Result<Head, ReadError> {
+        Ok(load::head(&self.conn)?)
+    }
+
+    /// At most `limit` records of the ledger after number `after`, in order.
+    pub fn records(&self, after: u64, limit: u32) -> Result<Vec<Record>, ReadError> {
+        Ok(load::records(&self.conn, after, limit)?)
+    }
+
+    /// The rotations that pass the filter, newest first.
+    pub fn rotations(&self, filter: &RotationFilter) -> Result<Vec<RotationRow>, ReadError> {
+        let mut rows = Vec::new();
+        self.each_rotation(filter, |row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Shows each rotation that passes the filter, newest first, without holding them all.
+    ///
+    /// The log of a working daemon can not shrink meanwhile: `each` should not wait for people.
+    pub fn each_rotation(&self, filter: &RotationFilter, mut each: impl FnMut(RotationRow)) -> Result<(), ReadError> {
+        let moment = self.conn.unchecked_transaction()?;
+        let ids = filter.target.as_ref().map(|glob| matching_targets(&moment, glob)).transpose()?;
+        let wanted = match &ids {
+            None => "",
+            Some(ids) if ids.len() <= FEW_TARGETS => "rotation.target IN (SELECT value FROM json_each(?1)) AND",
+            // The plus keeps the planner from the index by target.
+            Some(_) => "+rotation.target IN (SELECT value FROM json_each(?1)) AND",
+        };
+        let mut statement = moment.prepare(&format!(
+            "SELECT rotation.*, name, manager, project_id, cluster_id, mechanism
+             FROM rotation JOIN target ON target.id = rotation.target
+             WHERE {wanted} began_at >= ifnull(?2, began_at) AND began_at < ifnull(?3, began_at + 1)
+             ORDER BY began_at DESC, rotation.rowid DESC LIMIT ?4"
+        ))?;
+        let mut rows = statement.query(params![
+            ids.map(Json),
+            filter.since.map(Micros),
+            filter.until.map(Micros),
+            filter.limit.map_or(-1, i64::from)
+        ])?;
+        while let Some(row) = rows.next()? {
+            each(rotation_row(row)?);
+        }
+        Ok(())
+    }
+}
+
+fn matching_targets(conn: &Connection, glob: &str) -> rusqlite::Result<Vec<String>> {
+    let glob = WildMatch::new(glob);
+    let mut ids = Vec::new();
+    let mut statement = conn.prepare("SELECT id, name FROM target")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if glob.matches(row.get_ref("name")?.as_str()?) {
+            ids.push(row.get("id")?);
+        }
+    }
+    Ok(ids)
+}
+
+fn rotation_row(row: &Row<'_>) -> rusqlite::Result<RotationRow> {
+    let key = |column| row.get::<_, Option<String>>(column).map(|id| id.map(KeyId::new));
+    Ok(RotationRow {
+        target: TargetId::new(row.get::<_, String>("target")?),
+        name: TargetName::new(row.get::<_, String>("name")?),
+        manager: ManagerName::new(row.get::<_, String>("manager")?),
+        project_id: ProjectId::new(row.get::<_, String>("project_id")?),
+        cluster_id: ClusterId::new(row.get::<_, String>("cluster_id")?),
+        mechanism: row.get::<_, Word<_>>("mechanism")?.0,
+        id: RotationId { slot: row.get("slot")?, attempt: row.get("attempt")? },
+        actor: row.get("actor")?,
+        state: row.get::<_, Word<_>>("state")?.0,
+        how: row.get::<_, Option<Word<_>>>("how")?.map(|Word(how)| how),
+        due_at: row.get::<_, Micros>("due_at")?.0,
+        began_at: row.get::<_, Micros>("began_at")?.0,
+        key_before: key("key_before")?,
+        key_after: key("key_after")?,
+        intended_at: time(row, "intended_at")?,
+        sent_at: time(row, "sent_at")?,
+        accepted_at: time(row, "accepted_at")?,
+        ended_at: time(row, "ended_at")?,
+        stage: row.get::<_, Option<Word<_>>>("stage")?.map(|Word(stage)| stage),
+        failure: json(row, "failure")?,
+        retry_at: time(row, "retry_at")?,
+        why: row.get("why")?,
+        seq: row.get("seq")?,
+    })
+}

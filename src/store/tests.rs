@@ -1,0 +1,65 @@
+//! The store from inside: what its callers cannot reach.
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::domain::{Actor, Event, Listing, Mechanism, Role, RotationId, Target};
+
+fn target(replica_set: &str) -> Target {
+    Target {
+        manager: "emea".into(),
+        project_id: "5f".into(),
+        project: "billing".into(),
+        cluster_id: replica_set.into(),
+        cluster: "ledger".into(),
+        replica_set: replica_set.into(),
+        role: Role::Shard,
+        mechanism: Mechanism::BackupKey,
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    "2026-05-01T06:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+fn entry(seconds: i64, event: Event) -> Entry {
+    Entry { at: at(seconds), actor: Actor::Schedule, event }
+}
+
+fn found(replica_set: &str) -> Entry {
+    entry(0, Event::TargetFound { description: target(replica_set), listing: Listing::Eligible })
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), [7; 32]).unwrap();
+    assert_eq!(store.head(), Head { seq: 0, hash: [7; 32] });
+    let id = target("rs0").id();
+    let rotation = RotationId { slot: 1, attempt: 1 };
+    store.record(vec![found("rs0"), entry(1, Event::KeySeen { target: id.clone(), key: "a".into() })]).await.unwrap();
+    store
+        .record(vec![entry(
+            2,
+            Event::RotationIntended {
+                target: id.clone(),
+                rotation,
+                due_at: at(0),
+                key_before: "a".into(),
+                looked_at: at(2),
+            },
+        )])
+        .await
+        .unwrap();
+    store.seen_again(vec![(id.clone(), at(3))]).await.unwrap();
+    let (fleet, head) = (store.fleet(), store.head());
+    assert_eq!(head.seq, 3);
+    assert_eq!(fleet.targets[&id].key.as_ref().unwrap().last_seen, at(3));
+    store.close().await.unwrap();
+    drop(store);
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let store = Store::open(dir.path(), [8; 32]).unwrap();
+    assert_eq!(store.fleet(), fleet);
+    assert_eq!(store.head(), head);
+}

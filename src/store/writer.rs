@@ -1,0 +1,287 @@
+//! The one thread that writes: takes what is queued, commits it as a group, then tells the world and the callers.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::chain::Record;
+use super::fault::{Fault, classify};
+use super::lock::StateLock;
+use super::{load, project, schema, sql};
+use crate::domain::{Change, Entry, Fleet, TargetId};
+use crate::ports::{Clock, Head, JournalError};
+
+/// At most so many calls share a commit.
+const GROUP: usize = 256;
+
+pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
+
+/// What the writer is asked to do.
+pub(super) enum Op {
+    /// Append to the ledger, all or none. Times are whole microseconds.
+    Record(Vec<Entry>, Ack),
+    /// Note when keys were seen again.
+    SeenAgain(Vec<(TargetId, Timestamp)>, Ack),
+    /// Do what is queued, then end in good order.
+    Close(Ack),
+}
+
+/// What everyone may read: as of the newest commit.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) fleet: Fleet,
+    pub(super) head: Head,
+}
+
+/// Is told how long each commit took.
+pub(super) struct Stopwatch {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) told: Box<dyn Fn(Duration) + Send + Sync>,
+}
+
+/// The parts that the writer's thread shares with the store.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) published: Arc<RwLock<Published>>,
+    pub(super) stopwatch: Arc<OnceLock<Stopwatch>>,
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    /// Tells the file apart from another one that took its name.
+    inode: (u64, u64),
+    conn: Connection,
+    /// With the group in hand taken in; differs from what is published only inside [`Writer::commit`].
+    fleet: Fleet,
+    head: Head,
+    group: Group,
+    /// Why memory and disk may have come apart, until that is looked into.
+    suspicion: Option<JournalError>,
+    shared: Shared,
+    _lock: StateLock,
+}
+
+/// What the group in hand has changed so far.
+#[derive(Default)]
+struct Group {
+    undos: Vec<Change>,
+    changes: Vec<Change>,
+}
+
+impl Writer {
+    /// Loads what the database knows.
+    pub(super) fn new(path: &Path, conn: Connection, lock: StateLock) -> rusqlite::Result<Self> {
+        let (fleet, head) = (load::fleet(&conn)?, load::head(&conn)?);
+        let published = Arc::new(RwLock::new(Published { fleet: fleet.clone(), head: head.clone() }));
+        Ok(Self {
+            inode: inode(path).unwrap_or_default(),
+            path: path.to_owned(),
+            conn,
+            fleet,
+            head,
+            group: Group::default(),
+            suspicion: None,
+            shared: Shared { published, stopwatch: Arc::default() },
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
+    /// Works until it is closed or its callers are gone.
+    pub(super) fn run(mut self, mut ops: mpsc::Receiver<Op>) {
+        let mut queue = Vec::new();
+        let mut closers = Vec::new();
+        while ops.blocking_recv_many(&mut queue, GROUP) > 0 {
+            let mut group = Vec::with_capacity(queue.len());
+            for op in queue.drain(..) {
+                match op {
+                    Op::Close(ack) => {
+                        ops.close();
+                        closers.push(ack);
+                    }
+                    Op::Record(..) | Op::SeenAgain(..) => group.push(op),
+                }
+            }
+            if !group.is_empty() {
+                self.commit(group);
+            }
+        }
+        let ended = self.end();
+        for ack in closers {
+            let _ = ack.send(ended.clone());
+        }
+    }
+
+    /// Leaves one tidy file behind, with the planner's statistics.
+    fn end(self) -> Result<(), JournalError> {
+        let Self { conn, .. } = self;
+        conn.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)").map_err(|error| classify(&error))?;
+        conn.close().map_err(|(_, error)| classify(&error))
+    }
+
+    /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
+    fn commit(&mut self, ops: Vec<Op>) {
+        let start = self.head.clone();
+        let results = self.recover().and_then(|()| self.transact(&ops));
+        match &results {
+            Ok(_) => self.publish(),
+            Err(error) => {
+                if !self.conn.is_autocommit() {
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                self.take_back(0, start);
+                self.group = Group::default();
+                self.suspicion = Some(error.clone());
+            }
+        }
+        for (index, op) in ops.into_iter().enumerate() {
+            let result = match &results {
+                Ok(results) => results.get(index).cloned().unwrap_or(Err(JournalError::Closed)),
+                Err(error) => Err(error.clone()),
+            };
+            // A caller that went away loses only the news.
+            let (Op::Record(_, ack) | Op::SeenAgain(_, ack) | Op::Close(ack)) = op;
+            let _ = ack.send(result);
+        }
+    }
+
+    /// Runs a group in one transaction. The inner results count only if the outer one is good.
+    fn transact(&mut self, ops: &[Op]) -> Result<Vec<Result<(), JournalError>>, JournalError> {
+        let lost = |error: rusqlite::Error| classify(&error);
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(lost)?;
+        let mut results = Vec::with_capacity(ops.len());
+        for op in ops {
+            results.push(self.attempt(op)?);
+        }
+        let watch = self.shared.stopwatch.get();
+        let began = watch.map(|watch| watch.clock.monotonic());
+        self.conn.execute_batch("COMMIT").map_err(lost)?;
+        if let (Some(watch), Some(began)) = (watch, began) {
+            (watch.told)(watch.clock.monotonic().saturating_sub(began));
+        }
+        Ok(results)
+    }
+
+    /// Does one call's work behind a savepoint. The outer error means that the whole transaction is lost.
+    fn attempt(&mut self, op: &Op) -> Result<Result<(), JournalError>, JournalError> {
+        let (mark, head) = (self.group.undos.len(), self.head.clone());
+        let lost = |error: rusqlite::Error| classify(&error);
+        self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
+        let result = match op {
+            Op::Record(entries, _) => entries.iter().try_for_each(|entry| self.append(entry)),
+            Op::SeenAgain(sightings, _) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
+            Op::Close(_) => Ok(()),
+        };
+        let result = result.map_err(JournalError::from);
+        if let Err(error) = &result {
+            self.take_back(mark, head);
+            // SQLite ends the whole transaction on some errors, a full disk among them.
+            if self.conn.is_autocommit() {
+                return Err(error.clone());
+            }
+            self.conn.execute_batch("ROLLBACK TO call").map_err(lost)?;
+        }
+        self.conn.prepare_cached("RELEASE call").and_then(|mut release| release.execute([])).map_err(lost)?;
+        Ok(result)
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let record = Record::following(&self.head, entry);
+        append_record(&self.conn, &record)?;
+        if let Some(applied) = project::apply(&self.conn, &mut self.fleet, record.seq, entry)? {
+            self.group.undos.push(applied.undo);
+            self.group.changes.push(applied.change);
+        }
+        self.head = record.head();
+        Ok(())
+    }
+
+    fn see_again(&mut self, target: &TargetId, at: Timestamp) -> Result<(), Fault> {
+        let Some(change) = self.fleet.seen_again(target, at) else { return Ok(()) };
+        if let Change::Target(id, Some(record)) = &change {
+            project::write_last_seen(&self.conn, id, record)?;
+        }
+        self.group.undos.push(self.fleet.adopt(change.clone()));
+        self.group.changes.push(change);
+        Ok(())
+    }
+
+    /// Undoes in memory all but the first `mark` changes of the group.
+    fn take_back(&mut self, mark: usize, head: Head) {
+        for undo in self.group.undos.drain(mark..).rev() {
+            self.fleet.adopt(undo);
+        }
+        self.group.changes.truncate(mark);
+        self.head = head;
+    }
+
+    fn publish(&mut self) {
+        let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
+        for change in self.group.changes.drain(..) {
+            published.fleet.adopt(change);
+        }
+        published.head = self.head.clone();
+        self.group.undos.clear();
+    }
+
+    /// Makes sure that memory and disk agree, where an error or a moved file may have brought them apart.
+    fn recover(&mut self) -> Result<(), JournalError> {
+        // Records in a file without a name are no records: the file was moved, deleted or put back from a copy.
+        if inode(&self.path) != Some(self.inode) {
+            return Err(JournalError::Io(format!("{} is not the file that was opened", self.path.display())));
+        }
+        let Some(error) = &self.suspicion else { return Ok(()) };
+        let told = |error: rusqlite::Error| classify(&error);
+        if !matches!(error, JournalError::Full(_)) {
+            self.conn = schema::connect(&self.path).map_err(told)?;
+        }
+        let on_disk = load::head(&self.conn).map_err(told)?;
+        if on_disk.seq < self.head.seq {
+            let (found, wanted) = (on_disk.seq, self.head.seq);
+            return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
+        }
+        if on_disk != self.head {
+            self.fleet = load::fleet(&self.conn).map_err(told)?;
+            self.head = on_disk;
+            let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
+            *published = Published { fleet: self.fleet.clone(), head: self.head.clone() };
+        }
+        self.suspicion = None;
+        Ok(())
+    }
+}
+
+/// Adds a record to the table.
+pub(super) fn append_record(conn: &Connection, record: &Record) -> rusqlite::Result<()> {
+    sql::insert(
+        conn,
+        "ledger",
+        &[
+            ("seq", &record.seq),
+            ("at", &super::columns::Micros(record.at)),
+            ("kind", &record.kind),
+            ("actor", &record.actor),
+            ("target", &record.target),
+            ("rotation", &record.rotation),
+            ("payload", &record.payload),
+            ("prev_hash", &record.prev_hash),
+            ("hash", &record.hash),
+        ],
+    )
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino()))
+}
+
+#[cfg(test)]
+mod tests;

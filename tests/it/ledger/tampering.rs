@@ -1,0 +1,161 @@
+//! Whoever touches the history behind the daemon's back is refused, or found out with the number of the record.
+
+use std::path::Path;
+
+use rekeyd::store::{Broken, DATABASE, Reader, Store, VerifyError};
+use rusqlite::Connection;
+
+use super::*;
+
+/// A ledger of two targets, 14 records; the daemon has ended.
+async fn ledger(dir: &Path) -> Connection {
+    let store = Store::open(dir, [9; 32]).unwrap();
+    store.record(one_rotation("rs0", 0)).await.unwrap();
+    store.record(one_rotation("rs1", 100)).await.unwrap();
+    store.close().await.unwrap();
+    Connection::open(dir.join(DATABASE)).unwrap()
+}
+
+/// What a determined hand does: opens the file with other tools and removes the guards first.
+async fn broken_by(sql: &str) -> Broken {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN").unwrap();
+    let triggers: Vec<(String, String)> = db
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map([], |row| row.try_into())
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for (name, _) in &triggers {
+        db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    db.execute_batch(sql).unwrap();
+    for (_, sql) in &triggers {
+        db.execute_batch(sql).unwrap();
+    }
+    db.execute_batch("COMMIT").unwrap();
+    match Reader::open(dir.path()).unwrap().verify(|_, _| {}) {
+        Err(VerifyError::Broken(broken)) => broken,
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_untouched_ledger_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    ledger(dir.path()).await;
+    let mut told = Vec::new();
+    let verified = Reader::open(dir.path()).unwrap().verify(|done, total| told.push((done, total))).unwrap();
+    assert_eq!((verified.records, verified.unknown), (14, 0));
+    assert_eq!((verified.first_at, verified.last_at), (Some(at(0)), Some(at(106))));
+    assert_eq!(told.last(), Some(&(14, 14)));
+}
+
+#[tokio::test]
+async fn the_ledger_refuses_every_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    for sql in [
+        "UPDATE ledger SET actor = 'nobody' WHERE seq = 3",
+        "DELETE FROM ledger WHERE seq = 14",
+        "INSERT OR REPLACE INTO ledger SELECT 3, at, kind, 'nobody', target, rotation, payload, prev_hash, hash FROM ledger WHERE seq = 3",
+        "INSERT INTO ledger SELECT 16, at, kind, actor, target, rotation, payload, hash, hash FROM ledger WHERE seq = 14",
+        "INSERT INTO ledger SELECT 15, at, kind, actor, target, rotation, payload, prev_hash, hash FROM ledger WHERE seq = 14",
+        "UPDATE ledger_identity SET id = zeroblob(32)",
+        "DELETE FROM ledger_identity",
+        "INSERT OR REPLACE INTO ledger_identity VALUES (1, zeroblob(32))",
+    ] {
+        assert!(db.execute(sql, []).is_err(), "{sql}");
+    }
+    Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_record_is_named() {
+    for (field, value) in [
+        ("at", "at + 1"),
+        ("kind", "'rotation_done'"),
+        ("actor", "'nobody'"),
+        ("target", "'emea/5f/other'"),
+        ("rotation", "'9.9'"),
+        ("payload", "replace(payload, 'timed_out', 'refused')"),
+        ("hash", "zeroblob(32)"),
+        ("prev_hash", "zeroblob(32)"),
+    ] {
+        let broken = broken_by(&format!("UPDATE ledger SET {field} = {value} WHERE seq = 6")).await;
+        assert_eq!(broken.seq, 6, "{field}: {broken}");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_record_is_named() {
+    let broken = broken_by("DELETE FROM ledger WHERE seq = 5").await;
+    assert_eq!((broken.seq, broken.why.as_str()), (5, "is missing; 6 follows on 4"));
+    let renumbered = "DELETE FROM ledger WHERE seq = 5; UPDATE ledger SET seq = seq - 1 WHERE seq > 5";
+    assert_eq!(broken_by(renumbered).await.seq, 5);
+}
+
+#[tokio::test]
+async fn an_inserted_record_is_named() {
+    let copy = "UPDATE ledger SET seq = -seq WHERE seq > 5; UPDATE ledger SET seq = 1 - seq WHERE seq < 0;
+        INSERT INTO ledger SELECT 6, at, kind, actor, target, rotation, payload, hash, zeroblob(32) FROM ledger WHERE seq = 5";
+    assert_eq!(broken_by(copy).await.seq, 6);
+}
+
+/// A chain alone cannot show that its tail was cut off, but the tables that followed from the tail still stand.
+#[tokio::test]
+async fn a_tail_cut_off_without_its_tables_is_named() {
+    assert_eq!(broken_by("DELETE FROM ledger WHERE seq = 14").await.seq, 13);
+}
+
+/// A new identity is another ledger: the first record does not continue it.
+#[tokio::test]
+async fn another_identity_is_named() {
+    assert_eq!(broken_by("UPDATE ledger_identity SET id = zeroblob(32)").await.seq, 1);
+}
+
+/// People query the tables: a touched row is named with the record that it should follow from.
+#[tokio::test]
+async fn a_changed_row_is_named() {
+    for (sql, seq) in [
+        ("UPDATE rotation SET ended_at = ended_at - 1 WHERE target = 'emea/5f/id-rs0' AND attempt = 2", 7),
+        ("UPDATE rotation SET state = 'withdrawn' WHERE target = 'emea/5f/id-rs0' AND attempt = 1", 3),
+        ("UPDATE rotation SET actor = 'nobody' WHERE target = 'emea/5f/id-rs1' AND attempt = 2", 14),
+        ("UPDATE rotation SET seq = 4 WHERE target = 'emea/5f/id-rs0' AND attempt = 2", 7),
+        ("DELETE FROM rotation WHERE target = 'emea/5f/id-rs0' AND attempt = 1", 3),
+        (
+            "INSERT INTO rotation (target, slot, attempt, actor, state, how, due_at, began_at, key_before, key_after, ended_at, seq)
+             VALUES ('emea/5f/id-rs0', 2, 1, 'schedule', 'done', 'rotated', 1, 1, 'b', 'c', 1, 7)",
+            7,
+        ),
+        ("UPDATE target SET key_not_before = key_not_before + 1 WHERE id = 'emea/5f/id-rs1'", 14),
+        ("UPDATE target SET name = 'x' WHERE id = 'emea/5f/id-rs0'", 7),
+        ("UPDATE key SET last_seen = last_seen + 1 WHERE target = 'emea/5f/id-rs0' AND id = 'a'", 7),
+        ("UPDATE key SET first_seen = 0 WHERE target = 'emea/5f/id-rs1' AND id = 'b'", 14),
+        ("DELETE FROM key WHERE target = 'emea/5f/id-rs0' AND id = 'a'", 7),
+    ] {
+        let broken = broken_by(sql).await;
+        assert_eq!(broken.seq, seq, "{sql}: {broken}");
+        assert!(broken.why.starts_with("table "), "{broken}");
+    }
+}
+
+/// A guard that is gone is a finding although nothing was changed yet.
+#[tokio::test]
+async fn a_removed_guard_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    ledger(dir.path()).await.execute_batch("DROP TRIGGER ledger_is_not_changed").unwrap();
+    let error = Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("trigger ledger_is_not_changed is missing"), "{error}");
+}
+
+/// A daemon does not go on from a record that is not the one it wrote.
+#[tokio::test]
+async fn a_changed_head_keeps_the_daemon_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    db.execute_batch("DROP TRIGGER ledger_is_not_changed; UPDATE ledger SET actor = 'nobody' WHERE seq = 14").unwrap();
+    assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Damaged { seq: 14 })));
+}
