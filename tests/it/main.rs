@@ -1,1 +1,5 @@
 //! Flows through the whole daemon, against real servers. One file a subject.
+
+mod digest;
+mod far_end;
+mod hostile;

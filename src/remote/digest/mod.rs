@@ -162,3 +162,6 @@ impl Attempt<'_> {
         Next::Refused
     }
 }
+
+#[cfg(test)]
+mod tests;
