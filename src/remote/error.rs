@@ -5,7 +5,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use rustls::AlertDescription;
+use jiff::Timestamp;
+use rustls::{AlertDescription, CertificateError};
 
 use super::refusal::Refusal;
 
@@ -25,7 +26,7 @@ pub(super) enum Error {
     #[error("no complete reply within {}", seconds(*.0))]
     TimedOut(Duration),
     /// The connection ended before the whole reply was there.
-    #[error("the connection ended early")]
+    #[error("no whole reply")]
     CutOff(#[source] reqwest::Error),
     /// A whole reply came, but not one to work with.
     #[error("{unreadable}")]
@@ -82,17 +83,38 @@ impl Error {
         let mut line = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
+            if let Some(validity) = error.downcast_ref::<io::Error>().and_then(|error| validity(error)) {
+                return format!("{line}: {validity}");
+            }
             let text = error.to_string();
-            // reqwest and hyper name the stage that they were in, which the first words have already told.
-            let is_news =
-                !line.contains(&text) && !matches!(&*text, "error sending request" | "client error (Connect)");
-            if is_news {
+            if !is_stage(&text) && !line.contains(&text) {
                 line.push_str(": ");
                 line.push_str(&text);
             }
             cause = error.source();
         }
         line
+    }
+}
+
+/// How reqwest and hyper name the stage that they were in; the first words of an error have already told it.
+fn is_stage(text: &str) -> bool {
+    let stages = ["error sending request", "error decoding response body", "request or response body error"];
+    stages.contains(&text) || text.starts_with("client error (")
+}
+
+/// When the server's certificate is or was valid, if that is the trouble: rustls gives it in seconds since 1970.
+fn validity(error: &(dyn StdError + 'static)) -> Option<String> {
+    let rustls::Error::InvalidCertificate(trouble) = tls_error(error)? else { return None };
+    let date = |time: &rustls::pki_types::UnixTime| {
+        i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok())
+    };
+    if let CertificateError::ExpiredContext { not_after, .. } = trouble {
+        Some(format!("the server's certificate expired at {}", date(not_after)?))
+    } else if let CertificateError::NotValidYetContext { not_before, .. } = trouble {
+        Some(format!("the server's certificate is not valid before {}", date(not_before)?))
+    } else {
+        None
     }
 }
 

@@ -78,7 +78,8 @@ impl fmt::Display for Refusal {
         match (said, &self.redirect) {
             (Some(said), _) => f.write_str(said),
             (None, Some(place)) => write!(f, "redirected to {place}; redirects are not followed"),
-            (None, None) => f.write_str("the reply gives no reason"),
+            (None, None) if self.document.is_some() => f.write_str("the server gives no reason"),
+            (None, None) => f.write_str("the reply is no error document; a proxy may have sent it"),
         }
     }
 }

@@ -63,6 +63,7 @@ impl Session {
             match attempt.refused(&reply.headers) {
                 Next::Answer => self.rate.count(&*self.clock),
                 Next::Refused => return Ok(reply),
+                Next::NotDigest(_) if knows_us(&reply) => return Ok(reply),
                 Next::NotDigest(schemes) => return Err(Error::NotDigest(schemes)),
             }
         }

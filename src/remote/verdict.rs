@@ -94,3 +94,81 @@ fn one_line(text: &str, longest: usize) -> String {
         None => line,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::refusal::Document;
+
+    fn refusal(status: u16, body: &str) -> Error {
+        let document = Document::read(status, body.as_bytes());
+        Error::Refused(Refusal { status, document, retry_after_s: None, redirect: None })
+    }
+
+    /// Statuses and codes as the page "Ops Manager Public API Error Codes" pairs them, and what a rotation that meets
+    /// them permits. A dash stands for a reply without the manager's own document.
+    #[test]
+    fn every_refusal_has_its_verdict() {
+        use Scope::{Manager, Target};
+        use Verdict::{Ambiguous, NotThisWay, Permanent, Transient};
+        for (status, code, reason, verdict, scope) in [
+            (400, "INVALID_ATTRIBUTE", Reason::Refused, Permanent, Target),
+            (401, "", Reason::CredentialsRefused, Permanent, Manager),
+            (401, "-", Reason::CredentialsRefused, Permanent, Manager),
+            (401, "NO_CURRENT_USER", Reason::CredentialsRefused, Permanent, Manager),
+            (401, "USER_UNAUTHORIZED", Reason::RoleMissing, Permanent, Target),
+            (401, "NOT_IN_GROUP", Reason::RoleMissing, Permanent, Target),
+            (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Reason::AddressRefused, Permanent, Manager),
+            (403, "FEATURE_UNSUPPORTED", Reason::Refused, Permanent, Target),
+            (404, "BACKUP_CONFIG_NOT_FOUND", Reason::NotFound, Permanent, Target),
+            (405, "-", Reason::Refused, Permanent, Target),
+            (408, "-", Reason::ServerError, Ambiguous, Target),
+            (408, "", Reason::ServerError, Ambiguous, Target),
+            (409, "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE", Reason::Conflict, Transient, Target),
+            (429, "RATE_LIMITED", Reason::RateLimited, Transient, Target),
+            (429, "-", Reason::RateLimited, Ambiguous, Target),
+            (500, "UNEXPECTED_ERROR", Reason::ServerError, Ambiguous, Target),
+            (503, "", Reason::ServerError, Transient, Target),
+            (503, "-", Reason::ServerError, Ambiguous, Target),
+            (504, "", Reason::ServerError, Ambiguous, Target),
+            (302, "-", Reason::Unreadable, Ambiguous, Target),
+            // The status of these two is documented nowhere.
+            (400, "GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS", Reason::NotThisWay, NotThisWay, Target),
+            (500, "GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS", Reason::NotThisWay, NotThisWay, Target),
+            (409, "CANNOT_ROTATE_KEY_ENCRYPTION_DISABLED", Reason::NotEncrypted, NotThisWay, Target),
+        ] {
+            let body = match code {
+                "-" => "<html>".to_owned(),
+                "" => format!(r#"{{"error":{status},"reason":"r"}}"#),
+                code => format!(r#"{{"error":{status},"errorCode":"{code}"}}"#),
+            };
+            let put = failure(&refusal(status, &body), Operation::RotateKey);
+            assert_eq!((put.reason, put.verdict, put.scope), (reason, verdict, scope), "{status} {code}");
+            assert_eq!(put.status, Some(status));
+            // Reading never leaves anything uncertain.
+            for operation in [Operation::GetKey, Operation::List] {
+                let get = failure(&refusal(status, &body), operation);
+                let expected = if verdict == Ambiguous { Transient } else { verdict };
+                assert_eq!((get.reason, get.verdict), (reason, expected), "{status} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_address_is_shown_as_the_server_saw_it() {
+        let body = r#"{"error":403,"errorCode":"IP_ADDRESS_NOT_ON_ACCESS_LIST","reason":"Forbidden",
+            "detail":"This resource requires access through an access list.","parameters":["203.0.113.9"]}"#;
+        let failure = failure(&refusal(403, body), Operation::GetKey);
+        assert!(failure.detail.starts_with("the server saw the address 203.0.113.9: This resource"), "{failure}");
+    }
+
+    #[test]
+    fn what_a_server_says_is_kept_to_one_short_line() {
+        let body =
+            format!(r#"{{"error":400,"errorCode":"{0}\n{0}","detail":"a\u001b[31m\n\tb {0}"}}"#, "x".repeat(400));
+        let failure = failure(&refusal(400, &body), Operation::GetKey);
+        assert!(failure.detail.starts_with("a [31m b xxx") && failure.detail.ends_with('…'), "{failure}");
+        assert_eq!(failure.detail.chars().count(), LONGEST_DETAIL + 1);
+        assert_eq!(failure.code.map(|code| code.chars().count()), Some(LONGEST_CODE + 1));
+    }
+}

@@ -31,7 +31,7 @@ struct Backend {
 async fn backend() -> (Arc<Backend>, SocketAddr) {
     async fn handle(State(backend): State<Arc<Backend>>, method: Method, headers: HeaderMap) -> String {
         let login = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        backend.logins.lock().unwrap().push(login.to_owned());
+        backend.logins.lock().expect("no test has panicked").push(login.to_owned());
         if method == Method::PUT {
             backend.key.fetch_add(1, Ordering::SeqCst);
             return "{}".to_owned();
@@ -63,11 +63,9 @@ impl Drop for Server {
 
 impl Server {
     async fn start(folder: TempDir, address: SocketAddr, command: &mut Command) -> Self {
-        let program = command.get_program().to_owned();
-        let process = command
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program:?} did not start ({error}): tests/setup.sh installs it"));
+        let process = command.stdin(Stdio::null()).spawn();
+        assert!(process.is_ok(), "{command:?} did not start: tests/setup.sh installs it");
+        let process = process.expect("checked above");
         let server = Self { process, folder, address };
         until("the server listens", || std::net::TcpStream::connect(server.address).is_ok()).await;
         server
@@ -104,7 +102,8 @@ fn folder() -> TempDir {
 
 fn first_that_exists(candidates: &[&str]) -> PathBuf {
     let found = candidates.iter().map(Path::new).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("none of {candidates:?} is there: tests/setup.sh installs it")).to_owned()
+    assert!(found.is_some(), "none of {candidates:?} is there: tests/setup.sh installs it");
+    found.map(Path::to_owned).unwrap_or_default()
 }
 
 /// What stands behind Apache.
@@ -311,7 +310,7 @@ async fn a_wrong_key_is_one_bad_login_a_call() {
         let logins = log.iter().filter(|line| line.contains("response=")).count();
         assert_eq!((logins, log.len()), (3, 6));
     }
-    assert_eq!(backend.logins.lock().unwrap().len(), 0);
+    assert_eq!(backend.logins.lock().expect("no test has panicked").len(), 0);
 }
 
 #[tokio::test]
@@ -322,7 +321,7 @@ async fn the_stronger_of_two_challenges_is_answered() {
     for _ in 0..5 {
         assert_eq!(manager.current_key(&target()).await.expect("a key").as_str(), "key-0");
     }
-    let logins = backend.logins.lock().unwrap().clone();
+    let logins = backend.logins.lock().expect("no test has panicked").clone();
     assert_eq!(logins.len(), 5);
     assert!(logins.iter().all(|login| login.contains("algorithm=SHA-256")), "{logins:?}");
     assert_eq!(server.log_with(5, "200").await.len(), 6);

@@ -39,7 +39,7 @@ pub(crate) struct Told(pub(crate) Mutex<Vec<(Operation, RequestOutcome)>>);
 
 impl RequestObserver for Told {
     fn requested(&self, _: &ManagerName, operation: Operation, outcome: RequestOutcome, _: Duration) {
-        self.0.lock().unwrap().push((operation, outcome));
+        self.0.lock().expect("no test has panicked").push((operation, outcome));
     }
 }
 
