@@ -140,11 +140,11 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             line!(INFO, entry, kind, subject, { manager = manager.as_str(), project_id = gap.project_id.as_str(), project = gap.project, cluster_name = gap.cluster, }, "{manager}/{}/{}: its config servers are listed", gap.project, gap.cluster);
         }
         Event::AlertRaised { alert, subject: about, words } => {
-            line!(WARN, entry, kind, subject, { manager = manager_of(about, manager), alert = alert.as_str(), subject = %about, }, "alert {}: {words}", alert.as_str());
+            line!(WARN, entry, kind, subject, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), }, "alert {}: {words}", alert.as_str());
         }
         Event::AlertCleared { alert, subject: about } => {
             let about_name = subject.map_or_else(|| about.to_string(), |subject| subject.name.to_string());
-            line!(INFO, entry, kind, subject, { manager = manager_of(about, manager), alert = alert.as_str(), subject = %about, }, "alert {} is over: {about_name}", alert.as_str());
+            line!(INFO, entry, kind, subject, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), }, "alert {} is over: {about_name}", alert.as_str());
         }
     }
 }

@@ -39,7 +39,7 @@ where
     W: Fn() -> S + Send + Sync + 'static,
     S: Write,
 {
-    let lines = Lines { journald, sink };
+    let lines = Lines { journald, colours, sink };
     // What people call a target is a field of that name; the module path would stand beside it under the same name.
     let layer = fmt::layer().with_target(false).with_writer(lines);
     // Asked for only where it must be off: left alone, the layer honours NO_COLOR.
@@ -57,12 +57,15 @@ where
 /// Makes a writer for each event.
 struct Lines<W> {
     journald: bool,
+    colours: bool,
     sink: W,
 }
 
 /// Takes one event, in one piece, and keeps it on one line.
 struct Line<S> {
     priority: Option<u8>,
+    /// Whether escape characters are the layer's own.
+    colours: bool,
     sink: S,
 }
 
@@ -74,7 +77,7 @@ where
     type Writer = Line<S>;
 
     fn make_writer(&'a self) -> Line<S> {
-        Line { priority: None, sink: (self.sink)() }
+        Line { priority: None, colours: self.colours, sink: (self.sink)() }
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line<S> {
@@ -84,7 +87,7 @@ where
             Level::INFO => 6,
             Level::DEBUG | Level::TRACE => 7,
         });
-        Line { priority, sink: (self.sink)() }
+        Line { priority, colours: self.colours, sink: (self.sink)() }
     }
 }
 
@@ -97,9 +100,9 @@ impl<S: Write> Write for Line<S> {
         // A line break within an event would begin a line that nobody wrote.
         for byte in event.strip_suffix(b"\n").unwrap_or(event) {
             match byte {
-                b'\n' => line.extend_from_slice(b"\\n"),
-                b'\r' => line.extend_from_slice(b"\\r"),
-                other => line.push(*other),
+                0x1b if self.colours => line.push(*byte),
+                byte if byte.is_ascii_control() => line.extend(byte.escape_ascii()),
+                byte => line.push(*byte),
             }
         }
         line.push(b'\n');
