@@ -23,8 +23,10 @@ const SHORTEST_SILENCE: Period = Period::minutes(1);
 /// One failed attempt is weather; from this many on something is wrong.
 const FAILED_ATTEMPTS: u32 = 2;
 
-/// Everything that is wrong now, each kind at most once a subject. Of targets that are gone or whose manager is not configured
-/// nothing is said; targets that are not rotated speak only if they once had a key.
+/// Everything that is wrong now, each kind at most once a subject.
+///
+/// Of targets that are gone or whose manager is not configured nothing is said; targets that are not rotated speak only
+/// if they once had a key.
 pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
     let fleet = &situation.fleet;
     let managers = fleet

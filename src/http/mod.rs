@@ -1,7 +1,7 @@
 //! What is seen from outside over TCP: health, metrics, JSON and a page. Read-only: no method changes anything.
 //!
-//! Everything is computed from one [`Situation`](crate::ports::Situation) at the moment of asking, so a restart or a vanished
-//! target needs no bookkeeping here.
+//! Everything is computed from one [`Situation`](crate::ports::Situation) at the moment of asking, so a restart or a
+//! vanished target needs no bookkeeping here.
 
 mod alerts;
 mod guard;

@@ -67,7 +67,8 @@ fn page(situation: &Situation, alerts: &[Alert]) -> String {
     html
 }
 
-/// As text within an element or a quoted attribute. Names come from managers, and those from whoever may create a deployment.
+/// As text within an element or a quoted attribute. Names come from managers, and those have them from whoever may
+/// create a deployment.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

@@ -79,3 +79,39 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A client of a connection that answers with more than any socket buffers. The clock stands still and jumps to the
+    /// next time-out when nothing else is left to do.
+    async fn client() -> (TcpStream, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let router = Router::new().route("/", get(|| async { vec![b'x'; 64 * 1024 * 1024] }));
+        (client, tokio::spawn(connection(stream, router, CancellationToken::new())))
+    }
+
+    /// Otherwise a few idle clients would take every place.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_ends_is_cut_off() {
+        let (mut client, served) = client().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
+        let mut reply = Vec::new();
+        timeout(2 * HEAD_WITHIN, client.read_to_end(&mut reply)).await.expect("the connection ends").unwrap();
+        assert!(!reply.starts_with(b"HTTP/1.1 200"));
+        served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_reads_is_given_up() {
+        let (mut client, served) = client().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        timeout(2 * LONGEST_CONNECTION, served).await.expect("the connection ends").unwrap();
+    }
+}

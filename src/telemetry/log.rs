@@ -25,9 +25,10 @@ impl LogFormat {
     }
 }
 
-/// Sends what this process logs at `level` or louder to standard error; of the libraries only warnings. `journald` says
-/// that standard error is the journal: each line then begins with its priority in the form of sd-daemon(3), and text
-/// leaves the time and the colours out. Later calls do nothing.
+/// Sends what this process logs at `level` or louder to standard error; of the libraries only warnings.
+///
+/// `journald` says that standard error is the journal: each line then begins with its priority in the form of
+/// sd-daemon(3), and text leaves the time and the colours out. Later calls do nothing.
 pub fn init(format: LogFormat, journald: bool, level: Level) {
     let colours = !journald && io::stderr().is_terminal();
     // A subscriber that is there already was put there by a test.

@@ -50,86 +50,59 @@ impl Metrics {
         managers: impl IntoIterator<Item = &'a ManagerName>,
     ) -> Self {
         let registry = Registry::new();
-        let build_info =
-            counted(&registry, IntGaugeVec::new(opts("build_info", "Always 1; the running version."), &["version"]));
-        build_info.with_label_values(&[version]).set(1);
+        let counters = |name, help, labels: &[&str]| taken(&registry, IntCounterVec::new(opts(name, help), labels));
+        let histogram = |name, help, buckets: &[f64]| {
+            taken(&registry, Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec())))
+        };
+        let info = opts("build_info", "Always 1; the running version.");
+        taken(&registry, IntGaugeVec::new(info, &["version"])).with_label_values(&[version]).set(1);
         let metrics = Self {
-            rotation_attempts: counted(
-                &registry,
-                IntCounterVec::new(
-                    opts(
-                        "rotation_attempts_total",
-                        "Attempts begun to answer a due slot, those that found it done or failed at the first look among them.",
-                    ),
-                    &["manager"],
-                ),
+            rotation_attempts: counters(
+                "rotation_attempts_total",
+                "Attempts begun to answer a due slot; those that ended at their first look are among them.",
+                &["manager"],
             ),
-            rotation_failures: counted(
-                &registry,
-                IntCounterVec::new(
-                    opts(
-                        "rotation_failures_total",
-                        "Attempts that failed, or whose deadline passed with the old key in use.",
-                    ),
-                    &["manager", "reason"],
-                ),
+            rotation_failures: counters(
+                "rotation_failures_total",
+                "Attempts that failed, or whose deadline passed with the old key in use.",
+                &["manager", "reason"],
             ),
-            rotation_duration: counted(
-                &registry,
-                Histogram::with_opts(
-                    histogram(
-                        "rotation_duration_seconds",
-                        "Time from the durable intent to the GET that showed the new key.",
-                    )
-                    .buckets(ROTATION_BUCKETS.to_vec()),
-                ),
+            rotation_duration: histogram(
+                "rotation_duration_seconds",
+                "Time from the durable intent to the GET that showed the new key.",
+                &ROTATION_BUCKETS,
             ),
-            foreign_key_changes: counted(
-                &registry,
-                IntCounterVec::new(
-                    opts(
-                        "foreign_key_changes_total",
-                        "Key changes that no rotation of ours explains, returns to an earlier key among them.",
-                    ),
-                    &["manager"],
-                ),
+            foreign_key_changes: counters(
+                "foreign_key_changes_total",
+                "Key changes that no rotation of ours explains; returns to an earlier key are among them.",
+                &["manager"],
             ),
-            api_requests: counted(
-                &registry,
-                IntCounterVec::new(
-                    opts(
-                        "api_requests_total",
-                        "Requests to a manager, by the HTTP status that came back, or no_reply.",
-                    ),
-                    &["manager", "operation", "code"],
-                ),
+            api_requests: counters(
+                "api_requests_total",
+                "Requests to a manager, by the HTTP status that came back, or no_reply.",
+                &["manager", "operation", "code"],
             ),
-            api_request_duration: counted(
+            api_request_duration: taken(
                 &registry,
                 HistogramVec::new(
-                    histogram("api_request_duration_seconds", "Time that requests to a manager took.")
+                    HistogramOpts::from(opts("api_request_duration_seconds", "Time that requests to a manager took."))
                         .buckets(REQUEST_BUCKETS.to_vec()),
                     &["manager", "operation"],
                 ),
             ),
-            ledger_commit_duration: counted(
-                &registry,
-                Histogram::with_opts(
-                    histogram(
-                        "ledger_commit_duration_seconds",
-                        "Time that the ledger took to make a group of records durable.",
-                    )
-                    .buckets(COMMIT_BUCKETS.to_vec()),
-                ),
+            ledger_commit_duration: histogram(
+                "ledger_commit_duration_seconds",
+                "Time that the ledger took to make a group of records durable.",
+                &COMMIT_BUCKETS,
             ),
-            config_last_reload_successful: counted(
+            config_last_reload_successful: taken(
                 &registry,
                 IntGauge::with_opts(opts(
                     "config_last_reload_successful",
                     "Whether the newest reading of the configuration succeeded.",
                 )),
             ),
-            config_last_reload_success: counted(
+            config_last_reload_success: taken(
                 &registry,
                 Gauge::with_opts(opts(
                     "config_last_reload_success_timestamp_seconds",
@@ -213,12 +186,8 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(Metrics::PREFIX)
 }
 
-fn histogram(name: &str, help: &str) -> HistogramOpts {
-    HistogramOpts::new(name, help).namespace(Metrics::PREFIX)
-}
-
 /// Takes a new metric into the registry.
-fn counted<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
+fn taken<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
     let metric = metric.expect("names, labels and buckets are constants and well formed");
     registry.register(Box::new(metric.clone())).expect("each name is registered once");
     metric
