@@ -294,7 +294,8 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     let of = "{manager=\"emea\",target=\"emea/billing/ledger/ledger-0\"}";
     assert_line(
         &text,
-        "rekeyd_target_info{manager=\"emea\",target=\"emea/billing/ledger/ledger-0\",project_id=\"5f\",cluster_id=\"6a\",\
+        "rekeyd_target_info{manager=\"emea\",target=\"emea/billing/ledger/ledger-0\",\
+         project_id=\"5f\",cluster_id=\"6a\",\
          role=\"shard\",mechanism=\"backup_key\",policy=\"default\",standing=\"managed\"} 1",
     );
     assert!(!text.contains("rekeyd_key_created_timestamp_seconds{"), "the key's age is not known");
