@@ -8,6 +8,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod seen;
 mod simulator;
 mod tls;
 mod world;
