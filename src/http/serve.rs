@@ -87,20 +87,23 @@ mod tests {
 
     use super::*;
 
-    /// A client of a connection that answers with more than any socket buffers. The clock stands still and jumps to the
-    /// next time-out when nothing else is left to do.
-    async fn client() -> (TcpStream, tokio::task::JoinHandle<()>) {
+    /// Of an answer, in bytes: more than the sockets of both sides buffer.
+    const LENGTH: usize = 32 * 1024 * 1024;
+
+    /// A client of one connection. Where the clock is paused it stands still, and jumps to the next time-out when
+    /// nothing else is left to do.
+    async fn client(shutdown: &CancellationToken) -> (TcpStream, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let router = Router::new().route("/", get(|| async { vec![b'x'; 64 * 1024 * 1024] }));
-        (client, tokio::spawn(connection(stream, router, CancellationToken::new())))
+        let router = Router::new().route("/", get(|| async { vec![b'x'; LENGTH] })).route("/short", get(|| async {}));
+        (client, tokio::spawn(connection(stream, router, shutdown.clone())))
     }
 
     /// Otherwise a few idle clients would take every place.
     #[tokio::test(start_paused = true)]
     async fn a_head_that_never_ends_is_cut_off() {
-        let (mut client, served) = client().await;
+        let (mut client, served) = client(&CancellationToken::new()).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
         let mut reply = Vec::new();
         timeout(2 * HEAD_WITHIN, client.read_to_end(&mut reply)).await.expect("the connection ends").unwrap();
@@ -110,8 +113,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_reads_is_given_up() {
-        let (mut client, served) = client().await;
+        let (mut client, served) = client(&CancellationToken::new()).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         timeout(2 * LONGEST_CONNECTION, served).await.expect("the connection ends").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_does_not_wait_for_a_client_that_says_nothing() {
+        let shutdown = CancellationToken::new();
+        let (mut client, served) = client(&shutdown).await;
+        client.write_all(b"GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        client.read_u8().await.unwrap();
+        shutdown.cancel();
+        timeout(STOP_WITHIN / 2, served).await.expect("the connection ends").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_cuts_no_answer_off() {
+        let shutdown = CancellationToken::new();
+        let (mut client, served) = client(&shutdown).await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        client.read_u8().await.unwrap();
+        shutdown.cancel();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() > LENGTH, "{} bytes", rest.len());
+        served.await.unwrap();
     }
 }

@@ -451,9 +451,9 @@ async fn a_request_for_another_host_is_refused_on_every_route() {
     }
 }
 
-/// A stop neither cuts an answer off nor waits for a client that says nothing.
+/// A stop ends: neither a connection that rests nor one whose request never comes to its end holds it up.
 #[tokio::test]
-async fn a_stop_lets_idle_connections_go() {
+async fn a_stop_lets_open_connections_go() {
     let shown = Shown::new().await;
     let mut idle = TcpStream::connect(shown.address).await.unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
