@@ -1,1 +1,218 @@
-//! Placeholder.
+//! The one place that knows every part and wires them.
+
+mod clock;
+mod housekeeping;
+mod jobs;
+mod observers;
+mod rehearsal;
+mod view;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config};
+use crate::domain::{Event, Fleet, KeyId, ManagerName, Target};
+use crate::engine::{Engine, Manager};
+use crate::http;
+use crate::policy::Rules;
+use crate::ports::{Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::remote::ops_manager::{OpsManager, Settings};
+use crate::remote::{SetupError, second_reader};
+use crate::store::{OpenError, Store};
+use crate::telemetry::{Metrics, Narrator};
+
+pub use clock::SystemClock;
+pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
+pub use view::View;
+
+/// How long a stop waits for rotations in hand: shorter than the 90 seconds after which systemd kills.
+const GRACE: Duration = Duration::from_secs(25);
+/// The running version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A running daemon.
+pub struct Daemon {
+    address: SocketAddr,
+    store: Arc<Store>,
+    closing: CancellationToken,
+    silence: CancellationToken,
+    jobs: jobs::Jobs,
+    engine: JoinHandle<()>,
+    listener: JoinHandle<()>,
+}
+
+/// Why the daemon can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing to rotate.
+    #[error("the configuration names no manager, so there is nothing to rotate; add an [[ops_manager]] section")]
+    NoManager,
+    /// The state directory can not be worked in.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes for a new ledger's id: {0}")]
+    Random(getrandom::Error),
+    /// A manager's client can not be made.
+    #[error("manager {name}: {source}")]
+    Manager {
+        /// Which one.
+        name: ManagerName,
+        /// Why.
+        source: SetupError,
+    },
+    /// The address can not be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The start could not be recorded: no record, no rotation.
+    #[error(transparent)]
+    Ledger(#[from] JournalError),
+    /// The scheduler of the standing jobs did not start.
+    #[error("the scheduler cannot be started: {0}")]
+    Scheduler(#[from] tokio_cron_scheduler::JobSchedulerError),
+}
+
+impl Daemon {
+    /// Opens everything, records the start, and begins to work. `witness` is told of everything beside the log.
+    pub async fn start(config: &Config, witness: Option<Arc<dyn Observer>>) -> Result<Self, StartError> {
+        if config.managers.is_empty() {
+            return Err(StartError::NoManager);
+        }
+        let settings = &config.settings;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
+        let managers = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
+        let store = Arc::new(open_store(settings.state_dir.clone()).await?);
+        let counted = Arc::clone(&metrics);
+        store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
+        let fleet = store.fleet();
+        let narrator: Arc<dyn Observer> = Arc::new(Narrator::new(Arc::clone(&metrics), &fleet));
+        let observer: Arc<dyn Observer> =
+            Arc::new(observers::Everyone([narrator].into_iter().chain(witness).collect()));
+        let rules = Arc::new(settings.rules.clone());
+        let journal = Arc::clone(&store) as Arc<dyn Journal>;
+        let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, clock, observer));
+        engine.note(opening(&fleet, &rules)).await?;
+
+        let address = settings.http.listen;
+        let listen = |source| StartError::Listen { address, source };
+        let socket = TcpListener::bind(address).await.map_err(listen)?;
+        let address = socket.local_addr().map_err(listen)?;
+        // Reload will send new rules here; until then the first ones stay.
+        let (_, rules_now) = watch::channel(Arc::clone(&rules));
+        let routes = http::router(http::Inputs {
+            gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
+            rules: rules_now,
+            metrics,
+            hosts: settings.http.allowed_hosts.clone(),
+            stall_after: http::STALL_AFTER,
+        });
+        let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
+        let jobs = jobs::Jobs::start().await?;
+        let listener = tokio::spawn(http::serve(socket, routes, silence.clone()));
+        tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+        let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
+        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on http://{address}");
+        Ok(Self { address, store, closing, silence, jobs, engine, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
+    pub async fn stop(self) {
+        self.closing.cancel();
+        self.jobs.stop().await;
+        if let Err(error) = self.engine.await {
+            tracing::error!(%error, "the engine ended by a panic: this is a bug");
+        }
+        self.silence.cancel();
+        if let Err(error) = self.listener.await {
+            tracing::error!(%error, "the listener ended by a panic: this is a bug");
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the ledger was not closed in good order; the next start sees to it: {error}");
+        }
+    }
+}
+
+/// Reads one target's key with a client that shares no code with the daemon's.
+pub async fn second_opinion(config: &Config, target: &Target) -> Option<KeyId> {
+    let manager = config.managers.iter().find(|manager| manager.name == target.manager)?;
+    second_reader::read_key(&connection(manager), target).await.ok()
+}
+
+/// Opens the ledger beside the runtime's threads: a migration may take its time.
+async fn open_store(state_dir: std::path::PathBuf) -> Result<Store, StartError> {
+    let mut id = [0; 32];
+    getrandom::fill(&mut id).map_err(StartError::Random)?;
+    let opened = tokio::task::spawn_blocking(move || Store::open(&state_dir, id)).await;
+    Ok(opened.expect("opening a store returns its errors")?)
+}
+
+/// What the ledger is told first: that we are here, and by which rules.
+fn opening(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
+    let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
+        let words = settings.to_string();
+        (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
+    });
+    [started].into_iter().chain(policies).collect()
+}
+
+fn managers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    observer: &Arc<dyn RequestObserver>,
+) -> Result<BTreeMap<ManagerName, Manager>, StartError> {
+    let mut managers = BTreeMap::new();
+    for settings in &config.managers {
+        let service = service(settings, clock, observer)?;
+        let (discover_every, max_concurrent) = (settings.discover_every, settings.max_concurrent);
+        managers.insert(settings.name.clone(), Manager { service, discover_every, max_concurrent });
+    }
+    Ok(managers)
+}
+
+fn service(
+    manager: &config::Manager,
+    clock: &Arc<dyn Clock>,
+    observer: &Arc<dyn RequestObserver>,
+) -> Result<Arc<dyn KeyService>, StartError> {
+    // Another part of the process may have chosen the same already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    OpsManager::new(connection(manager), Arc::clone(clock), Arc::clone(observer))
+        .map(|service| Arc::new(service) as Arc<dyn KeyService>)
+        .map_err(|source| StartError::Manager { name: manager.name.clone(), source })
+}
+
+fn connection(manager: &config::Manager) -> Settings {
+    Settings {
+        name: manager.name.clone(),
+        url: manager.url.to_string(),
+        public_key: manager.public_key.clone(),
+        private_key: manager.private_key.clone(),
+        ca_pem: manager.ca_pem.clone(),
+        identity_pem: manager.client_identity.as_ref().map(config::ClientIdentity::to_pem),
+        proxy: manager.proxy.as_ref().map(ToString::to_string),
+        request_timeout: manager.request_timeout.as_duration(),
+        requests_per_second: manager.requests_per_second,
+        max_concurrent: manager.max_concurrent,
+        projects: manager.projects.clone(),
+    }
+}

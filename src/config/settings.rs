@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problems;
 use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
@@ -93,4 +93,12 @@ pub struct ClientIdentity {
     pub certificates_pem: Vec<u8>,
     /// The private key, as PEM.
     pub key_pem: SecretString,
+}
+
+impl ClientIdentity {
+    /// Both in one text, as TLS libraries take them.
+    pub fn to_pem(&self) -> SecretString {
+        let certificates = String::from_utf8_lossy(&self.certificates_pem);
+        SecretString::from(format!("{}\n{certificates}", self.key_pem.expose_secret()))
+    }
 }

@@ -71,12 +71,15 @@ impl Scribe {
     }
 
     fn failed(&self, error: &JournalError) {
-        self.observer.record_failed(error);
         match error {
             // The ledger is sound; the event was not.
-            JournalError::Impossible(_) => {}
+            JournalError::Impossible(_) => self.observer.record_failed(error),
             JournalError::Full(_) | JournalError::ReadOnly(_) | JournalError::Io(_) | JournalError::Closed => {
-                self.lock().get_or_insert_with(|| (self.clock.now(), error.to_string()));
+                let mut unwritable = self.lock();
+                if unwritable.is_none() {
+                    *unwritable = Some((self.clock.now(), error.to_string()));
+                    self.observer.record_failed(error);
+                }
             }
         }
     }

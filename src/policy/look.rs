@@ -8,8 +8,8 @@ use super::place::place;
 use super::rules::Rules;
 use crate::domain::{Fleet, Period, Standing, TargetId, TargetRecord};
 
-/// A target that refuses this mechanism is asked once a day whether it still does.
-const REFUSED_EVERY: Period = Period::days(1);
+/// A target that refuses this mechanism, or waits for an operator, is looked at once a day.
+const SELDOM: Period = Period::days(1);
 
 /// The targets to look at now, and when there will be more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
 fn distance(record: &TargetRecord, rules: &Rules) -> Option<Period> {
     let policy = rules.policy_of(&record.target)?;
     match record.standing() {
-        Standing::Managed => Some(policy.observe_every),
-        Standing::Refused(_) => Some(REFUSED_EVERY.max(policy.observe_every)),
+        Standing::Managed if record.quarantine.is_none() => Some(policy.observe_every),
+        Standing::Managed | Standing::Refused(_) => Some(SELDOM.max(policy.observe_every)),
         Standing::Listed(_) | Standing::Gone => None,
     }
 }

@@ -1,0 +1,48 @@
+//! The state of affairs as the commands show it, read from the record: with the daemon up, down or dead.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::SystemClock;
+use crate::alerts::{self, Alert};
+use crate::config::Settings;
+use crate::domain::Fleet;
+use crate::policy::{Plan, plan};
+use crate::ports::Situation;
+use crate::store::{ReadError, Reader};
+
+/// Everything known, and what follows from it now.
+pub struct View {
+    /// When it was taken.
+    pub now: Timestamp,
+    /// Everything known.
+    pub fleet: Arc<Fleet>,
+    /// What the daemon would do.
+    pub plan: Plan,
+    /// What is wrong.
+    pub alerts: Vec<Alert>,
+}
+
+impl View {
+    /// Reads the record of a state directory.
+    pub fn read(settings: &Settings) -> Result<Self, ReadError> {
+        let reader = Reader::open(&settings.state_dir)?;
+        let now = SystemClock::now();
+        let fleet = Arc::new(reader.fleet()?);
+        let plan = plan(now, &fleet, &settings.rules, &BTreeSet::new());
+        let situation = Situation {
+            now,
+            fleet: Arc::clone(&fleet),
+            head: reader.head()?,
+            unwritable: None,
+            started_at: now,
+            last_sweep: None,
+            since_sweep: Duration::ZERO,
+        };
+        let alerts = alerts::fire(&situation, &settings.rules);
+        Ok(Self { now, fleet, plan, alerts })
+    }
+}
