@@ -1,4 +1,4 @@
-//! The resources of the API and what a GET of each shows. Keys are asked for and changed in `exchange`.
+//! The documents of the API, and the refusals that go with them. Keys are read and rotated in `deed`.
 
 use std::fmt;
 
@@ -9,89 +9,11 @@ use serde_json::{Value, json};
 use super::fleet::{BackupStatus, Governance};
 use super::layout::{Entry, Layout, Project};
 use super::reply::{ApiError, Query, Reply, add, link};
-
-/// What all paths begin with.
-pub(super) const BASE: &str = "/api/public/v1.0";
+use super::resource::{BASE, Document};
 
 /// The beginning of every `agentApiKey`. The real field is a secret that no client of ours needs: a test can look
 /// for this text in everything that the client wrote.
 pub const AGENT_API_KEY_PREFIX: &str = "make-believe-agent-key-";
-
-#[derive(Debug, Clone)]
-pub(super) enum Resource {
-    Root,
-    Projects,
-    Project(String),
-    ProjectByName(String),
-    Clusters(String),
-    Cluster(String, String),
-    BackupConfigs(String),
-    BackupConfig(String, String),
-    EncryptionKey(String, String),
-}
-
-impl Resource {
-    /// `None`: there is no such resource.
-    pub(super) fn of(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix(BASE)?;
-        let parts: Vec<String> = rest.split('/').filter(|part| !part.is_empty()).map(decode).collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let own = str::to_owned;
-        Some(match *parts.as_slice() {
-            [] => Self::Root,
-            ["groups"] => Self::Projects,
-            ["groups", "byName", name] => Self::ProjectByName(own(name)),
-            ["groups", p] => Self::Project(own(p)),
-            ["groups", p, "clusters"] => Self::Clusters(own(p)),
-            ["groups", p, "clusters", c] => Self::Cluster(own(p), own(c)),
-            ["groups", p, "backupConfigs"] => Self::BackupConfigs(own(p)),
-            ["groups", p, "backupConfigs", c] => Self::BackupConfig(own(p), own(c)),
-            ["groups", p, "backupConfigs", c, "encryptionKey"] => Self::EncryptionKey(own(p), own(c)),
-            _ => return None,
-        })
-    }
-
-    /// The names that a fault's glob may match, the most particular first.
-    pub(super) fn names<'a>(&'a self, layout: &'a Layout) -> Vec<&'a str> {
-        match self {
-            Self::Root | Self::Projects => Vec::new(),
-            Self::ProjectByName(name) => vec![name],
-            Self::Project(p) | Self::Clusters(p) | Self::BackupConfigs(p) => {
-                let project = layout.project(p);
-                [p.as_str()].into_iter().chain(project.map(|p| p.name.as_str())).collect()
-            }
-            Self::Cluster(p, c) | Self::BackupConfig(p, c) | Self::EncryptionKey(p, c) => {
-                let entry = layout.project(p).and_then(|project| project.entry(c));
-                let of_entry = entry.into_iter().flat_map(|entry| {
-                    let names = [&entry.cluster, &entry.name].into_iter();
-                    names.chain(&entry.replica_set).map(String::as_str)
-                });
-                [c.as_str()].into_iter().chain(of_entry).collect()
-            }
-        }
-    }
-}
-
-/// Undoes percent-encoding. What is not properly encoded stays as it is.
-fn decode(part: &str) -> String {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digits = after.get(..2).and_then(|d| std::str::from_utf8(d).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (*first, byte) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (plain, _) => {
-                bytes.push(plain);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
 
 /// The settings that documents depend on.
 pub(super) struct View<'a> {
@@ -104,45 +26,42 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// Answers a GET of anything but a key.
-    pub(super) fn show(&self, resource: &Resource) -> Result<Reply, ApiError> {
+    /// Answers a GET of a document.
+    pub(super) fn show(&self, document: &Document) -> Result<Reply, ApiError> {
         let layout = self.layout;
-        match resource {
-            Resource::Root => Ok(Reply::ok(self.root())),
-            Resource::Projects => {
+        match document {
+            Document::Root => Ok(Reply::ok(self.root())),
+            Document::Projects => {
                 let url = self.href("/groups");
                 let show = |project: &Project| self.project(project);
                 Ok(self.query.page(&layout.projects, &url, self.page_cap, show))
             }
-            Resource::ProjectByName(name) => {
+            Document::ProjectByName(name) => {
                 let mut projects = layout.projects.iter();
                 let found = projects.find(|project| project.name == *name);
                 let project = found.ok_or_else(|| no_project(name))?;
                 Ok(Reply::ok(self.project(project)))
             }
-            Resource::Project(p) => Ok(Reply::ok(self.project(find_project(layout, p)?))),
-            Resource::Clusters(p) => {
+            Document::Project(p) => Ok(Reply::ok(self.project(find_project(layout, p)?))),
+            Document::Clusters(p) => {
                 let project = find_project(layout, p)?;
                 let url = self.href(format_args!("/groups/{p}/clusters"));
                 let show = |entry: &Entry| self.cluster(project, entry);
                 Ok(self.query.page(&project.entries, &url, self.page_cap, show))
             }
-            Resource::Cluster(p, c) => {
+            Document::Cluster(p, c) => {
                 let (project, entry) = find(layout, p, c)?;
                 Ok(Reply::ok(self.cluster(project, entry)))
             }
-            Resource::BackupConfigs(p) => {
+            Document::BackupConfigs(p) => {
                 let project = find_project(layout, p)?;
                 let url = self.href(format_args!("/groups/{p}/backupConfigs"));
                 let show = |entry: &Entry| self.backup_config(project, entry);
                 Ok(self.query.page(&project.entries, &url, self.page_cap, show))
             }
-            Resource::BackupConfig(p, c) => {
+            Document::BackupConfig(p, c) => {
                 let (project, entry) = find(layout, p, c)?;
                 Ok(Reply::ok(self.backup_config(project, entry)))
-            }
-            Resource::EncryptionKey(..) => {
-                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNEXPECTED_ERROR", "Keys are not documents."))
             }
         }
     }
@@ -312,22 +231,4 @@ pub(super) fn no_cluster(project: &str, cluster: &str) -> ApiError {
 
 fn well_formed(id: &str) -> bool {
     id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Project names may hold blanks and slashes, which arrive encoded.
-    #[test]
-    fn names_in_paths_are_decoded() {
-        let path = "/api/public/v1.0/groups/byName/pay%20roll%2F2%";
-        let Some(Resource::ProjectByName(name)) = Resource::of(path) else {
-            panic!("not found");
-        };
-        assert_eq!(name, "pay roll/2%");
-        assert!(Resource::of("/api/public/v1.0/hosts").is_none());
-        assert!(Resource::of("/elsewhere").is_none());
-        assert!(matches!(Resource::of("/api/public/v1.0/"), Some(Resource::Root)));
-    }
 }

@@ -4,9 +4,10 @@ use hyper::Method;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
-use super::api::{self, Resource};
+use super::api;
 use super::fault::{FaultKind, Operation, Stage};
 use super::reply::{ApiError, Query};
+use super::resource::Resource;
 use super::state::Shared;
 use super::truth::{Put, PutOutcome};
 

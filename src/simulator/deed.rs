@@ -2,11 +2,12 @@
 
 use hyper::StatusCode;
 
-use super::api::{self, Resource, View};
+use super::api::{self, View};
 use super::call::Call;
 use super::clock;
 use super::fault::{FaultKind, Stage};
 use super::reply::{ApiError, Content, Reply};
+use super::resource::Resource;
 use super::spec::PutReply;
 use super::state::Shared;
 use super::truth::PutOutcome;
@@ -30,7 +31,7 @@ impl Call {
         match (resource, self.method.as_str()) {
             (Resource::EncryptionKey(p, c), "GET") => self.show_key(shared, &view, p, c),
             (Resource::EncryptionKey(p, c), "PUT") => self.rotate(shared, &view, p, c, body),
-            (_, "GET") => view.show(resource),
+            (Resource::Document(document), "GET") => view.show(document),
             _ => {
                 let detail = "The method is not allowed for this resource.";
                 let status = StatusCode::METHOD_NOT_ALLOWED;

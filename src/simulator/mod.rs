@@ -61,6 +61,7 @@ mod login;
 mod obstacles;
 mod payload;
 mod reply;
+mod resource;
 mod respond;
 mod server;
 mod spec;

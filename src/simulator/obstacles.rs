@@ -2,12 +2,13 @@
 
 use hyper::StatusCode;
 
-use super::api::{self, Resource};
+use super::api;
 use super::call::Call;
 use super::clock;
 use super::exchange::End;
 use super::fault::FaultKind;
 use super::reply::{ApiError, Reply};
+use super::resource::Resource;
 use super::respond::unexpected;
 use super::state::Shared;
 
