@@ -1,1 +1,65 @@
-//! Placeholder.
+//! What a person should be told, as pure rules over the state of affairs. Delivery belongs to whoever asks.
+
+mod advice;
+mod rules;
+mod transitions;
+mod words;
+
+use jiff::Timestamp;
+
+use crate::domain::{AlertKind, AlertSubject};
+
+pub use rules::fire;
+pub use transitions::transitions;
+
+/// One thing that is wrong now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Of what kind.
+    pub kind: AlertKind,
+    /// What it is about; together with the kind this identifies an alert.
+    pub subject: AlertSubject,
+    /// What people call the subject.
+    pub name: String,
+    /// How loud.
+    pub severity: Severity,
+    /// When its condition came true; none where that is not known.
+    pub since: Option<Timestamp>,
+    /// What is wrong, since when, and the next step: one line for a person at three in the morning.
+    pub words: String,
+}
+
+/// How loud an alert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Look at it in working hours; a louder one follows if nobody does.
+    Warning,
+    /// A promise is broken, or will be without a person.
+    Critical,
+}
+
+impl Severity {
+    /// The word in the API and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// How loud an alert of this kind is.
+    pub const fn of(kind: AlertKind) -> Self {
+        match kind {
+            AlertKind::KeyTooOld
+            | AlertKind::TargetQuarantined
+            | AlertKind::KeyRegression
+            | AlertKind::TargetNotGoverned => Self::Critical,
+            // What these end in, if they last, is a key that is too old.
+            AlertKind::RotationOverdue
+            | AlertKind::RotationFailing
+            | AlertKind::ObservationStale
+            | AlertKind::ManagerFailing
+            | AlertKind::ConfigServersMissing => Self::Warning,
+        }
+    }
+}

@@ -1,1 +1,206 @@
-//! Placeholder.
+//! From the file to checked values, with every problem reported at once.
+//!
+//! The text is read section by section (`section`) into what the file says (`file`, `policies`, `managers`);
+//! then the files it names are opened (`credentials`). A problem anywhere is noted with its place and reading goes
+//! on, so that one start shows all of them. What to do with the values is left to `app`.
+
+mod credentials;
+mod document;
+mod environment;
+mod file;
+mod managers;
+mod policies;
+mod problem;
+mod section;
+mod settings;
+mod shipped;
+mod show;
+mod value;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use environment::Environment;
+pub use problem::{Place, Problem, Problems, Severity};
+pub use settings::{ClientIdentity, Config, Control, Http, Manager, Settings};
+pub use shipped::SHIPPED;
+
+use document::Document;
+
+/// A configuration for ten thousand projects has less than this many bytes; more is not a configuration.
+const LARGEST: u64 = 4 << 20;
+
+/// Reads the configuration and every file that it names: secrets and certificates.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    read(&text_of(path)?, environment)
+}
+
+/// Reads the configuration alone, for commands that only look: it opens no secret, and so needs no right to.
+pub fn load_settings(path: &Path, environment: &Environment) -> Result<Settings, Problems> {
+    read_settings(&text_of(path)?, environment)
+}
+
+/// The configuration with every default filled in, as a file that means the same. It opens no secret, and shows none.
+pub fn show(path: &Path, environment: &Environment) -> Result<String, Problems> {
+    show_text(&text_of(path)?, environment)
+}
+
+fn read(text: &str, environment: &Environment) -> Result<Config, Problems> {
+    let document = Document::new(text);
+    let file = file::read(&document, environment);
+    let managers = file.iter().flat_map(|file| &file.managers);
+    let managers = managers.filter_map(|manager| credentials::open(manager, &document, environment).ok()).collect();
+    let warnings = document.verdict()?;
+    let settings = file.expect("what can not be read is a problem").into_settings(warnings);
+    Ok(Config { settings, managers })
+}
+
+fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Problems> {
+    let document = Document::new(text);
+    let file = file::read(&document, environment);
+    let warnings = document.verdict()?;
+    Ok(file.expect("what can not be read is a problem").into_settings(warnings))
+}
+
+fn show_text(text: &str, environment: &Environment) -> Result<String, Problems> {
+    let document = Document::new(text);
+    let file = file::read(&document, environment);
+    document.verdict()?;
+    Ok(show::effective(&file.expect("what can not be read is a problem")))
+}
+
+fn text_of(path: &Path) -> Result<String, Problems> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+    match read {
+        Ok(length) if length as u64 > LARGEST => {
+            Err(Problems::about_the_file(format!("the configuration is larger than {LARGEST} bytes"), None))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let what = format!("the configuration can not be read: {}", credentials::reason(&error));
+            Err(Problems::about_the_file(what, Some("`rekeyd config default` prints one to begin with".to_owned())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
+    use crate::policy::{FirstRotation, Policy, Spread};
+
+    const NOWHERE: Environment = Environment { credentials_directory: None, state_directory: None };
+
+    const MANAGER: &str = r#"
+        [[ops_manager]]
+        name = "emea"
+        url = "https://opsmanager.example.com:8443/om"
+        public_key = "abcdefgh"
+        private_key = { credential = "emea" }
+    "#;
+
+    fn settings(text: &str) -> Settings {
+        read_settings(&format!("version = 1\n{text}"), &NOWHERE).unwrap()
+    }
+
+    fn warnings(text: &str) -> Vec<String> {
+        settings(text).warnings.iter().map(|warning| warning.what.clone()).collect()
+    }
+
+    fn policy(settings: &Settings, name: &str) -> Policy {
+        Policy::clone(settings.policies.get(name).unwrap())
+    }
+
+    /// A file that says nothing has a default policy with the built-in defaults.
+    #[test]
+    fn a_default_policy_always_exists() {
+        let expected = Policy::with_defaults(PolicyName::new("default"));
+        assert_eq!(policy(&settings(""), "default"), expected);
+    }
+
+    /// Another policy takes what it leaves out from the default one, and that from the built-in defaults.
+    #[test]
+    fn policies_inherit_from_the_default_one() {
+        let settings = settings(
+            r#"
+                [policy.a-first]
+                first_rotation = "now"
+                [policy.default]
+                every = "20d"
+                spread = "2h"
+                [policy.strict]
+                every = "10d"
+            "#,
+        );
+        let strict = policy(&settings, "strict");
+        assert_eq!((strict.every, strict.spread), (Period::days(10), Spread::Fixed(Period::minutes(120))));
+        assert_eq!((strict.settle, strict.first_rotation), (Period::minutes(10), FirstRotation::Spread));
+        assert_eq!(policy(&settings, "a-first").every, Period::days(20));
+        assert_eq!(policy(&settings, "a-first").first_rotation, FirstRotation::Now);
+    }
+
+    /// The planner's rules say what the file says: a project's policy before the manager's.
+    #[test]
+    fn rules_follow_the_file() {
+        let settings = settings(&format!(
+            r#"{MANAGER}
+                policy = "slow"
+                max_concurrent = 7
+                [[ops_manager.project]]
+                id = "5196d3628d022db4cbc26d9e"
+                [[ops_manager.project]]
+                name = "billing"
+                policy = "default"
+                exclude = ["scratch-*"]
+                [policy.slow]
+                every = "60d"
+            "#
+        ));
+        let rules = settings.rules.managers.get(&ManagerName::new("emea")).unwrap();
+        assert_eq!((rules.max_concurrent, rules.policy.name.as_str()), (7, "slow"));
+        let projects: Vec<_> = rules
+            .projects
+            .iter()
+            .map(|rules| (&rules.project, rules.policy.as_ref().map(|policy| policy.name.as_str()), &*rules.exclude))
+            .collect();
+        let by_id = ProjectSelector::Id("5196d3628d022db4cbc26d9e".into());
+        let by_name = ProjectSelector::Name("billing".to_owned());
+        assert_eq!(projects, [(&by_id, None, &[][..]), (&by_name, Some("default"), &["scratch-*".to_owned()][..])]);
+    }
+
+    /// What can be used but surprises is said, and nothing else is.
+    #[test]
+    fn warns_of_what_surprises() {
+        assert_eq!(warnings(""), ["no manager is configured: there is nothing to rotate"]);
+        assert_eq!(warnings(MANAGER), [""; 0]);
+        let rehearsal = "[policy.default]\nevery = '1m'\nconfirm_within = '10s'\nalert_after = '1m'";
+        assert_eq!(
+            warnings(&format!("{MANAGER}\n{rehearsal}\n[http]\nlisten = '0.0.0.0:9848'")),
+            [
+                "`settle` (10m) is longer than `every` (1m)",
+                "`every` (1m) is below an hour",
+                "`alert_after` (1m) is not longer than `every` and `spread` together (1m and 10%)",
+                "`listen` is open to other machines, but `allowed_hosts` names no host",
+            ]
+        );
+    }
+
+    /// Two keys of one Ops Manager may see different projects; one key sees the same ones twice.
+    #[test]
+    fn one_manager_may_be_reached_with_two_keys() {
+        let other = MANAGER.replace("emea", "apac").replace("abcdefgh", "zyxwvuts");
+        assert_eq!(settings(&format!("{MANAGER}{other}")).rules.managers.len(), 2);
+    }
+
+    /// The state stays where the service manager wants it, unless the file says otherwise.
+    #[test]
+    fn the_state_directory_follows_the_service_manager() {
+        let given = Environment { state_directory: Some("/srv/state".into()), ..NOWHERE };
+        let state_dir = |text, environment| read_settings(text, environment).unwrap().state_dir;
+        assert_eq!(state_dir("version = 1", &NOWHERE), Path::new("/var/lib/rekeyd"));
+        assert_eq!(state_dir("version = 1", &given), Path::new("/srv/state"));
+        assert_eq!(state_dir("version = 1\nstate_dir = '/data'", &given), Path::new("/data"));
+    }
+}

@@ -25,6 +25,13 @@ pub enum Decision {
         /// The rotation in hand.
         rotation: RotationId,
     },
+    /// Give up the unfinished rotation, of which nothing was sent.
+    Withdraw {
+        /// The rotation.
+        rotation: RotationId,
+        /// Why, in words.
+        why: String,
+    },
     /// Begin an attempt.
     Rotate {
         /// The slot and the attempt at it.
@@ -88,11 +95,6 @@ pub enum WaitReason {
         /// The last failure.
         failure: Failure,
     },
-    /// The configuration no longer names its manager.
-    ManagerUnknown {
-        /// The manager.
-        manager: ManagerName,
-    },
 }
 
 impl Decision {
@@ -101,7 +103,7 @@ impl Decision {
         match self {
             Self::Rotate { due_at, .. } => Some(*due_at),
             Self::Wait { due_at, .. } | Self::Quarantined { due_at, .. } => *due_at,
-            Self::Resume { .. } | Self::NotManaged { .. } => None,
+            Self::Resume { .. } | Self::Withdraw { .. } | Self::NotManaged { .. } => None,
         }
     }
 
@@ -109,6 +111,7 @@ impl Decision {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Resume { .. } => "rotating",
+            Self::Withdraw { .. } => "withdrawing",
             Self::Rotate { .. } => "due",
             Self::Wait { .. } => "waiting",
             Self::Quarantined { .. } => "quarantined",
@@ -121,6 +124,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resume { rotation } => write!(f, "rotation {rotation} is in hand"),
+            Self::Withdraw { rotation, why } => write!(f, "rotation {rotation} is given up: {why}"),
             Self::Rotate { due_at, .. } => write!(f, "due since {due_at:.0}"),
             Self::Wait { until, reason, .. } => match until {
                 Some(until) => write!(f, "{reason}, until {until:.0}"),
@@ -143,7 +147,6 @@ impl fmt::Display for WaitReason {
             Self::ManagerFailing { manager, since, failure } => {
                 write!(f, "{manager} has been failing since {since:.0} ({failure})")
             }
-            Self::ManagerUnknown { manager } => write!(f, "the configuration names no manager {manager}"),
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct ManagerRecord {
 pub struct Outage {
     /// Since when.
     pub since: Timestamp,
-    /// The failure that opened it.
+    /// The newest failure that was recorded.
     pub failure: Failure,
 }
 
@@ -71,7 +71,8 @@ impl Fleet {
             Event::DaemonStarted { .. } | Event::DaemonStopped { .. } | Event::LedgerRecovered { .. } => None,
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
-                record.outage = Some(Outage { since: at, failure: failure.clone() });
+                let since = record.outage.as_ref().map_or(at, |outage| outage.since);
+                record.outage = Some(Outage { since, failure: failure.clone() });
             })),
             Event::ManagerAnswering { manager } => Some(self.manager_after(manager, |record| record.outage = None)),
             Event::GapFound { manager, gap } => Some(self.manager_after(manager, |record| {

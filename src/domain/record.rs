@@ -209,6 +209,9 @@ impl TargetRecord {
                     intended_at: at,
                     phase: Phase::Intended,
                 });
+                if let Some(key) = &mut self.key {
+                    key.last_seen = key.last_seen.max(*looked_at);
+                }
             }
             Event::RotationSending { .. } => self.set_phase(Phase::Sending { since: at, lost: None }),
             Event::RotationReplyLost { failure, .. } => {

@@ -140,6 +140,22 @@ pub enum Standing<'a> {
     Gone,
 }
 
+impl Standing<'_> {
+    /// One word for labels and for machines.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Managed | Self::Listed(Listing::Eligible) => "managed",
+            Self::Listed(Listing::NoBackup) => "no_backup",
+            Self::Listed(Listing::BackupNotStarted { .. }) => "backup_not_started",
+            Self::Listed(Listing::NotEncrypted) | Self::Refused(Refusal::NotEncrypted { .. }) => "not_encrypted",
+            Self::Listed(Listing::Excluded { .. }) => "excluded",
+            Self::Listed(Listing::UnknownType { .. }) => "unknown_type",
+            Self::Refused(Refusal::OtherMechanism { .. }) => "other_mechanism",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 impl fmt::Display for Standing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

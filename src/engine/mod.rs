@@ -1,1 +1,61 @@
-//! Placeholder.
+//! Carries a plan out: looks, rotates, confirms, recovers. It decides nothing; `policy` does.
+//!
+//! One loop ([`Engine::run`]) asks the planner what is to be done, starts a task for each thing, and plans again when a
+//! task ends, when time alone changes the plan, or when it is woken. Killing a task at any point is safe: what it had made durable is what the
+//! next plan sees, and every attempt begins by looking. A restart is nothing else.
+
+mod discover;
+mod look;
+mod rotate;
+mod run;
+mod scribe;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::{Actor, Event, ManagerName, Period};
+use crate::policy::Rules;
+use crate::ports::{Clock, Journal, JournalError, KeyService, Observer};
+
+/// A manager as the engine knows it.
+pub struct Manager {
+    /// Its keys.
+    pub service: Arc<dyn KeyService>,
+    /// The time between two listings of its targets.
+    pub discover_every: Period,
+    /// How many looks may be under way at once.
+    pub max_concurrent: usize,
+}
+
+/// What the engine works with.
+pub struct Engine {
+    managers: BTreeMap<ManagerName, Manager>,
+    rules: Arc<Rules>,
+    clock: Arc<dyn Clock>,
+    scribe: scribe::Scribe,
+    state: state::State,
+}
+
+impl Engine {
+    /// Wires an engine; nothing happens until [`Engine::run`].
+    pub fn new(
+        managers: BTreeMap<ManagerName, Manager>,
+        rules: Arc<Rules>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let state = state::State::new(clock.as_ref());
+        let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
+        Self { managers, rules, clock, scribe, state }
+    }
+
+    /// Records what others than the engine have to say: starts and stops, alerts.
+    ///
+    /// # Errors
+    /// If the ledger can not be written; no PUT leaves until it can.
+    pub async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.scribe.write(Actor::Daemon, events).await
+    }
+}

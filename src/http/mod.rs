@@ -1,1 +1,18 @@
-//! Placeholder.
+//! What is seen from outside over TCP: health, metrics, JSON and a page. Read-only: no method changes anything.
+//!
+//! Everything is computed from one [`Situation`](crate::ports::Situation) at the moment of asking, so a restart or a
+//! vanished target needs no bookkeeping here.
+
+mod alerts;
+mod guard;
+mod health;
+mod metrics;
+mod page;
+mod problem;
+mod router;
+mod series;
+mod serve;
+mod targets;
+
+pub use router::{Inputs, ROUTES, STALL_AFTER, router};
+pub use serve::serve;

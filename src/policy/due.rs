@@ -1,10 +1,9 @@
 //! When a target's slot falls due. The one place that knows.
 
-use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
-
+use super::place::place;
 use super::rules::{FirstRotation, Policy};
-use crate::domain::{TargetId, TargetRecord};
+use crate::domain::TargetRecord;
+use jiff::{SignedDuration, Timestamp};
 
 /// When the target's current slot falls, or fell, due; none while its key has not been read.
 ///
@@ -22,13 +21,6 @@ pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
         (None, FirstRotation::Spread) => later(key.first_seen, place(&id, policy.every.as_secs())),
     };
     Some(due)
-}
-
-/// The target's own place, in whole seconds from 0 up to and including `width`: the same for ever.
-fn place(target: &TargetId, width: u64) -> u64 {
-    let digest = Sha256::new().chain_update(b"rekeyd-spread-v1").chain_update(target.as_str()).finalize();
-    let (first, _) = digest.split_first_chunk::<8>().expect("SHA-256 has 32 bytes");
-    u64::from_be_bytes(*first) % (width + 1)
 }
 
 fn later(start: Timestamp, seconds: u64) -> Timestamp {

@@ -135,11 +135,14 @@ pub struct ProjectRules {
 }
 
 impl Rules {
-    /// The policy of a target; none if its manager is not configured.
+    /// The policy of a target; none if the configuration names neither its manager nor its project.
     pub fn policy_of(&self, target: &Target) -> Option<&Arc<Policy>> {
         let manager = self.managers.get(&target.manager)?;
-        let own = manager.project(&target.project_id, &target.project).and_then(|project| project.policy.as_ref());
-        Some(own.unwrap_or(&manager.policy))
+        match manager.project(&target.project_id, &target.project) {
+            Some(project) => Some(project.policy.as_ref().unwrap_or(&manager.policy)),
+            None if manager.projects.is_empty() => Some(&manager.policy),
+            None => None,
+        }
     }
 
     /// What the listing and the configuration together say about a target's fitness.

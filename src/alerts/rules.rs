@@ -1,0 +1,250 @@
+//! When each kind of alert fires, and its words.
+//!
+//! A condition is a comparison of moments, never of lengths: a clock that was set back makes nothing old.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::words::length;
+use super::{Alert, Severity, advice};
+use crate::domain::{
+    AlertKind, AlertSubject, Listing, ManagerName, ManagerRecord, Outage, Period, Standing, TargetName, TargetRecord,
+};
+use crate::policy::{Policy, Rules, due_at};
+use crate::ports::Situation;
+
+/// So many looks at a key may be missed before it counts as unread.
+const MISSED_LOOKS: u64 = 4;
+
+/// A look may come this late, whatever the policy: shorter silences are the weather of a network.
+const SHORTEST_SILENCE: Period = Period::minutes(1);
+
+/// One failed attempt is weather; from this many on something is wrong.
+const FAILED_ATTEMPTS: u32 = 2;
+
+/// Everything that is wrong now, each kind at most once a subject.
+///
+/// Of targets that are gone or whose manager is not configured nothing is said; targets that are not rotated speak only
+/// if they once had a key.
+pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
+    let fleet = &situation.fleet;
+    let managers = fleet
+        .managers
+        .iter()
+        .filter(|(name, _)| rules.managers.contains_key(*name))
+        .flat_map(|(name, record)| of_manager(name, record, situation.now));
+    let targets = fleet.targets.values().filter_map(|record| {
+        Some(Look {
+            now: situation.now,
+            started_at: situation.started_at,
+            record,
+            policy: rules.policy_of(&record.target)?,
+            manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
+        })
+    });
+    managers.chain(targets.flat_map(|look| look.alerts())).collect()
+}
+
+fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
+    let failing = record.outage.as_ref().map(|Outage { since, failure }| {
+        let words = format!(
+            "{manager} has been failing since {since:.0}, for {}: {failure}. None of its keys are rotated or read. \
+             Next: {}.",
+            length(*since, now),
+            advice::against(failure.reason)
+        );
+        alert(
+            AlertKind::ManagerFailing,
+            AlertSubject::Manager(manager.clone()),
+            manager.to_string(),
+            Some(*since),
+            words,
+        )
+    });
+    let gaps = record.gaps.iter().map(|gap| {
+        let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
+        let words = format!(
+            "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
+             can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
+        );
+        let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
+        alert(AlertKind::ConfigServersMissing, subject, name, None, words)
+    });
+    failing.into_iter().chain(gaps).collect()
+}
+
+/// One target, and what bears on it.
+struct Look<'a> {
+    now: Timestamp,
+    started_at: Timestamp,
+    record: &'a TargetRecord,
+    policy: &'a Arc<Policy>,
+    manager_fails: bool,
+}
+
+impl Look<'_> {
+    fn alerts(&self) -> Vec<Alert> {
+        match self.record.standing() {
+            Standing::Managed => [
+                self.key_too_old(),
+                self.rotation_overdue(),
+                self.rotation_failing(),
+                self.quarantined(),
+                self.regression(),
+                self.observation_stale(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            standing @ (Standing::Refused(_) | Standing::Listed(Listing::NotEncrypted)) => {
+                self.not_governed(&standing).into_iter().collect()
+            }
+            // Said once, when it happened, and by `plan`: the manager or the configuration takes these out on purpose.
+            Standing::Listed(_) | Standing::Gone => Vec::new(),
+        }
+    }
+
+    /// Strictly older than the policy allows: a key of exactly 90 days is not too old.
+    fn key_too_old(&self) -> Option<Alert> {
+        let key = self.record.key.as_ref()?;
+        let limit = self.policy.alert_after.after(key.since());
+        if self.now <= limit {
+            return None;
+        }
+        let age = length(key.since(), self.now);
+        let age = match key.not_before {
+            Some(since) => format!("may be {age} old (in use since {since:.0} at the earliest)"),
+            None => {
+                format!("is at least {age} old (first seen {:.0}; how much older it is, is not known)", key.first_seen)
+            }
+        };
+        let words = format!(
+            "{}: its key {age}; policy {:?} allows {}. Next: `rekeyd plan` says what its rotation waits for.",
+            self.name(),
+            self.policy.name,
+            self.policy.alert_after
+        );
+        Some(self.alert(AlertKind::KeyTooOld, Some(limit), words))
+    }
+
+    fn rotation_overdue(&self) -> Option<Alert> {
+        let due = due_at(self.record, self.policy)?;
+        let limit = later(due, grace(self.policy));
+        if self.now <= limit {
+            return None;
+        }
+        let words = format!(
+            "{}: a rotation fell due at {due:.0}, {} ago, and no new key was seen since. \
+             Next: `rekeyd plan` says what it waits for.",
+            self.name(),
+            length(due, self.now)
+        );
+        Some(self.alert(AlertKind::RotationOverdue, Some(limit), words))
+    }
+
+    fn rotation_failing(&self) -> Option<Alert> {
+        let (failure, retry_at) = self.record.setback.as_ref()?;
+        if self.record.attempt < FAILED_ATTEMPTS || self.record.quarantine.is_some() {
+            return None;
+        }
+        let words = format!(
+            "{}: {} of {} attempts to rotate its key failed, at last with: {failure}. \
+             The next one is not before {retry_at:.0}. Next: {}.",
+            self.name(),
+            self.record.attempt,
+            self.policy.max_attempts,
+            advice::against(failure.reason)
+        );
+        Some(self.alert(AlertKind::RotationFailing, None, words))
+    }
+
+    fn quarantined(&self) -> Option<Alert> {
+        let quarantine = self.record.quarantine.as_ref()?;
+        let words = format!(
+            "{}: not rotated any more since {:.0}, for {}: {}. Next: {}; then `rekeyd resume '{}'`.",
+            self.name(),
+            quarantine.since,
+            length(quarantine.since, self.now),
+            quarantine.failure,
+            advice::against(quarantine.failure.reason),
+            self.name()
+        );
+        Some(self.alert(AlertKind::TargetQuarantined, Some(quarantine.since), words))
+    }
+
+    fn regression(&self) -> Option<Alert> {
+        let since = self.record.regressed_at?;
+        let words = format!(
+            "{}: since {since:.0}, {} ago, it uses a key that had been replaced before. \
+             Next: find out who or what restored it (`rekeyd history '{}'`), then `rekeyd rotate '{}'`.",
+            self.name(),
+            length(since, self.now),
+            self.name(),
+            self.name()
+        );
+        Some(self.alert(AlertKind::KeyRegression, Some(since), words))
+    }
+
+    fn not_governed(&self, standing: &Standing<'_>) -> Option<Alert> {
+        let key = self.record.key.as_ref()?;
+        let words = format!(
+            "{}: it had a key, last seen {:.0}, and now {standing}. It is not rotated. \
+             Next: find out who changed this in the manager; if it is meant, exclude the cluster in the configuration.",
+            self.name(),
+            key.last_seen
+        );
+        Some(self.alert(AlertKind::TargetNotGoverned, None, words))
+    }
+
+    /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make.
+    fn observation_stale(&self) -> Option<Alert> {
+        if self.manager_fails {
+            return None;
+        }
+        let seen = self.record.key.as_ref().map(|key| key.last_seen);
+        let silence = (self.policy.observe_every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
+        let limit = later(seen.unwrap_or(self.record.found_at), silence)
+            .max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.started_at));
+        if self.now <= limit {
+            return None;
+        }
+        let silence = match seen {
+            Some(seen) => format!("its key was last read at {seen:.0}, {} ago", length(seen, self.now)),
+            None => format!("its key was never read since it was found at {:.0}", self.record.found_at),
+        };
+        let (cause, next) = match &self.record.unread {
+            Some((since, failure)) => {
+                (format!(", failing since {since:.0}: {failure}"), advice::against(failure.reason))
+            }
+            None => (String::new(), "look into the daemon's log; `/healthz` says whether its scheduler runs"),
+        };
+        let words = format!("{}: {silence}{cause}. Next: {next}.", self.name());
+        Some(self.alert(AlertKind::ObservationStale, Some(limit), words))
+    }
+
+    fn name(&self) -> TargetName {
+        self.record.target.name()
+    }
+
+    fn alert(&self, kind: AlertKind, since: Option<Timestamp>, words: String) -> Alert {
+        alert(kind, AlertSubject::Target(self.record.target.id()), self.name().to_string(), since, words)
+    }
+}
+
+fn alert(kind: AlertKind, subject: AlertSubject, name: String, since: Option<Timestamp>, words: String) -> Alert {
+    Alert { kind, subject, name, severity: Severity::of(kind), since, words }
+}
+
+/// How long a slot may stay unanswered, in seconds: a tenth of the interval, and never less than one rotation may take.
+fn grace(policy: &Policy) -> u64 {
+    (policy.every.as_secs() / 10).max(policy.confirm_within.as_secs())
+}
+
+fn later(start: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    start.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

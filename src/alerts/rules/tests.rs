@@ -1,0 +1,336 @@
+//! When each alert fires and when it does not.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::{
+    Event, Failure, Fleet, Gap, How, KeyChange, Mechanism, PolicyName, Reason, Refusal, Role, RotationId, Scope, Stage,
+    Target, TargetId, Verdict,
+};
+use crate::policy::{FirstRotation, ManagerRules, Spread};
+use crate::ports::Head;
+
+const NAME: &str = "emea/billing/ledger/ledger-0";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// One managed target that is rotated every 30 days, its first key seen on 1 January 2026, and the rules for it.
+struct World {
+    fleet: Fleet,
+    policy: Policy,
+    started_at: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        let policy = Policy {
+            spread: Spread::Percent(0),
+            first_rotation: FirstRotation::Now,
+            ..Policy::with_defaults(PolicyName::from("default"))
+        };
+        let mut world = Self { fleet: Fleet::default(), policy, started_at: at("2026-01-01T00:00:00Z") };
+        world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
+        world
+    }
+
+    fn with_key() -> Self {
+        let mut world = Self::new();
+        world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: id(), key: "first".into() });
+        world
+    }
+
+    /// Its key was replaced by ours, and can not have been in use before this moment.
+    fn rotated(last_seen: &str) -> Self {
+        let mut world = Self::with_key();
+        world.tell(
+            last_seen,
+            Event::RotationDone {
+                target: id(),
+                rotation: RotationId { slot: 1, attempt: 1 },
+                due_at: at("2026-01-01T00:00:00Z"),
+                how: How::FoundChanged,
+                key_before: "first".into(),
+                key_after: "second".into(),
+                last_seen: at(last_seen),
+            },
+        );
+        world
+    }
+
+    fn tell(&mut self, when: &str, event: Event) {
+        let change = self.fleet.consequence(at(when), &event).unwrap().unwrap();
+        self.fleet.adopt(change);
+    }
+
+    fn see(&mut self, when: &str) {
+        let change = self.fleet.seen_again(&id(), at(when)).unwrap();
+        self.fleet.adopt(change);
+    }
+
+    fn fired(&self, now: Timestamp) -> Vec<Alert> {
+        let situation = Situation {
+            now,
+            fleet: Arc::new(self.fleet.clone()),
+            head: Head { seq: 1, hash: [0; 32] },
+            unwritable: None,
+            started_at: self.started_at,
+            last_sweep: Some(now),
+            since_sweep: std::time::Duration::ZERO,
+        };
+        let manager = ManagerRules { max_concurrent: 1, policy: Arc::new(self.policy.clone()), projects: Vec::new() };
+        fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]) })
+    }
+
+    /// The alert of this kind, if it fires; with the promises that all words keep.
+    fn alert(&self, kind: AlertKind, now: &str) -> Option<Alert> {
+        let alert = self.fired(at(now)).into_iter().find(|alert| alert.kind == kind)?;
+        assert!(alert.words.starts_with(&alert.name), "{}", alert.words);
+        assert!(alert.words.contains("Next: "), "{}", alert.words);
+        assert!(!alert.words.contains('\n'), "{}", alert.words);
+        assert!(alert.since.is_none_or(|since| since < at(now)), "{alert:?}");
+        Some(alert)
+    }
+}
+
+fn target() -> Target {
+    Target {
+        manager: "emea".into(),
+        project_id: "5f".into(),
+        project: "billing".into(),
+        cluster_id: "6a".into(),
+        cluster: "ledger".into(),
+        replica_set: "ledger-0".into(),
+        role: Role::Shard,
+        mechanism: Mechanism::BackupKey,
+    }
+}
+
+fn id() -> TargetId {
+    target().id()
+}
+
+fn failure(reason: Reason) -> Failure {
+    Failure {
+        reason,
+        verdict: Verdict::Transient,
+        scope: Scope::Target,
+        status: Some(500),
+        code: None,
+        retry_after_s: None,
+        detail: "out of luck".to_owned(),
+    }
+}
+
+/// The attempts up to this one failed.
+fn fail(world: &mut World, attempts: u32) {
+    for attempt in 1..=attempts {
+        world.tell(
+            "2026-01-02T00:00:00Z",
+            Event::RotationFailed {
+                target: id(),
+                rotation: RotationId { slot: 1, attempt },
+                due_at: at("2026-01-01T00:00:00Z"),
+                stage: Stage::Precheck,
+                failure: failure(Reason::ServerError),
+                retry_at: at("2026-01-02T01:00:00Z"),
+            },
+        );
+    }
+}
+
+/// A key may be as old as its predecessor's last sight, and exactly the allowed age is allowed.
+#[test]
+fn a_key_is_too_old_the_microsecond_after() {
+    let world = World::rotated("2026-01-10T06:00:00.5Z");
+    assert_eq!(world.alert(AlertKind::KeyTooOld, "2026-04-10T06:00:00.5Z"), None);
+    let alert = world.alert(AlertKind::KeyTooOld, "2026-04-10T06:00:00.500001Z").unwrap();
+    assert_eq!(alert.severity, Severity::Critical);
+    assert_eq!(alert.since, Some(at("2026-04-10T06:00:00.5Z")));
+    assert!(
+        alert.words.contains("may be 90d old (in use since 2026-01-10T06:00:00Z at the earliest)"),
+        "{}",
+        alert.words
+    );
+}
+
+/// What is not known is said not to be known.
+#[test]
+fn an_unknown_age_is_counted_from_the_first_sight() {
+    let world = World::with_key();
+    assert_eq!(world.alert(AlertKind::KeyTooOld, "2026-04-01T00:00:00Z"), None);
+    let alert = world.alert(AlertKind::KeyTooOld, "2026-04-02T00:00:00Z").unwrap();
+    assert!(alert.words.contains("is at least 91d old (first seen 2026-01-01T00:00:00Z; "), "{}", alert.words);
+}
+
+#[test]
+fn a_clock_that_went_back_makes_nothing_old() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    world.policy.observe_every = Period::seconds(1);
+    assert_eq!(world.fired(at("1999-01-01T00:00:00Z")), []);
+    assert_eq!(world.fired(Timestamp::MIN), []);
+}
+
+/// Three days of grace for a month, seconds for a rehearsal, and never less than one rotation may take.
+#[test]
+fn the_grace_of_an_overdue_rotation_follows_the_interval() {
+    for (every, confirm_within, last_quiet) in [
+        ("30d", "15m", "2026-02-12T00:00:00Z"),
+        ("20s", "1s", "2026-01-10T00:00:22Z"),
+        ("20s", "9s", "2026-01-10T00:00:29Z"),
+    ] {
+        let mut world = World::rotated("2026-01-10T00:00:00Z");
+        world.policy.every = every.parse().unwrap();
+        world.policy.confirm_within = confirm_within.parse().unwrap();
+        let limit = at(last_quiet);
+        let overdue = |now| world.fired(now).iter().any(|alert| alert.kind == AlertKind::RotationOverdue);
+        assert!(!overdue(limit), "{every}");
+        assert!(overdue(limit + SignedDuration::from_micros(1)), "{every}");
+    }
+    let alert =
+        World::rotated("2026-01-10T00:00:00Z").alert(AlertKind::RotationOverdue, "2026-02-13T00:00:00Z").unwrap();
+    assert!(alert.words.contains("fell due at 2026-02-09T00:00:00Z, 4d ago"), "{}", alert.words);
+}
+
+/// One failure is weather. In quarantine there are no attempts left that could fail.
+#[test]
+fn failing_attempts_are_told_from_the_second_until_the_quarantine() {
+    let mut world = World::with_key();
+    fail(&mut world, 1);
+    assert_eq!(world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z"), None);
+    let mut world = World::with_key();
+    fail(&mut world, 2);
+    let alert = world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z").unwrap();
+    assert!(alert.words.contains("2 of 8 attempts"), "{}", alert.words);
+    assert!(alert.words.contains("server_error, HTTP 500: out of luck"), "{}", alert.words);
+
+    let quarantined = Event::TargetQuarantined { target: id(), attempts: 2, failure: failure(Reason::RoleMissing) };
+    world.tell("2026-01-02T00:00:00Z", quarantined);
+    assert_eq!(world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z"), None);
+    let alert = world.alert(AlertKind::TargetQuarantined, "2026-01-02T00:00:01Z").unwrap();
+    assert_eq!(alert.name, NAME);
+    assert!(alert.words.contains(&format!("`rekeyd resume '{NAME}'`")), "{}", alert.words);
+}
+
+#[test]
+fn a_key_that_returned_is_critical_until_the_next_rotation() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    world.tell(
+        "2026-01-11T00:00:00Z",
+        Event::KeyChanged {
+            target: id(),
+            change: KeyChange::Regression,
+            before: "second".into(),
+            after: "first".into(),
+            last_seen: at("2026-01-10T23:00:00Z"),
+            not_before: None,
+            first_seen: at("2026-01-01T00:00:00Z"),
+        },
+    );
+    let alert = world.alert(AlertKind::KeyRegression, "2026-01-11T00:00:01Z").unwrap();
+    assert_eq!(alert.severity, Severity::Critical);
+    world.tell(
+        "2026-01-12T00:00:00Z",
+        Event::RotationDone {
+            target: id(),
+            rotation: RotationId { slot: 3, attempt: 1 },
+            due_at: at("2026-01-11T00:00:00Z"),
+            how: How::FoundChanged,
+            key_before: "first".into(),
+            key_after: "third".into(),
+            last_seen: at("2026-01-12T00:00:00Z"),
+        },
+    );
+    assert_eq!(world.alert(AlertKind::KeyRegression, "2026-01-12T00:00:01Z"), None);
+}
+
+/// A target that never had a key here has lost nothing.
+#[test]
+fn only_a_target_that_had_a_key_can_lose_its_governance() {
+    let refused = Event::TargetRefused { target: id(), refusal: Refusal::OtherMechanism { code: "BRS".to_owned() } };
+    let unencrypted = Event::TargetChanged { description: target(), listing: Listing::NotEncrypted };
+    let excluded =
+        Event::TargetChanged { description: target(), listing: Listing::Excluded { pattern: "ledger*".to_owned() } };
+    for (event, expected) in [(refused, true), (unencrypted, true), (excluded, false)] {
+        let mut never = World::new();
+        never.tell("2026-01-02T00:00:00Z", event.clone());
+        assert_eq!(never.fired(at("2027-01-01T00:00:00Z")), [], "{event:?}");
+        let mut had = World::with_key();
+        had.tell("2026-01-02T00:00:00Z", event.clone());
+        let fired = had.fired(at("2027-01-01T00:00:00Z"));
+        assert_eq!(fired.len(), usize::from(expected), "{event:?}: {fired:?}");
+        assert_eq!(had.alert(AlertKind::TargetNotGoverned, "2027-01-01T00:00:00Z").is_some(), expected, "{event:?}");
+    }
+}
+
+#[test]
+fn a_key_that_nobody_reads_is_told() {
+    let mut world = World::with_key();
+    world.see("2026-01-05T00:00:00Z");
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T01:00:00Z"), None);
+    let alert = world.alert(AlertKind::ObservationStale, "2026-01-05T01:00:00.000001Z").unwrap();
+    assert!(alert.words.contains("last read at 2026-01-05T00:00:00Z, 1h ago"), "{}", alert.words);
+
+    world.tell("2026-01-05T00:30:00Z", Event::ObservationFailing { target: id(), failure: failure(Reason::NotFound) });
+    let alert = world.alert(AlertKind::ObservationStale, "2026-01-05T02:00:00Z").unwrap();
+    assert!(alert.words.contains("failing since 2026-01-05T00:30:00Z: not_found"), "{}", alert.words);
+
+    // The looks that were missed while the daemon was off are made in the first round.
+    world.started_at = at("2026-01-05T02:00:00Z");
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:15:00Z"), None);
+    assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:15:01Z").is_some());
+}
+
+/// A target whose key could never be read is as blind as one whose key can not be read any more.
+#[test]
+fn a_key_that_was_never_read_is_told() {
+    let alert = World::new().alert(AlertKind::ObservationStale, "2026-01-01T01:00:01Z").unwrap();
+    assert!(alert.words.contains("never read since it was found at 2026-01-01T00:00:00Z"), "{}", alert.words);
+}
+
+/// One alert for a silent manager, not one for each of its thousand keys.
+#[test]
+fn a_failing_manager_speaks_for_its_targets() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    let event = Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Unreachable) };
+    world.tell("2026-01-10T00:00:00Z", event);
+    let fired = world.fired(at("2026-01-12T00:00:00Z"));
+    assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::ManagerFailing], "{fired:?}");
+    let alert = world.alert(AlertKind::ManagerFailing, "2026-01-12T00:00:00Z").unwrap();
+    assert!(alert.words.contains("failing since 2026-01-10T00:00:00Z, for 2d"), "{}", alert.words);
+    // But a key that grows too old meanwhile is told all the same.
+    assert!(world.alert(AlertKind::KeyTooOld, "2026-06-01T00:00:00Z").is_some());
+}
+
+#[test]
+fn a_cluster_without_config_servers_is_named() {
+    let mut world = World::with_key();
+    let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "ledger".to_owned() };
+    world.tell("2026-01-01T00:00:00Z", Event::GapFound { manager: "emea".into(), gap });
+    let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").unwrap();
+    assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
+    assert_eq!(alert.name, "emea/billing/ledger");
+}
+
+/// Of what is gone or no longer configured nothing can be mended here.
+#[test]
+fn nothing_is_said_of_what_is_gone() {
+    let mut gone = World::with_key();
+    gone.tell("2026-01-02T00:00:00Z", Event::TargetGone { target: id(), listings: 3 });
+    assert_eq!(gone.fired(at("2027-01-01T00:00:00Z")), []);
+
+    let mut elsewhere = World::new();
+    let description = Target { manager: "apac".into(), ..target() };
+    elsewhere.tell("2026-01-01T00:00:00Z", Event::TargetGone { target: id(), listings: 3 });
+    elsewhere.tell(
+        "2026-01-01T00:00:00Z",
+        Event::TargetFound { description: description.clone(), listing: Listing::Eligible },
+    );
+    elsewhere.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: description.id(), key: "k".into() });
+    elsewhere.tell(
+        "2026-01-01T00:00:00Z",
+        Event::ManagerFailing { manager: "apac".into(), failure: failure(Reason::Unreachable) },
+    );
+    assert_eq!(elsewhere.fired(at("2027-01-01T00:00:00Z")), []);
+}

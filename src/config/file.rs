@@ -1,0 +1,111 @@
+//! What the file says at its top and in its single sections; policies and managers have files of their own.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::document::Document;
+use super::environment::Environment;
+use super::managers::{self, ManagerFile};
+use super::policies::{self, Policies};
+use super::problem::Problems;
+use super::section::Section;
+use super::settings::{Control, Http, Settings};
+use super::value;
+use crate::policy::Rules;
+
+/// The version of the file's shape that is read here.
+pub(super) const VERSION: u32 = 1;
+
+/// What the file says, with its defaults filled in. Only to be used if no problem was noted: a default stands in for
+/// what could not be read, too.
+pub(super) struct ConfigFile {
+    pub(super) state_dir: PathBuf,
+    pub(super) timezone: TimeZone,
+    pub(super) http: Http,
+    pub(super) control: Control,
+    pub(super) policies: Policies,
+    pub(super) managers: Vec<ManagerFile>,
+}
+
+/// Reads the whole document; none if it can not be read at all, which is noted.
+pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option<ConfigFile> {
+    let mut top = Section::top(document)?;
+    let version = top.required("version", value::whole_number(1..=u32::MAX));
+    if let Some(version) = version
+        && version.value != VERSION
+    {
+        // A file of another shape would only draw false reports.
+        let what = format!("version {} of the configuration is not known", version.value);
+        document.problem(&version.spot, what, format!("this rekeyd reads version {VERSION}"));
+        return None;
+    }
+    let state_dir = top.optional("state_dir", value::absolute_path).map(|path| path.value);
+    let state_dir = state_dir.or_else(|| environment.state_directory.clone());
+    let timezone = top.optional("timezone", value::time_zone);
+    let http = read_http(top.section("http"));
+    let control = read_control(top.section("control"));
+    let policies = policies::read(&mut top);
+    let managers = managers::read(&mut top, &policies);
+    top.finish();
+    Some(ConfigFile {
+        state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
+        timezone: timezone.map_or(TimeZone::UTC, |zone| zone.value),
+        http,
+        control,
+        policies,
+        managers,
+    })
+}
+
+fn read_http(section: Option<Section<'_>>) -> Http {
+    // Loopback, because the listener knows no users.
+    let mut http = Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)), allowed_hosts: Vec::new() };
+    let Some(mut section) = section else { return http };
+    let listen = section.optional("listen", value::socket_address);
+    let hosts = section.list("allowed_hosts", value::host_name);
+    if let Some(listen) = listen {
+        http.listen = listen.value;
+        if listen.value.ip().is_unspecified() && hosts.is_empty() {
+            section.document().warning(
+                &listen.spot,
+                "`listen` is open to other machines, but `allowed_hosts` names no host",
+                "requests that ask for this machine by a name are refused; add the name to `allowed_hosts`".to_owned(),
+            );
+        }
+    }
+    http.allowed_hosts = hosts.into_iter().map(|host| host.value).collect();
+    section.finish();
+    http
+}
+
+fn read_control(section: Option<Section<'_>>) -> Control {
+    let mut control = Control { socket: PathBuf::from("/run/rekeyd/control.sock") };
+    let Some(mut section) = section else { return control };
+    if let Some(socket) = section.optional("socket", value::socket_path) {
+        control.socket = socket.value;
+    }
+    section.finish();
+    control
+}
+
+impl ConfigFile {
+    /// The checked values; only to be called when no problem was noted.
+    pub(super) fn into_settings(self, warnings: Problems) -> Settings {
+        let rules = self.managers.into_iter().filter_map(|manager| Some((manager.name?, manager.rules?))).collect();
+        let policies: BTreeMap<_, _> =
+            self.policies.into_iter().map(|(name, entry)| (name, Arc::clone(&entry.policy))).collect();
+        Settings {
+            state_dir: self.state_dir,
+            timezone: self.timezone,
+            http: self.http,
+            control: self.control,
+            policies,
+            rules: Rules { managers: rules },
+            warnings,
+        }
+    }
+}

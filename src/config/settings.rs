@@ -1,0 +1,96 @@
+//! The configuration as the rest of the house sees it: checked, complete, with every default filled in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use reqwest::Url;
+use secrecy::SecretString;
+
+use super::problem::Problems;
+use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
+use crate::policy::{Policy, Rules};
+
+/// Everything that the daemon needs to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What needs no secret.
+    pub settings: Settings,
+    /// The managers in the order of the file, with their secrets. None is possible: there is nothing to rotate then.
+    pub managers: Vec<Manager>,
+}
+
+/// Everything that can be known without opening a file that the configuration names.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the database lives.
+    pub state_dir: PathBuf,
+    /// In which times of day are read and shown; [`TimeZone::iana_name`] is what was written.
+    pub timezone: TimeZone,
+    /// The listener.
+    pub http: Http,
+    /// The unix socket.
+    pub control: Control,
+    /// Every policy that is defined, used or not; `default` always is.
+    pub policies: BTreeMap<PolicyName, Arc<Policy>>,
+    /// Which target has which policy.
+    pub rules: Rules,
+    /// What is allowed but may not be what the author wants.
+    pub warnings: Problems,
+}
+
+/// The listener for metrics, health and JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The names by which it may be asked for besides `localhost` and addresses, in small letters, without a port.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// The socket that takes operators' orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Its path.
+    pub socket: PathBuf,
+}
+
+/// One Ops Manager with one credential.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    /// Its name, the first part of its targets' names.
+    pub name: ManagerName,
+    /// Where it is. The path ends with a slash, so that `join("api/public/v1.0/...")` keeps a prefix.
+    pub url: Url,
+    /// The public half of the API key, the user of Digest.
+    pub public_key: String,
+    /// The private half of the API key, the password of Digest.
+    pub private_key: SecretString,
+    /// The only authorities to trust, as PEM; none for those of the system.
+    pub ca_pem: Option<Vec<u8>>,
+    /// What to show to a server that asks for a certificate.
+    pub client_identity: Option<ClientIdentity>,
+    /// The proxy to go through; none for a direct way, whatever the environment says.
+    pub proxy: Option<Url>,
+    /// How long one request may take, from connecting to the last byte. Shorter than every `settle` of its policies.
+    pub request_timeout: Period,
+    /// How many rotations may be in hand at once.
+    pub max_concurrent: usize,
+    /// How many requests may be sent in one second.
+    pub requests_per_second: u32,
+    /// The time between two listings of its targets.
+    pub discover_every: Period,
+    /// The projects to list; empty means every one that the key can see.
+    pub projects: Vec<ProjectSelector>,
+}
+
+/// A client's certificate and its key.
+#[derive(Clone, Debug)]
+pub struct ClientIdentity {
+    /// The certificate and those between it and the authority, as PEM.
+    pub certificates_pem: Vec<u8>,
+    /// The private key, as PEM.
+    pub key_pem: SecretString,
+}

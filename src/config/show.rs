@@ -1,0 +1,197 @@
+//! Writes what a configuration comes to, every default filled in, as a file that reads back the same.
+
+use std::fmt::{self, Display, Write};
+use std::path::Path;
+
+use super::file::{ConfigFile, VERSION};
+use super::managers::{ManagerFile, SecretSource};
+use crate::domain::ProjectSelector;
+use crate::policy::{FirstRotation, Policy, ProjectRules};
+
+/// The file's whole meaning. Secrets are named by their place, as they are in the file.
+pub(super) fn effective(file: &ConfigFile) -> String {
+    let mut text = String::new();
+    write(&mut text, file).expect("writing to a string does not fail");
+    text
+}
+
+fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
+    writeln!(out, "version = {VERSION}")?;
+    writeln!(out, "state_dir = {}", path(&file.state_dir))?;
+    writeln!(out, "timezone = {}", quoted(file.timezone.iana_name().unwrap_or("UTC")))?;
+    writeln!(out, "\n[http]")?;
+    writeln!(out, "listen = {}", quoted(file.http.listen))?;
+    writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
+    writeln!(out, "\n[control]")?;
+    writeln!(out, "socket = {}", path(&file.control.socket))?;
+    for entry in file.policies.values() {
+        write_policy(out, &entry.policy)?;
+    }
+    for manager in &file.managers {
+        write_manager(out, manager)?;
+    }
+    Ok(())
+}
+
+fn write_policy(out: &mut String, policy: &Policy) -> fmt::Result {
+    let first_rotation = match policy.first_rotation {
+        FirstRotation::Spread => "spread",
+        FirstRotation::Now => "now",
+    };
+    writeln!(out, "\n[policy.{}]", policy.name)?;
+    writeln!(out, "every = {}", quoted(policy.every))?;
+    writeln!(out, "spread = {}", quoted(policy.spread))?;
+    writeln!(out, "windows = []")?;
+    writeln!(out, "alert_after = {}", quoted(policy.alert_after))?;
+    writeln!(out, "first_rotation = {}", quoted(first_rotation))?;
+    writeln!(out, "confirm_within = {}", quoted(policy.confirm_within))?;
+    writeln!(out, "settle = {}", quoted(policy.settle))?;
+    writeln!(out, "max_attempts = {}", policy.max_attempts)?;
+    writeln!(out, "observe_every = {}", quoted(policy.observe_every))
+}
+
+fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
+    // A file with a problem is not shown, and without one these are there.
+    let (Some(name), Some(url), Some(key), Some(source), Some(rules)) =
+        (&manager.name, &manager.url, &manager.public_key, &manager.private_key, &manager.rules)
+    else {
+        return Ok(());
+    };
+    writeln!(out, "\n[[ops_manager]]")?;
+    writeln!(out, "name = {}", quoted(name))?;
+    writeln!(out, "url = {}", quoted(url))?;
+    writeln!(out, "public_key = {}", quoted(key))?;
+    match &source.value {
+        SecretSource::Credential(name) => writeln!(out, "private_key = {{ credential = {} }}", quoted(name))?,
+        SecretSource::File(file) => writeln!(out, "private_key = {{ file = {} }}", path(file))?,
+    }
+    if let Some(file) = &manager.ca_file {
+        writeln!(out, "ca_file = {}", path(&file.value))?;
+    }
+    if let Some(files) = &manager.client_identity {
+        writeln!(out, "client_cert_file = {}", path(&files.certificates.value))?;
+        writeln!(out, "client_key_file = {}", path(&files.key.value))?;
+    }
+    if let Some(proxy) = &manager.proxy {
+        writeln!(out, "proxy = {}", quoted(proxy))?;
+    }
+    writeln!(out, "request_timeout = {}", quoted(manager.request_timeout))?;
+    writeln!(out, "max_concurrent = {}", rules.max_concurrent)?;
+    writeln!(out, "requests_per_second = {}", manager.requests_per_second)?;
+    writeln!(out, "policy = {}", quoted(&rules.policy.name))?;
+    writeln!(out, "discover_every = {}", quoted(manager.discover_every))?;
+    rules.projects.iter().try_for_each(|project| write_project(out, project, &rules.policy))
+}
+
+fn write_project(out: &mut String, rules: &ProjectRules, managers: &Policy) -> fmt::Result {
+    writeln!(out, "\n[[ops_manager.project]]")?;
+    match &rules.project {
+        ProjectSelector::Id(id) => writeln!(out, "id = {}", quoted(id))?,
+        ProjectSelector::Name(name) => writeln!(out, "name = {}", quoted(name))?,
+    }
+    writeln!(out, "policy = {}", quoted(&rules.policy.as_deref().unwrap_or(managers).name))?;
+    writeln!(out, "exclude = {}", list(&rules.exclude))
+}
+
+fn quoted(value: impl Display) -> toml::Value {
+    toml::Value::String(value.to_string())
+}
+
+fn path(path: &Path) -> toml::Value {
+    quoted(path.display())
+}
+
+fn list(texts: &[String]) -> toml::Value {
+    texts.iter().map(String::as_str).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Environment, show_text};
+
+    /// Every setting, none at its default, in the form in which it is shown.
+    const EVERYTHING: &str = r#"version = 1
+state_dir = "/data/rekeyd"
+timezone = "Europe/Paris"
+
+[http]
+listen = "[::]:9000"
+allowed_hosts = ["rekeyd.example.com", "10.0.0.7"]
+
+[control]
+socket = "/run/rekeyd/other.sock"
+
+[policy.default]
+every = "29d 23h"
+spread = "2h 30m"
+windows = []
+alert_after = "80d"
+first_rotation = "now"
+confirm_within = "14m"
+settle = "9m"
+max_attempts = 7
+observe_every = "14m"
+
+[policy.strict]
+every = "7d"
+spread = "0%"
+windows = []
+alert_after = "9d"
+first_rotation = "spread"
+confirm_within = "1m"
+settle = "50s"
+max_attempts = 2
+observe_every = "1s"
+
+[[ops_manager]]
+name = "emea"
+url = "https://om.example.com/prefix/"
+public_key = "it's"
+private_key = { file = '/etc/"odd"\name' }
+ca_file = "/etc/ca.pem"
+client_cert_file = "/etc/client.pem"
+client_key_file = "/etc/client-key.pem"
+proxy = "http://proxy.example.com:3128/"
+request_timeout = "29s"
+max_concurrent = 3
+requests_per_second = 9
+policy = "strict"
+discover_every = "9m"
+
+[[ops_manager.project]]
+name = 'The "billing" équipe'
+policy = "default"
+exclude = ["scratch-*", "a'b"]
+
+[[ops_manager.project]]
+id = "5196d3628d022db4cbc26d9e"
+policy = "strict"
+exclude = []
+
+[[ops_manager]]
+name = "apac"
+url = "http://[::1]:8080/"
+public_key = "abcdefgh"
+private_key = { credential = "apac" }
+request_timeout = "31s"
+max_concurrent = 5
+requests_per_second = 11
+policy = "default"
+discover_every = "11m"
+"#;
+
+    /// No setting is lost between being read and being used or shown, and what is shown can take the file's place.
+    #[test]
+    fn what_is_shown_is_what_was_read() {
+        assert_eq!(show_text(EVERYTHING, &Environment::default()).unwrap(), EVERYTHING);
+    }
+
+    /// What was left out is shown as if it had been written.
+    #[test]
+    fn defaults_are_shown() {
+        let shown = show_text("version = 1\n[http]\nallowed_hosts = ['A']", &Environment::default()).unwrap();
+        for line in [r#"state_dir = "/var/lib/rekeyd""#, r#"allowed_hosts = ["a"]"#, r#"every = "30d""#] {
+            assert!(shown.lines().any(|shown| shown == line), "{line} is missing in:\n{shown}");
+        }
+    }
+}

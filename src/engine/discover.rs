@@ -1,0 +1,176 @@
+//! What a listing of a manager means: which targets are new, changed, gone or back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use crate::domain::{Actor, Event, Failure, Fleet, Listing, ManagerName, Sighting, TargetId};
+use crate::policy::Rules;
+use crate::ports::{Discovery, JournalError};
+
+/// A target is gone when so many listings in a row did not name it: the far end's own discovery lags behind.
+const GONE_AFTER: u32 = 3;
+
+/// How many listings in a row have not named a target.
+pub(super) type Unseen = BTreeMap<TargetId, u32>;
+
+impl Engine {
+    /// Records that a manager fails, once for each outage.
+    pub(super) async fn manager_failed(&self, manager: &ManagerName, failure: &Failure) -> Result<(), JournalError> {
+        let known = self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some());
+        if known {
+            return Ok(());
+        }
+        let event = Event::ManagerFailing { manager: manager.clone(), failure: failure.clone() };
+        self.scribe.write(Actor::Daemon, vec![event]).await
+    }
+}
+
+/// The events that follow from a listing.
+pub(super) fn news(
+    fleet: &Fleet,
+    rules: &Rules,
+    manager: &ManagerName,
+    discovery: &Discovery,
+    unseen: &mut Unseen,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let known = fleet.managers.get(manager);
+    if known.is_some_and(|record| record.outage.is_some()) {
+        events.push(Event::ManagerAnswering { manager: manager.clone() });
+    }
+    let mut listed = BTreeSet::new();
+    for sighting in &discovery.sightings {
+        let id = sighting.target.id();
+        unseen.remove(&id);
+        if listed.insert(id.clone()) {
+            events.extend(news_of(fleet, rules, &id, sighting));
+        }
+    }
+    for (id, record) in &fleet.targets {
+        let silent = discovery.unread.iter().any(|project| {
+            project.id.as_ref() == Some(&record.target.project_id) || project.name == record.target.project
+        });
+        if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
+            continue;
+        }
+        let listings = unseen.entry(id.clone()).or_default();
+        *listings += 1;
+        if *listings >= GONE_AFTER {
+            events.push(Event::TargetGone { target: id.clone(), listings: *listings });
+        }
+    }
+    let gaps: BTreeSet<_> = discovery.gaps.iter().cloned().collect();
+    let known_gaps = known.map(|record| record.gaps.clone()).unwrap_or_default();
+    for gap in gaps.difference(&known_gaps) {
+        events.push(Event::GapFound { manager: manager.clone(), gap: gap.clone() });
+    }
+    if discovery.unread.is_empty() {
+        for gap in known_gaps.difference(&gaps) {
+            events.push(Event::GapClosed { manager: manager.clone(), gap: gap.clone() });
+        }
+    }
+    events
+}
+
+fn news_of(fleet: &Fleet, rules: &Rules, id: &TargetId, sighting: &Sighting) -> Option<Event> {
+    let description = sighting.target.clone();
+    let listing = rules.listing_of(sighting);
+    match fleet.targets.get(id) {
+        None => Some(Event::TargetFound { description, listing }),
+        Some(record) if record.target != description || record.listing != listing => {
+            Some(Event::TargetChanged { description, listing })
+        }
+        Some(record) if record.gone_since.is_some() => Some(Event::TargetReturned { target: id.clone() }),
+        Some(_) => None,
+    }
+}
+
+/// Targets that the configuration leaves out from now on, without waiting for a listing.
+pub(super) fn newly_excluded(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+    fleet
+        .targets
+        .values()
+        .filter_map(|record| {
+            let sighting = Sighting { target: record.target.clone(), listing: record.listing.clone() };
+            let listing = rules.listing_of(&sighting);
+            (listing != record.listing && matches!(listing, Listing::Excluded { .. }))
+                .then(|| Event::TargetChanged { description: record.target.clone(), listing })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Mechanism, Role, Target};
+
+    fn sighting(cluster_id: &str) -> Sighting {
+        let target = Target {
+            manager: "emea".into(),
+            project_id: "5f".into(),
+            project: "billing".to_owned(),
+            cluster_id: cluster_id.into(),
+            cluster: "ledger".to_owned(),
+            replica_set: format!("ledger-{cluster_id}"),
+            role: Role::Shard,
+            mechanism: Mechanism::BackupKey,
+        };
+        Sighting { target, listing: Listing::Eligible }
+    }
+
+    fn apply(fleet: &mut Fleet, events: &[Event]) {
+        for event in events {
+            let change = fleet.consequence("2026-05-01T00:00:00Z".parse().unwrap(), event).unwrap();
+            change.into_iter().for_each(|change| {
+                fleet.adopt(change);
+            });
+        }
+    }
+
+    /// One listing without it is no proof that a target was deleted; several are; and it can come back.
+    #[test]
+    fn a_target_is_gone_after_several_listings_and_can_return() {
+        let (mut fleet, rules, manager, mut unseen) =
+            (Fleet::default(), Rules::default(), ManagerName::from("emea"), Unseen::new());
+        let full = Discovery { sightings: vec![sighting("a"), sighting("b")], ..Discovery::default() };
+        let short = Discovery { sightings: vec![sighting("a")], ..Discovery::default() };
+        let mut list = |fleet: &mut Fleet, discovery: &Discovery| {
+            let events = news(fleet, &rules, &manager, discovery, &mut unseen);
+            apply(fleet, &events);
+            events
+        };
+        assert_eq!(list(&mut fleet, &full).len(), 2);
+        assert_eq!(list(&mut fleet, &short), []);
+        assert_eq!(list(&mut fleet, &full), [], "a return before it was gone starts the count anew");
+        assert_eq!(list(&mut fleet, &short), []);
+        assert_eq!(list(&mut fleet, &short), []);
+        let target = sighting("b").target.id();
+        assert_eq!(list(&mut fleet, &short), [Event::TargetGone { target: target.clone(), listings: 3 }]);
+        assert_eq!(list(&mut fleet, &short), []);
+        assert_eq!(list(&mut fleet, &full), [Event::TargetReturned { target }]);
+    }
+
+    /// What could not be listed is not gone.
+    #[test]
+    fn an_unread_project_says_nothing_of_its_targets() {
+        let (mut fleet, rules, manager, mut unseen) =
+            (Fleet::default(), Rules::default(), ManagerName::from("emea"), Unseen::new());
+        let full = Discovery { sightings: vec![sighting("a")], ..Discovery::default() };
+        let events = news(&fleet, &rules, &manager, &full, &mut unseen);
+        apply(&mut fleet, &events);
+        let failure = Failure {
+            reason: crate::domain::Reason::ServerError,
+            verdict: crate::domain::Verdict::Transient,
+            scope: crate::domain::Scope::Target,
+            status: Some(500),
+            code: None,
+            retry_after_s: None,
+            detail: String::new(),
+        };
+        let unread = crate::ports::UnreadProject { id: Some("5f".into()), name: "billing".to_owned(), failure };
+        let empty = Discovery { unread: vec![unread], ..Discovery::default() };
+        for _ in 0..10 {
+            assert_eq!(news(&fleet, &rules, &manager, &empty, &mut unseen), []);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The one loop: plan, start what the plan says, wait for something to change, plan again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::discover::{Unseen, newly_excluded, news};
+use super::rotate::Attempt;
+use crate::domain::{Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, TargetId, TargetRecord};
+use crate::policy::{looks, plan, probe_after};
+use crate::ports::{Discovery, JournalError};
+
+/// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
+/// wall clock that leaps is noticed; this is for a sweep that has died.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How soon a ledger that could not be written is tried again.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
+/// A target whose event was impossible is left alone this long: a bug must not become a loop.
+const AFTER_CONTRADICTION: Duration = Duration::from_secs(60);
+/// Planning takes at most one part in this many of the time while tasks come and go.
+const PLANNING_SHARE: u32 = 5;
+
+/// What the loop has under way and may lose.
+#[derive(Default)]
+struct Hand {
+    tasks: JoinSet<Ended>,
+    jobs: HashMap<Id, Job>,
+    rotating: BTreeSet<TargetId>,
+    looking: BTreeSet<TargetId>,
+    looks_by_manager: BTreeMap<ManagerName, usize>,
+    /// When a look at a target was last tried.
+    tried: BTreeMap<TargetId, Timestamp>,
+    listings: BTreeMap<ManagerName, Listings>,
+}
+
+/// A manager's listings: when the next is due, by the monotonic clock.
+#[derive(Default)]
+struct Listings {
+    due: Duration,
+    under_way: bool,
+    failures: u32,
+    unseen: Unseen,
+}
+
+#[derive(Clone)]
+enum Job {
+    Rotate(TargetId),
+    Look(TargetId, ManagerName),
+    List(ManagerName),
+}
+
+/// What a task brings back; what it did is in the journal.
+enum Ended {
+    Worked,
+    Listed(Result<Discovery, Failure>),
+}
+
+impl Engine {
+    /// Works until `closing` is cancelled, then lets what is under way finish for at most `grace` and parks the rest.
+    ///
+    /// `sweep` wakes the loop. What is parked stays open in the journal and is settled by the next start.
+    pub async fn run(self: Arc<Self>, sweep: Arc<Notify>, closing: CancellationToken, grace: Duration) {
+        let mut hand = Hand::default();
+        let excluded = newly_excluded(&self.scribe.fleet(), &self.rules);
+        // A ledger that can not be written now is noticed by the first turn of the loop.
+        let _ = self.scribe.write(Actor::Daemon, excluded).await;
+        while !closing.is_cancelled() {
+            let started = self.clock.monotonic();
+            let pause = if self.scribe.try_again().await { self.turn(&mut hand) } else { LEDGER_RETRY };
+            self.state.swept(self.clock.as_ref());
+            let cost = self.clock.monotonic().saturating_sub(started);
+            tokio::select! {
+                () = sweep.notified() => {}
+                () = closing.cancelled() => {}
+                () = self.clock.sleep(pause) => {}
+                Some(ended) = hand.tasks.join_next_with_id() => {
+                    self.ended(&mut hand, ended).await;
+                    self.clock.sleep(cost * (PLANNING_SHARE - 1)).await;
+                    while let Some(ended) = hand.tasks.try_join_next_with_id() {
+                        self.ended(&mut hand, ended).await;
+                    }
+                }
+            }
+        }
+        self.close(hand, grace).await;
+    }
+
+    /// Plans once and starts what the plan says. Returns how long nothing will change by itself.
+    fn turn(self: &Arc<Self>, hand: &mut Hand) -> Duration {
+        let now = self.clock.now();
+        let fleet = self.scribe.fleet();
+        let listing_due = self.list(hand, &fleet);
+        let plan = plan(now, &fleet, &self.rules, &hand.rotating);
+        for planned in plan.decisions {
+            if hand.is_busy(&planned.target) {
+                continue;
+            }
+            let Some(record) = fleet.targets.get(&planned.target) else { continue };
+            match planned.decision {
+                Decision::Rotate { rotation, due_at } => {
+                    self.rotate(hand, planned.target, record, Task::Begin(rotation, due_at));
+                }
+                Decision::Resume { .. } => self.rotate(hand, planned.target, record, Task::Resume),
+                Decision::Withdraw { rotation, why } => {
+                    self.rotate(hand, planned.target, record, Task::Withdraw(rotation, why));
+                }
+                Decision::Wait { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => {}
+            }
+        }
+        let looks = looks(now, &fleet, &self.rules, &hand.tried);
+        for target in looks.now {
+            if let Some(record) = fleet.targets.get(&target) {
+                self.observe(hand, target, record, now);
+            }
+        }
+        let wall = [plan.next_at, looks.next_at].into_iter().flatten().min();
+        let until = wall.map_or(LONGEST_PAUSE, |at| {
+            at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
+        });
+        until.min(listing_due).min(LONGEST_PAUSE)
+    }
+
+    fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
+        let (engine, record) = (Arc::clone(self), Arc::clone(record));
+        hand.rotating.insert(target.clone());
+        hand.start(Job::Rotate(target), async move {
+            engine.guard(engine.carry_out(&record, task)).await;
+            Ended::Worked
+        });
+    }
+
+    async fn carry_out(&self, record: &TargetRecord, task: Task) -> Result<(), JournalError> {
+        let Some(manager) = self.managers.get(&record.target.manager) else { return Ok(()) };
+        let Some(policy) = self.rules.policy_of(&record.target) else { return Ok(()) };
+        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record };
+        match task {
+            Task::Begin(rotation, due_at) => attempt.begin(rotation, due_at).await,
+            Task::Resume => match record.open_rotation() {
+                Some(rotation) => attempt.resume(rotation.clone()).await,
+                None => Ok(()),
+            },
+            Task::Withdraw(rotation, why) => {
+                let target = record.target.id();
+                self.scribe.write(Actor::Daemon, vec![Event::RotationWithdrawn { target, rotation, why }]).await
+            }
+        }
+    }
+
+    fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, now: Timestamp) {
+        let manager = record.target.manager.clone();
+        let Some(limit) = self.managers.get(&manager).map(|manager| manager.max_concurrent) else { return };
+        let under_way = hand.looks_by_manager.entry(manager.clone()).or_default();
+        if *under_way >= limit || hand.rotating.contains(&target) || hand.looking.contains(&target) {
+            return;
+        }
+        *under_way += 1;
+        hand.tried.insert(target.clone(), now);
+        hand.looking.insert(target.clone());
+        let (engine, record) = (Arc::clone(self), Arc::clone(record));
+        hand.start(Job::Look(target, manager), async move {
+            engine.guard(engine.glance(&record)).await;
+            Ended::Worked
+        });
+    }
+
+    async fn glance(&self, record: &TargetRecord) -> Result<(), JournalError> {
+        match self.managers.get(&record.target.manager) {
+            Some(manager) => self.look(manager.service.as_ref(), record, None).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// What the journal refused has been told to the observer; a contradiction is also kept from repeating at once.
+    async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) {
+        if let Err(JournalError::Impossible(_)) = work.await {
+            self.clock.sleep(AFTER_CONTRADICTION).await;
+        }
+    }
+
+    /// Starts the listings that are due. Returns how long until the next one.
+    fn list(self: &Arc<Self>, hand: &mut Hand, fleet: &Fleet) -> Duration {
+        let now = self.clock.monotonic();
+        let mut wait = LONGEST_PAUSE;
+        for name in self.managers.keys() {
+            let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
+            let listings = hand.listings.entry(name.clone()).or_default();
+            if outage && listings.failures == 0 {
+                // Others than a listing have met the outage: it is for the listings to see its end.
+                listings.failures = 1;
+                listings.due = now + probe_after(1);
+            }
+            if listings.under_way {
+                continue;
+            }
+            if now < listings.due {
+                wait = wait.min(listings.due - now);
+                continue;
+            }
+            listings.under_way = true;
+            let (engine, name) = (Arc::clone(self), name.clone());
+            hand.start(Job::List(name.clone()), async move {
+                match engine.managers.get(&name) {
+                    Some(manager) => Ended::Listed(manager.service.discover().await),
+                    None => Ended::Worked,
+                }
+            });
+        }
+        wait
+    }
+
+    async fn ended(&self, hand: &mut Hand, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        let (id, ended) = match ended {
+            Ok((id, ended)) => (id, ended),
+            Err(error) => {
+                // The journal holds what it had done; the next plan takes it from there.
+                tracing::error!(%error, "a task ended by a panic: this is a bug");
+                (error.id(), Ended::Worked)
+            }
+        };
+        match hand.jobs.remove(&id) {
+            None => {}
+            Some(Job::Rotate(target)) => {
+                hand.rotating.remove(&target);
+            }
+            Some(Job::Look(target, manager)) => {
+                hand.looking.remove(&target);
+                if let Some(under_way) = hand.looks_by_manager.get_mut(&manager) {
+                    *under_way = under_way.saturating_sub(1);
+                }
+            }
+            Some(Job::List(manager)) => self.listed(hand, &manager, ended).await,
+        }
+    }
+
+    async fn listed(&self, hand: &mut Hand, name: &ManagerName, ended: Ended) {
+        let Some(manager) = self.managers.get(name) else { return };
+        let listings = hand.listings.entry(name.clone()).or_default();
+        let now = self.clock.monotonic();
+        listings.under_way = false;
+        match ended {
+            Ended::Listed(Ok(discovery)) => {
+                let events = news(&self.scribe.fleet(), &self.rules, name, &discovery, &mut listings.unseen);
+                for project in &discovery.unread {
+                    tracing::warn!(manager = %name, project = %project.name, failure = %project.failure, "project {} could not be listed: {}", project.name, project.failure);
+                }
+                // Were it not recorded, the next listing would bring the same news.
+                let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
+                listings.failures = 0;
+                listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };
+            }
+            Ended::Listed(Err(failure)) => {
+                listings.failures += 1;
+                listings.due = now + probe_after(listings.failures);
+                // A ledger that can not be written is dealt with by the loop.
+                let _ = self.manager_failed(name, &failure).await;
+            }
+            Ended::Worked => listings.due = now + probe_after(1),
+        }
+    }
+
+    /// Lets the tasks finish, then drops what is left: to drop a task is to crash it, which is safe at any point.
+    async fn close(&self, mut hand: Hand, grace: Duration) {
+        let finish = async { while hand.tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = finish => {}
+            () = self.clock.sleep(grace) => {}
+        }
+        hand.tasks.shutdown().await;
+        let parked = self.scribe.fleet().targets.values().filter(|record| record.open_rotation().is_some()).count();
+        // If this is not recorded, the next start sees the same as after a crash.
+        let _ = self.scribe.write(Actor::Daemon, vec![Event::DaemonStopped { parked: parked as u64 }]).await;
+    }
+}
+
+/// What is to be done with one target.
+enum Task {
+    Begin(RotationId, Timestamp),
+    Resume,
+    Withdraw(RotationId, String),
+}
+
+impl Hand {
+    fn is_busy(&self, target: &TargetId) -> bool {
+        self.rotating.contains(target) || self.looking.contains(target)
+    }
+
+    fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {
+        let id = self.tasks.spawn(work).id();
+        self.jobs.insert(id, job);
+    }
+}

@@ -1,0 +1,87 @@
+//! The engine's pen: writes events durably, tells the observer, and remembers when the ledger can not be written.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::domain::{Actor, Entry, Event, Fleet, KeyId, KeyRecord, TargetId};
+use crate::ports::{Clock, Head, Journal, JournalError, Observer};
+
+pub(super) struct Scribe {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<dyn Observer>,
+    unwritable: Mutex<Option<(Timestamp, String)>>,
+}
+
+impl Scribe {
+    pub(super) fn new(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
+        Self { journal, clock, observer, unwritable: Mutex::new(None) }
+    }
+
+    /// Makes the events durable, all or none, as of now.
+    pub(super) async fn write(&self, actor: Actor, events: Vec<Event>) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let at = self.clock.now();
+        let entries: Vec<Entry> = events.into_iter().map(|event| Entry { at, actor, event }).collect();
+        match self.journal.record(entries.clone()).await {
+            Ok(()) => {
+                self.observer.recorded(&entries);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that a key was seen unchanged.
+    pub(super) async fn seen_again(&self, target: TargetId, at: Timestamp) -> Result<(), JournalError> {
+        self.journal.seen_again(vec![(target, at)]).await.inspect_err(|error| self.failed(error))
+    }
+
+    pub(super) async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
+        self.journal.past_key(target, key).await.inspect_err(|error| self.failed(error))
+    }
+
+    /// Tries whether the ledger can be written again, by recording that it could not. True if it can.
+    pub(super) async fn try_again(&self) -> bool {
+        let Some((since, error)) = self.unwritable() else { return true };
+        let written = self.write(Actor::Daemon, vec![Event::LedgerRecovered { since, error }]).await.is_ok();
+        if written {
+            *self.lock() = None;
+        }
+        written
+    }
+
+    /// Since when, and why, the ledger can not be written.
+    pub(super) fn unwritable(&self) -> Option<(Timestamp, String)> {
+        self.lock().clone()
+    }
+
+    pub(super) fn fleet(&self) -> Fleet {
+        self.journal.fleet()
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.journal.head()
+    }
+
+    fn failed(&self, error: &JournalError) {
+        self.observer.record_failed(error);
+        match error {
+            // The ledger is sound; the event was not.
+            JournalError::Impossible(_) => {}
+            JournalError::Full(_) | JournalError::ReadOnly(_) | JournalError::Io(_) | JournalError::Closed => {
+                self.lock().get_or_insert_with(|| (self.clock.now(), error.to_string()));
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Timestamp, String)>> {
+        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

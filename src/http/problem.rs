@@ -1,0 +1,56 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn bad_request(detail: &str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, detail: detail.to_owned() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            detail: "there is nothing at this path; / lists what there is".to_owned(),
+        }
+    }
+
+    pub(super) fn read_only() -> Self {
+        let detail = "this listener only shows; commands go through the control socket (`rekeyd rotate`)".to_owned();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, detail }
+    }
+
+    pub(super) fn unknown_host(host: &str) -> Self {
+        let detail =
+            format!("this daemon is not called {host:?}; ask by address, or add the name to its configuration");
+        Self { status: StatusCode::MISDIRECTED_REQUEST, detail }
+    }
+
+    pub(super) fn internal() -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "the log says why".to_owned() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
+        let mut response = (self.status, media_type, body.to_string()).into_response();
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+}

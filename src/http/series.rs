@@ -1,0 +1,139 @@
+//! The series that are computed from the state of affairs at each scrape: what is true now, not what was counted.
+//!
+//! Times are Unix timestamps, not ages: an age that stops growing because its computation stopped would look healthy.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::alerts;
+use crate::domain::{AlertKind, Standing, TargetRecord};
+use crate::policy::{Rules, due_at};
+use crate::ports::Situation;
+use crate::telemetry::Gauges;
+
+/// Every computed series. Targets that are gone have none.
+pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
+    let mut all = of_targets(situation, rules);
+    all.push(alerts_active(situation, rules));
+
+    let mut head = Gauges::new("ledger_head_seq", "Number of the newest record of the ledger; it never goes back.");
+    head.push(&[], situation.head.seq as f64);
+    all.push(head);
+
+    let mut sweep = Gauges::new(
+        "scheduler_last_sweep_timestamp_seconds",
+        "When the newest plan was made; absent before the first.",
+    );
+    if let Some(at) = situation.last_sweep {
+        sweep.push(&[], seconds(at));
+    }
+    all.push(sweep);
+    all
+}
+
+fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
+    let mut info = Gauges::new("target_info", "Always 1; what identifies a target and how it stands.");
+    let mut created = Gauges::new(
+        "key_created_timestamp_seconds",
+        "The earliest that the key may have been made; absent if it was there before the daemon.",
+    );
+    let mut first_seen = Gauges::new("key_first_seen_timestamp_seconds", "When the key was first seen.");
+    let mut alert_after = Gauges::new(
+        "key_alert_after_seconds",
+        "A key older than this is too old; absent if the target is not rotated.",
+    );
+    let mut last_rotation =
+        Gauges::new("last_rotation_timestamp_seconds", "When a rotation was last proved; absent if none was.");
+    let mut next_rotation = Gauges::new(
+        "next_rotation_timestamp_seconds",
+        "When the next rotation falls, or fell, due; absent if that is unknown or the target is not rotated.",
+    );
+    let mut observed = Gauges::new("last_observation_timestamp_seconds", "When the key was last read.");
+    let mut in_progress = Gauges::new(
+        "rotation_in_progress_since_timestamp_seconds",
+        "When the rotation in hand was begun; absent if there is none.",
+    );
+    let mut quarantined = Gauges::new("target_quarantined", "Whether the target waits for an operator.");
+
+    for (name, record) in named(situation) {
+        let target = &record.target;
+        let standing = record.standing();
+        let labels = [("manager", target.manager.as_str()), ("target", name.as_str())];
+        let policy = rules.policy_of(target);
+        info.push(
+            &[
+                ("manager", target.manager.as_str()),
+                ("target", name.as_str()),
+                ("project_id", target.project_id.as_str()),
+                ("cluster_id", target.cluster_id.as_str()),
+                ("role", target.role.as_str()),
+                ("mechanism", target.mechanism.as_str()),
+                ("policy", policy.map_or("", |policy| policy.name.as_str())),
+                ("standing", standing.word()),
+            ],
+            1.0,
+        );
+        quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
+        if let Some(key) = &record.key {
+            first_seen.push(&labels, seconds(key.first_seen));
+            observed.push(&labels, seconds(key.last_seen));
+            if let Some(at) = key.not_before {
+                created.push(&labels, seconds(at));
+            }
+        }
+        if let Some(at) = record.last_rotation_at {
+            last_rotation.push(&labels, seconds(at));
+        }
+        if let Some(rotation) = record.open_rotation() {
+            in_progress.push(&labels, seconds(rotation.intended_at));
+        }
+        if let (Standing::Managed, Some(policy)) = (standing, policy) {
+            alert_after.push(&labels, policy.alert_after.as_secs() as f64);
+            if let Some(at) = due_at(record, policy) {
+                next_rotation.push(&labels, seconds(at));
+            }
+        }
+    }
+    vec![info, created, first_seen, alert_after, last_rotation, next_rotation, observed, in_progress, quarantined]
+}
+
+/// Every target that is not gone, with the value of its label `target`: its name, or where several have one name, the
+/// name with the ids behind it. No value comes twice: a label set that does would cost the whole scrape.
+fn named(situation: &Situation) -> Vec<(String, &TargetRecord)> {
+    let mut named: Vec<(String, &TargetRecord)> = situation
+        .fleet
+        .targets
+        .values()
+        .filter(|record| record.gone_since.is_none())
+        .map(|record| (record.target.name().to_string(), record.as_ref()))
+        .collect();
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for (name, _) in &named {
+        *uses.entry(name.clone()).or_default() += 1;
+    }
+    for (name, record) in &mut named {
+        if uses.get(name).is_some_and(|uses| *uses > 1) {
+            *name = format!("{name} ({}/{})", record.target.project_id, record.target.cluster_id);
+        }
+    }
+    // Left over is only a name made up to look like another one with its ids.
+    let mut taken = HashSet::new();
+    named.retain(|(name, _)| taken.insert(name.clone()));
+    named
+}
+
+fn alerts_active(situation: &Situation, rules: &Rules) -> Gauges {
+    let fired = alerts::fire(situation, rules);
+    let mut active = Gauges::new("alerts_active", "How many alerts of each kind fire; /api/v1/alerts spells them out.");
+    for kind in AlertKind::ALL {
+        let count = fired.iter().filter(|alert| alert.kind == kind).count();
+        active.push(&[("alert", kind.as_str())], count as f64);
+    }
+    active
+}
+
+/// Unix seconds; exact to the microsecond until the year 2255.
+fn seconds(at: Timestamp) -> f64 {
+    at.as_microsecond() as f64 / 1e6
+}

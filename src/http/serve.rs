@@ -1,0 +1,117 @@
+//! The loop that accepts connections, and the bounds that keep a slow or greedy client from holding the daemon.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// More than any fleet of scrapers and pages needs; the rest waits in the kernel's queue.
+const MAX_CONNECTIONS: usize = 128;
+
+/// How long the head of a request may take, and how long a connection may rest between two.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may live: a client that reads one byte a minute must let go some time.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
+
+/// How long the answers in hand may take once the daemon stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to leave the kernel alone after it refused a connection: for want of file handles it refuses all of them.
+const AFTER_REFUSAL: Duration = Duration::from_millis(500);
+
+/// A head has a dozen short headers; no request has a body that is read.
+const LARGEST_HEAD: usize = 16 * 1024;
+
+/// Answers on `listener` until `shutdown`; then finishes the answers in hand and returns.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    let accept = async {
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the semaphore");
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = connection(stream, router.clone(), shutdown.clone());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted: {error}");
+                    let _ = timeout(AFTER_REFUSAL, shutdown.cancelled()).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept => {}
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    // What ends a connection early is the client's affair, and told to nobody.
+    tokio::select! {
+        _ = timeout(LONGEST_CONNECTION, connection.as_mut()) => {}
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(STOP_WITHIN, connection).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A client of a connection that answers with more than any socket buffers. The clock stands still and jumps to the
+    /// next time-out when nothing else is left to do.
+    async fn client() -> (TcpStream, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let router = Router::new().route("/", get(|| async { vec![b'x'; 64 * 1024 * 1024] }));
+        (client, tokio::spawn(connection(stream, router, CancellationToken::new())))
+    }
+
+    /// Otherwise a few idle clients would take every place.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_ends_is_cut_off() {
+        let (mut client, served) = client().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
+        let mut reply = Vec::new();
+        timeout(2 * HEAD_WITHIN, client.read_to_end(&mut reply)).await.expect("the connection ends").unwrap();
+        assert!(!reply.starts_with(b"HTTP/1.1 200"));
+        served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_reads_is_given_up() {
+        let (mut client, served) = client().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        timeout(2 * LONGEST_CONNECTION, served).await.expect("the connection ends").unwrap();
+    }
+}

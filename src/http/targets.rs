@@ -1,0 +1,147 @@
+//! `/api/v1/targets`: everything known of each target, the gone ones too.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::problem::Problem;
+use super::router::{Shared, compute};
+use crate::domain::{
+    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
+    State as Phase, Target, TargetId, TargetName, TargetRecord,
+};
+use crate::policy::{Rules, due_at};
+
+/// `{ "targets": [...] }`, in the order of their ids.
+#[derive(Serialize)]
+pub(super) struct Targets {
+    targets: Vec<Shown>,
+}
+
+/// One target. What is unknown is null.
+#[derive(Serialize)]
+struct Shown {
+    id: TargetId,
+    name: TargetName,
+    manager: ManagerName,
+    project: String,
+    project_id: ProjectId,
+    cluster: String,
+    cluster_id: ClusterId,
+    replica_set: String,
+    role: Role,
+    mechanism: Mechanism,
+    /// None if its manager is not configured.
+    policy: Option<PolicyName>,
+    standing: &'static str,
+    standing_words: String,
+    found_at: Timestamp,
+    gone_since: Option<Timestamp>,
+    key: Option<ShownKey>,
+    /// None if it is not rotated, or its key was never read.
+    due_at: Option<Timestamp>,
+    last_rotation_at: Option<Timestamp>,
+    /// The one in hand, or unconfirmed.
+    rotation: Option<ShownRotation>,
+    setback: Option<ShownSetback>,
+    quarantine: Option<ShownFailure>,
+    /// Set while its key can not be read.
+    unread: Option<ShownFailure>,
+    regressed_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct ShownKey {
+    id: KeyId,
+    /// The earliest that it may have come into use; null if it was there before the daemon.
+    not_before: Option<Timestamp>,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ShownRotation {
+    id: RotationId,
+    state: Phase,
+    due_at: Timestamp,
+    intended_at: Timestamp,
+    sent_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct ShownSetback {
+    attempts: u32,
+    retry_at: Timestamp,
+    failure: Failure,
+}
+
+#[derive(Serialize)]
+struct ShownFailure {
+    since: Timestamp,
+    failure: Failure,
+}
+
+impl Shown {
+    fn of(record: &TargetRecord, rules: &Rules) -> Self {
+        let standing = record.standing();
+        let policy = rules.policy_of(&record.target);
+        let due_at = policy.filter(|_| standing == Standing::Managed).and_then(|policy| due_at(record, policy));
+        let Target { manager, project_id, project, cluster_id, cluster, replica_set, role, mechanism } =
+            record.target.clone();
+        Self {
+            id: record.target.id(),
+            name: record.target.name(),
+            manager,
+            project,
+            project_id,
+            cluster,
+            cluster_id,
+            replica_set,
+            role,
+            mechanism,
+            policy: policy.map(|policy| policy.name.clone()),
+            standing: standing.word(),
+            standing_words: standing.to_string(),
+            found_at: record.found_at,
+            gone_since: record.gone_since,
+            key: record.key.as_ref().map(|key| ShownKey {
+                id: key.id.clone(),
+                not_before: key.not_before,
+                first_seen: key.first_seen,
+                last_seen: key.last_seen,
+            }),
+            due_at,
+            last_rotation_at: record.last_rotation_at,
+            rotation: record.rotation.as_ref().map(|rotation| ShownRotation {
+                id: rotation.id,
+                state: rotation.state(),
+                due_at: rotation.due_at,
+                intended_at: rotation.intended_at,
+                sent_at: rotation.sent_at(),
+            }),
+            setback: record.setback.clone().map(|(failure, retry_at)| ShownSetback {
+                attempts: record.attempt,
+                retry_at,
+                failure,
+            }),
+            quarantine: record
+                .quarantine
+                .as_ref()
+                .map(|quarantine| ShownFailure { since: quarantine.since, failure: quarantine.failure.clone() }),
+            unread: record.unread.clone().map(|(since, failure)| ShownFailure { since, failure }),
+            regressed_at: record.regressed_at,
+        }
+    }
+}
+
+pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Targets>, Problem> {
+    let targets = compute(move || {
+        let (situation, rules) = shared.look();
+        situation.fleet.targets.values().map(|record| Shown::of(record, &rules)).collect()
+    })
+    .await?;
+    Ok(Json(Targets { targets }))
+}

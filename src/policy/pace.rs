@@ -1,0 +1,107 @@
+//! How long to wait: between attempts, between looks at a rotation in hand, between probes of a manager that fails.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::place::jitter;
+use super::rules::Policy;
+use crate::domain::{Failure, Phase, RotationId, TargetId};
+
+/// The first retry comes within this; a blip is over by then.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// No retry waits longer: with 8 attempts a slot is tried for about half a day before an operator is asked.
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// A server may ask to be left alone for a day, not for ever.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+
+/// When the attempt after a failed one may be made.
+///
+/// Exponential backoff with full jitter, and never sooner than the server asked. The waits shrink with the interval, so that a rehearsal with short intervals meets them too.
+pub fn retry_at(
+    now: Timestamp,
+    target: &TargetId,
+    failed: RotationId,
+    failure: &Failure,
+    policy: &Policy,
+) -> Timestamp {
+    let longest = (policy.every.as_duration() / 10).clamp(Duration::from_secs(1), LONGEST_RETRY);
+    let ceiling = doubling(FIRST_RETRY.min(longest), failed.attempt.saturating_sub(1), longest);
+    let wait = ceiling.mul_f64(jitter(target, failed));
+    let asked = failure.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    add(now, wait.max(asked))
+}
+
+/// How long after its PUT a rotation is given up if every look still shows the old key.
+///
+/// Never before `settle`: for that long no second PUT may leave. An accepted PUT has `confirm_within` where that is longer.
+pub fn give_up_after(phase: &Phase, policy: &Policy) -> Duration {
+    match phase {
+        Phase::Confirming { .. } => policy.confirm_within.max(policy.settle).as_duration(),
+        Phase::Intended | Phase::Sending { .. } | Phase::Unconfirmed { .. } => policy.settle.as_duration(),
+    }
+}
+
+/// The wait before look number `looks` (from 0) at a rotation in hand. The first is immediate: many servers apply at once.
+pub fn poll_after(looks: u32, give_up_after: Duration) -> Duration {
+    let longest = (give_up_after / 20).clamp(Duration::from_millis(200), Duration::from_secs(15));
+    match looks.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(earlier) => doubling(Duration::from_millis(100), earlier, longest),
+    }
+}
+
+/// The wait before the next probe of a manager that has failed `failures` times in a row, at least once.
+pub fn probe_after(failures: u32) -> Duration {
+    doubling(Duration::from_secs(2), failures.saturating_sub(1), Duration::from_secs(300))
+}
+
+fn doubling(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
+}
+
+fn add(start: Timestamp, wait: Duration) -> Timestamp {
+    SignedDuration::try_from(wait).ok().and_then(|wait| start.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Reason, Scope, Verdict};
+
+    fn failure(retry_after_s: Option<u64>) -> Failure {
+        Failure {
+            reason: Reason::RateLimited,
+            verdict: Verdict::Transient,
+            scope: Scope::Target,
+            status: Some(429),
+            code: None,
+            retry_after_s,
+            detail: String::new(),
+        }
+    }
+
+    /// A server that asks for quiet gets it, within a day; without a wish the wait stays under the ceiling.
+    #[test]
+    fn honours_retry_after_and_stays_under_the_ceiling() {
+        let policy = Policy::with_defaults("default".into());
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let target = TargetId::from("emea/5f/6a");
+        for attempt in 1..40 {
+            let id = RotationId { slot: 1, attempt };
+            let wait = retry_at(now, &target, id, &failure(None), &policy).duration_since(now);
+            assert!(wait <= SignedDuration::from_hours(1), "attempt {attempt}: {wait}");
+            let asked = retry_at(now, &target, id, &failure(Some(7200)), &policy).duration_since(now);
+            assert_eq!(asked, SignedDuration::from_hours(2));
+        }
+        let greedy = retry_at(now, &target, RotationId { slot: 1, attempt: 1 }, &failure(Some(u64::MAX)), &policy);
+        assert_eq!(greedy.duration_since(now), SignedDuration::from_hours(24));
+    }
+
+    #[test]
+    fn the_first_look_is_immediate_and_later_ones_slow_down() {
+        let waits: Vec<_> = (0..9).map(|looks| poll_after(looks, Duration::from_secs(900)).as_millis()).collect();
+        assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800]);
+        assert_eq!(poll_after(500, Duration::from_secs(900)), Duration::from_secs(15));
+    }
+}

@@ -1,0 +1,162 @@
+//! What can go wrong on the way to a manager and back. What may be done about it is decided in `verdict`.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::{AlertDescription, CertificateError};
+
+use super::refusal::Refusal;
+
+/// One call that brought no usable answer. Holds no secret and no body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Nothing was sent: no name, no route, nobody listening, no connection in time.
+    #[error("no connection")]
+    Unreachable(#[source] reqwest::Error),
+    /// TLS failed before any request could reach the server.
+    #[error("TLS handshake")]
+    Handshake(#[source] reqwest::Error),
+    /// TLS failed in the middle of a connection.
+    #[error("TLS")]
+    Tls(#[source] reqwest::Error),
+    /// The call's time was over.
+    #[error("no complete reply within {}", seconds(*.0))]
+    TimedOut(Duration),
+    /// The connection ended before the whole reply was there.
+    #[error("no whole reply")]
+    CutOff(#[source] reqwest::Error),
+    /// A whole reply came, but not one to work with.
+    #[error("{unreadable}")]
+    Unreadable {
+        /// Its HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        unreadable: Unreadable,
+    },
+    /// The server asks for another login than ours.
+    #[error("the server offers no Digest challenge that can be answered (offered: {})", or_nothing(.0))]
+    NotDigest(String),
+    /// The server said no.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// What is wrong with a reply.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("the reply is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("the reply is not the expected JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("the reply names no key")]
+    NoKey,
+    #[error("the reply names a key whose id is {0}")]
+    StrangeKey(&'static str),
+    #[error("the listing has no results field")]
+    NoResults,
+    #[error("the listing holds an entry without a usable id")]
+    NoId,
+    #[error("page {0} of the listing repeats earlier pages")]
+    PageRepeats(u32),
+    #[error("the listing does not end within {0} pages")]
+    TooManyPages(u32),
+}
+
+impl Error {
+    /// Sorts what reqwest reports. `limit` is the time that the call had.
+    pub(super) fn network(error: reqwest::Error, limit: Duration) -> Self {
+        let error = error.without_url();
+        match tls_error(&error) {
+            Some(tls) if error.is_connect() || refuses_certificate(tls) => Self::Handshake(error),
+            None if error.is_connect() || error.is_builder() => Self::Unreachable(error),
+            _ if error.is_timeout() => Self::TimedOut(limit),
+            Some(_) => Self::Tls(error),
+            None => Self::CutOff(error),
+        }
+    }
+
+    /// This error and everything beneath it on one line, without repetitions.
+    pub(super) fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            if let Some(validity) = error.downcast_ref::<io::Error>().and_then(|error| validity(error)) {
+                return format!("{line}: {validity}");
+            }
+            let text = error.to_string();
+            if !is_stage(&text) && !line.contains(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line
+    }
+}
+
+/// How reqwest and hyper name the stage that they were in; the first words of an error have already told it.
+fn is_stage(text: &str) -> bool {
+    let stages = ["error sending request", "error decoding response body", "request or response body error"];
+    stages.contains(&text) || text.starts_with("client error (")
+}
+
+/// When the server's certificate is or was valid, if that is the trouble: rustls gives it in seconds since 1970.
+fn validity(error: &(dyn StdError + 'static)) -> Option<String> {
+    let rustls::Error::InvalidCertificate(trouble) = tls_error(error)? else { return None };
+    let date = |time: &rustls::pki_types::UnixTime| {
+        i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok())
+    };
+    if let CertificateError::ExpiredContext { not_after, .. } = trouble {
+        Some(format!("the server's certificate expired at {}", date(not_after)?))
+    } else if let CertificateError::NotValidYetContext { not_before, .. } = trouble {
+        Some(format!("the server's certificate is not valid before {}", date(not_before)?))
+    } else {
+        None
+    }
+}
+
+/// The TLS error in a chain. `io::Error` hides what it wraps from `source`, so it is opened by hand.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// With TLS 1.3 a server refuses the client's certificate when the client already counts the handshake as done. The
+/// server has then not read a byte of the request.
+fn refuses_certificate(error: &rustls::Error) -> bool {
+    use AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        *alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
+}
+
+fn seconds(length: Duration) -> impl fmt::Display {
+    format!("{} s", length.as_secs_f64())
+}
+
+fn or_nothing(schemes: &str) -> &str {
+    if schemes.is_empty() { "nothing" } else { schemes }
+}

@@ -1,0 +1,82 @@
+//! One manager as the rooms above see it: a call goes in, a success or a typed error comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::domain::ManagerName;
+use crate::ports::{Clock, RequestObserver, RequestOutcome};
+
+use super::digest::{Login, Next};
+use super::error::Error;
+use super::rate::Rate;
+use super::refusal::Refusal;
+use super::transport::{Call, Reply, Transport};
+
+/// The connections, the login and the limits of one manager.
+pub(super) struct Session {
+    pub(super) manager: ManagerName,
+    pub(super) transport: Transport,
+    pub(super) login: Login,
+    pub(super) rate: Rate,
+    pub(super) in_flight: Semaphore,
+    pub(super) request_timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<dyn RequestObserver>,
+}
+
+impl Session {
+    /// Makes one call and returns its reply if that is a success. `request_timeout` runs from the first byte to the
+    /// last, challenges included, but not while the call waits for its turn.
+    pub(super) async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        let _turn = self.in_flight.acquire().await.expect("this semaphore is never closed");
+        self.rate.wait(&*self.clock).await;
+        let started = self.clock.monotonic();
+        let result = self.authenticated(call, started + self.request_timeout).await;
+        let outcome = match &result {
+            Ok(reply) => RequestOutcome::Status(reply.status),
+            Err(Error::NotDigest(_)) => RequestOutcome::Status(401),
+            Err(_) => RequestOutcome::NoReply,
+        };
+        // A challenge is part of the request that met it: it adds to the time, and is not reported by itself.
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.observer.requested(&self.manager, call.operation, outcome, took);
+        let reply = result?;
+        if reply.is_success() { Ok(reply) } else { Err(Error::Refused(Refusal::of(&reply, self.clock.now()))) }
+    }
+
+    /// Sends the call, and sends it again for as long as the login finds a reason in a 401.
+    async fn authenticated(&self, call: &Call, deadline: Duration) -> Result<Reply, Error> {
+        let mut attempt = self.login.attempt();
+        loop {
+            let left = deadline.saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                return Err(Error::TimedOut(self.request_timeout));
+            }
+            let authorization = attempt.authorization(&call.method(), &call.uri());
+            let reply = self.transport.send(call, authorization, left).await?;
+            if reply.status != 401 || (attempt.is_authenticated() && knows_us(&reply)) {
+                attempt.accepted(&reply.headers);
+                return Ok(reply);
+            }
+            match attempt.refused(&reply.headers) {
+                Next::Answer => self.rate.count(&*self.clock),
+                Next::Refused => return Ok(reply),
+                Next::NotDigest(_) if knows_us(&reply) => return Ok(reply),
+                Next::NotDigest(schemes) => return Err(Error::NotDigest(schemes)),
+            }
+        }
+    }
+}
+
+/// Ops Manager says 401 also to a key that it knows but that lacks a role. Only then is there an error code.
+fn knows_us(reply: &Reply) -> bool {
+    !reply.is_success()
+        && reply
+            .body
+            .as_deref()
+            .ok()
+            .and_then(|body| super::refusal::Document::read(reply.status, body))
+            .is_some_and(|document| document.code().is_some_and(|code| code != "NO_CURRENT_USER"))
+}

@@ -1,0 +1,264 @@
+//! The log line of each recorded entry: a message that is readable alone, and its values as fields.
+
+use crate::domain::{AlertSubject, Entry, Event, Failure, KeyChange, ManagerName, Standing, TargetId, TargetName};
+
+/// The target that an entry is about.
+pub(super) struct Subject<'a> {
+    pub(super) id: &'a TargetId,
+    pub(super) name: &'a TargetName,
+    pub(super) manager: &'a ManagerName,
+}
+
+/// Writes one event with the fields that every line has, those given, and the message.
+macro_rules! line {
+    ($level:ident, $entry:ident, $kind:ident, $subject:ident, { $($fields:tt)* }, $($message:tt)+) => {
+        tracing::event!(
+            tracing::Level::$level,
+            event = $kind.as_str(),
+            actor = $entry.actor.as_str(),
+            target = $subject.map(|subject| subject.name.as_str()),
+            target_id = $subject.map(|subject| subject.id.as_str()),
+            $($fields)*
+            $($message)+
+        )
+    };
+}
+
+/// The same for a failure, with its parts as fields.
+macro_rules! failure {
+    ($level:ident, $entry:ident, $kind:ident, $subject:ident, $failure:expr, { $($fields:tt)* }, $($message:tt)+) => {{
+        let Failure { reason, verdict: _, scope: _, status, code, retry_after_s, detail } = $failure;
+        line!(
+            $level, $entry, $kind, $subject,
+            {
+                reason = reason.as_str(),
+                status = *status,
+                code = code.as_deref(),
+                retry_after_s = *retry_after_s,
+                detail = detail.as_str(),
+                $($fields)*
+            },
+            $($message)+
+        )
+    }};
+}
+
+/// Logs `entry` as exactly one line. `subject` is its target, where it has one that is known.
+pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
+    let (kind, _) = entry.event.to_record();
+    let manager = subject.map(|subject| subject.manager.as_str());
+    // An event of a target has the target's id in any case.
+    let who = match (subject, entry.event.target()) {
+        (Some(subject), _) => subject.name.to_string(),
+        (None, Some(id)) => id.to_string(),
+        (None, None) => String::new(),
+    };
+    match &entry.event {
+        Event::DaemonStarted { version, pid, host } => {
+            line!(INFO, entry, kind, subject, { version, pid, host, }, "rekeyd {version} started on {host}");
+        }
+        Event::DaemonStopped { parked } => {
+            line!(INFO, entry, kind, subject, { parked, }, "stopped; {parked} rotations wait to be settled");
+        }
+        Event::LedgerRecovered { since, error } => {
+            line!(
+                WARN, entry, kind, subject,
+                { since = %since, error, },
+                "the ledger can be written again; since {since:.0} it could not: {error}"
+            );
+        }
+        Event::PolicySet { policy, words } => {
+            line!(
+                INFO, entry, kind, subject,
+                { policy = policy.as_str(), words, },
+                "policy {policy}: {words}"
+            );
+        }
+        Event::TargetFound { description, listing } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
+                "{who}: found; {}", Standing::Listed(listing)
+            );
+        }
+        Event::TargetChanged { description, listing } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
+                "{who}: its description changed; {}", Standing::Listed(listing)
+            );
+        }
+        Event::TargetGone { listings, .. } => {
+            line!(
+                WARN, entry, kind, subject,
+                { manager, listings, },
+                "{who}: gone, {listings} listings did not name it"
+            );
+        }
+        Event::TargetReturned { .. } => line!(INFO, entry, kind, subject, { manager, }, "{who}: listed again"),
+        Event::TargetRefused { refusal, .. } => {
+            line!(
+                WARN, entry, kind, subject,
+                { manager, standing = %Standing::Refused(refusal), },
+                "{who}: not rotated any more, {}", Standing::Refused(refusal)
+            );
+        }
+        Event::TargetReadable { .. } => {
+            line!(INFO, entry, kind, subject, { manager, }, "{who}: its key can be read again");
+        }
+        Event::KeySeen { key, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, key = key.as_str(), },
+                "{who}: first sight of key {key}, its age unknown"
+            );
+        }
+        Event::KeyChanged { change, before, after, last_seen, .. } => match change {
+            KeyChange::Foreign => {
+                line!(
+                    WARN, entry, kind, subject,
+                    { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
+                    "{who}: somebody else changed its key from {before} to {after}"
+                );
+            }
+            KeyChange::Regression => {
+                line!(
+                    ERROR, entry, kind, subject,
+                    { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
+                    "{who}: its key {before} was replaced by the earlier key {after}"
+                );
+            }
+        },
+        Event::ObservationFailing { failure, .. } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager, },
+                "{who}: its key can not be read: {failure}"
+            );
+        }
+        Event::ObservationRecovered { .. } => {
+            line!(INFO, entry, kind, subject, { manager, }, "{who}: its key can be read again");
+        }
+        Event::RotationIntended { rotation, due_at, key_before, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, rotation = %rotation, due_at = %due_at, key_before = key_before.as_str(), },
+                "{who}: rotation {rotation} begins, due since {due_at:.0}"
+            );
+        }
+        Event::RotationSending { rotation, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, rotation = %rotation, },
+                "{who}: rotation {rotation} is being sent"
+            );
+        }
+        Event::RotationAccepted { rotation, status, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, rotation = %rotation, status, },
+                "{who}: rotation {rotation} accepted with {status}, not proved yet"
+            );
+        }
+        Event::RotationReplyLost { rotation, failure, .. } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager, rotation = %rotation, },
+                "{who}: the outcome of rotation {rotation} is unknown: {failure}"
+            );
+        }
+        Event::RotationDone { rotation, due_at, how, key_before, key_after, last_seen, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                {
+                    manager, rotation = %rotation, due_at = %due_at, how = how.as_str(),
+                    key_before = key_before.as_str(), key_after = key_after.as_str(), last_seen = %last_seen,
+                },
+                "{who}: rotation {rotation} done ({}), new key {key_after}", how.as_str()
+            );
+        }
+        Event::RotationFailed { rotation, due_at, failure, retry_at, .. } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager, rotation = %rotation, due_at = %due_at, retry_at = %retry_at, },
+                "{who}: rotation {rotation} failed: {failure}; not again before {retry_at:.0}"
+            );
+        }
+        Event::RotationUnconfirmed { rotation, failure, retry_at, .. } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager, rotation = %rotation, retry_at = %retry_at, },
+                "{who}: rotation {rotation} was not confirmed in time: {failure}; not again before {retry_at:.0}"
+            );
+        }
+        Event::RotationWithdrawn { rotation, why, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, rotation = %rotation, why, },
+                "{who}: rotation {rotation} given up before anything was sent: {why}"
+            );
+        }
+        Event::TargetQuarantined { attempts, failure, .. } => {
+            failure!(
+                ERROR, entry, kind, subject, failure,
+                { manager, attempts, },
+                "{who}: quarantined after {attempts} attempts, waits for an operator: {failure}"
+            );
+        }
+        Event::TargetRearmed { .. } => line!(INFO, entry, kind, subject, { manager, }, "{who}: may be rotated again"),
+        Event::ManagerFailing { manager, failure } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager = manager.as_str(), },
+                "{manager} fails: {failure}"
+            );
+        }
+        Event::ManagerAnswering { manager } => {
+            line!(INFO, entry, kind, subject, { manager = manager.as_str(), }, "{manager} answers again");
+        }
+        Event::GapFound { manager, gap } => {
+            line!(
+                WARN, entry, kind, subject,
+                {
+                    manager = manager.as_str(), project_id = gap.project_id.as_str(), project = gap.project,
+                    cluster_name = gap.cluster,
+                },
+                "{manager}/{}/{}: sharded, and no config servers are listed", gap.project, gap.cluster
+            );
+        }
+        Event::GapClosed { manager, gap } => {
+            line!(
+                INFO, entry, kind, subject,
+                {
+                    manager = manager.as_str(), project_id = gap.project_id.as_str(), project = gap.project,
+                    cluster_name = gap.cluster,
+                },
+                "{manager}/{}/{}: its config servers are listed", gap.project, gap.cluster
+            );
+        }
+        Event::AlertRaised { alert, subject: about, words } => {
+            line!(
+                WARN, entry, kind, subject,
+                { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                "alert {}: {words}", alert.as_str()
+            );
+        }
+        Event::AlertCleared { alert, subject: about } => {
+            let about_name = subject.map_or_else(|| about.to_string(), |subject| subject.name.to_string());
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                "alert {} is over: {about_name}", alert.as_str()
+            );
+        }
+    }
+}
+
+/// The manager that an alert concerns; that of a target is known from the target.
+fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option<&'a str> {
+    match about {
+        AlertSubject::Target(_) => of_target,
+        AlertSubject::Manager(manager) => Some(manager.as_str()),
+        AlertSubject::Cluster(path) => path.split('/').next(),
+    }
+}

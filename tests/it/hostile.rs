@@ -1,0 +1,290 @@
+//! Servers that misbehave, spoken in raw TCP: whatever comes back, a call ends in time, in bounds, with the right
+//! verdict.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rekeyd::domain::{Failure, Reason, Scope, Verdict};
+use rekeyd::ports::{Clock, KeyService, Operation, RequestOutcome};
+use rekeyd::remote::ops_manager::OpsManager;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::far_end::{Told, free_address, ops_manager, real_clock, settings, target};
+
+/// What the server does when a request has arrived.
+#[derive(Clone)]
+enum Act {
+    /// Sends these bytes and waits for the next request.
+    Say(String),
+    /// Sends these bytes and closes the connection.
+    Cut(String),
+    /// Sends the first part, then the second again and again, for ever.
+    Flood(String, String),
+    /// Sends the head, then a byte now and then.
+    Drip(String),
+    /// Never answers.
+    Silence,
+}
+
+/// A server that answers the requests it gets, one after another, by a script; the last act repeats.
+struct Hostile {
+    address: SocketAddr,
+    /// Head and body of every request, in the order of arrival.
+    requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Hostile {
+    async fn new(script: impl IntoIterator<Item = Act>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (script, seen) = (script.into_iter().collect::<Vec<_>>(), Arc::clone(&requests));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                accepted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(stream, script.clone(), Arc::clone(&seen)));
+            }
+        });
+        Self { address, requests, connections }
+    }
+
+    fn ops_manager(&self) -> OpsManager {
+        ops_manager(settings(&format!("http://{}", self.address)))
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().expect("no test has panicked").clone()
+    }
+}
+
+async fn serve(stream: TcpStream, script: Vec<Act>, seen: Arc<Mutex<Vec<String>>>) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let Some(request) = read_request(&mut stream).await else { return };
+        let act = {
+            let mut seen = seen.lock().expect("no test has panicked");
+            seen.push(request);
+            script.get(seen.len() - 1).or(script.last()).expect("a script has an act").clone()
+        };
+        // The client may leave at any time, which is what these tests are about.
+        let _ = match act {
+            Act::Say(text) => stream.write_all(text.as_bytes()).await,
+            Act::Cut(text) => {
+                let _ = stream.write_all(text.as_bytes()).await;
+                return;
+            }
+            Act::Flood(head, more) => {
+                let _ = stream.write_all(head.as_bytes()).await;
+                while stream.write_all(more.as_bytes()).await.is_ok() {}
+                return;
+            }
+            Act::Drip(head) => {
+                let _ = stream.write_all(head.as_bytes()).await;
+                while stream.write_all(b" ").await.is_ok() {
+                    real_clock().sleep(Duration::from_millis(50)).await;
+                }
+                return;
+            }
+            Act::Silence => std::future::pending().await,
+        };
+    }
+}
+
+async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut request).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let length =
+        request.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(request + &String::from_utf8(body).ok()?)
+}
+
+fn reply(status: &str, headers: &str, body: &str) -> Act {
+    Act::Say(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+fn challenge() -> Act {
+    let headers = "WWW-Authenticate: Digest realm=\"MMS Public API\", nonce=\"n\", qop=\"auth\", algorithm=MD5\r\n";
+    reply("401 Unauthorized", headers, r#"{"error":401,"reason":"Unauthorized"}"#)
+}
+
+/// What a GET and a PUT come to when the login goes well and then this happens.
+async fn after_login(act: Act) -> (Failure, Failure) {
+    let mut failures = Vec::new();
+    for is_put in [false, true] {
+        let server = Hostile::new([challenge(), act.clone()]).await;
+        let mut settings = settings(&format!("http://{}", server.address));
+        settings.request_timeout = Duration::from_millis(800);
+        let manager = ops_manager(settings);
+        failures.push(if is_put {
+            manager.rotate(&target()).await.expect_err("a failure")
+        } else {
+            manager.current_key(&target()).await.expect_err("a failure")
+        });
+        assert_eq!(server.requests().len(), 2, "a request is sent again after a challenge only");
+    }
+    let put = failures.pop().expect("two");
+    (failures.pop().expect("one"), put)
+}
+
+async fn assert_uncertain(act: Act, reason: Reason) -> String {
+    let (get, put) = after_login(act).await;
+    assert_eq!((get.reason, get.verdict), (reason, Verdict::Transient), "{get}");
+    assert_eq!((put.reason, put.verdict), (reason, Verdict::Ambiguous), "{put}");
+    assert!(!get.detail.contains('\n') && get.detail.chars().count() <= 301, "{get}");
+    get.detail
+}
+
+#[tokio::test]
+async fn a_lost_reply_leaves_a_rotation_uncertain() {
+    assert_uncertain(Act::Cut(String::new()), Reason::CutOff).await;
+    assert_uncertain(Act::Cut("HTTP/1.1 200 O".into()), Reason::CutOff).await;
+    assert_uncertain(Act::Silence, Reason::TimedOut).await;
+    assert_uncertain(
+        reply("500 Internal Server Error", "", r#"{"error":500,"errorCode":"UNEXPECTED_ERROR"}"#),
+        Reason::ServerError,
+    )
+    .await;
+    assert_uncertain(reply("502 Bad Gateway", "", "<html>\n<h1>Bad gateway</h1>"), Reason::ServerError).await;
+    assert_uncertain(reply("503 Service Unavailable", "Retry-After: 5\r\n", "<html>busy</html>"), Reason::ServerError)
+        .await;
+    assert_uncertain(reply("429 Too Many Requests", "", ""), Reason::RateLimited).await;
+    assert_uncertain(reply("408 Request Timeout", "", ""), Reason::ServerError).await;
+    let detail =
+        assert_uncertain(reply("302 Found", "Location: https://login.example/x?token=1\r\n", ""), Reason::Unreadable)
+            .await;
+    assert!(detail.contains("https://login.example") && !detail.contains("token"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_turned_away_rotation_is_no_rotation() {
+    let busy =
+        reply("503 Service Unavailable", "Retry-After: 7\r\n", r#"{"error":503,"reason":"Service Unavailable"}"#);
+    let limited = reply("429 Too Many Requests", "Retry-After: 7\r\n", r#"{"error":429,"errorCode":"RATE_LIMITED"}"#);
+    for act in [busy, limited] {
+        let (get, put) = after_login(act).await;
+        assert_eq!((get.verdict, put.verdict), (Verdict::Transient, Verdict::Transient));
+        assert_eq!(put.retry_after_s, Some(7));
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_believed_only_from_a_whole_and_sound_reply() {
+    for act in [
+        reply("200 OK", "", "<html>Welcome</html>"),
+        reply("200 OK", "", ""),
+        reply("200 OK", "", "{}"),
+        Act::Cut("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"encryptionKeyUUID\":\"ha".into()),
+        Act::Drip("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n".into()),
+        Act::Flood("HTTP/1.1 200 OK\r\n\r\n".into(), " ".repeat(4096)),
+        Act::Flood("HTTP/1.1 200 OK\r\n".into(), "X-Padding: x\r\n".repeat(100)),
+        Act::Say("220 smtp.example ESMTP\r\n\r\n".into()),
+    ] {
+        let server = Hostile::new([challenge(), act]).await;
+        let mut settings = settings(&format!("http://{}", server.address));
+        settings.request_timeout = Duration::from_millis(800);
+        let failure = ops_manager(settings).current_key(&target()).await.expect_err("no key");
+        assert!(matches!(failure.reason, Reason::Unreadable | Reason::CutOff | Reason::TimedOut), "{failure}");
+        assert_eq!((failure.verdict, failure.scope), (Verdict::Transient, Scope::Target));
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_is_accepted_by_any_2xx_whatever_follows() {
+    for act in [
+        reply("200 OK", "", ""),
+        reply("201 Accepted", "", "{}"),
+        reply("202 Accepted", "", "<html>"),
+        Act::Say("HTTP/1.1 204 No Content\r\n\r\n".into()),
+        Act::Cut("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{".into()),
+    ] {
+        let server = Hostile::new([challenge(), act]).await;
+        let accepted = server.ops_manager().rotate(&target()).await.expect("acceptance");
+        assert!((200..=204).contains(&accepted.status));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_a_server_before_it_has_asked_for_a_login() {
+    let server = Hostile::new([challenge(), reply("200 OK", "", "{}")]).await;
+    server.ops_manager().rotate(&target()).await.expect("acceptance");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    let bare = requests[0].to_ascii_lowercase();
+    assert!(bare.starts_with("put ") && bare.ends_with("\r\n\r\n") && !bare.contains("authorization"), "{bare}");
+    assert!(requests[1].ends_with("\r\n\r\n{}"), "{}", requests[1]);
+    assert!(!requests.concat().contains("apikey-1"));
+}
+
+#[tokio::test]
+async fn basic_is_never_answered() {
+    let server = Hostile::new([reply("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "")]).await;
+    let failure = server.ops_manager().current_key(&target()).await.expect_err("refused");
+    assert_eq!((failure.reason, failure.verdict), (Reason::CredentialsRefused, Verdict::Permanent));
+    assert!(failure.detail.contains("Basic"), "{failure}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_role_is_not_a_wrong_key() {
+    let headers = "WWW-Authenticate: Digest realm=\"r\", nonce=\"m\", qop=\"auth\"\r\n";
+    let body = r#"{"error":401,"errorCode":"USER_UNAUTHORIZED","detail":"The current user is not authorized."}"#;
+    let server = Hostile::new([challenge(), reply("401 Unauthorized", headers, body)]).await;
+    let failure = server.ops_manager().rotate(&target()).await.expect_err("refused");
+    assert_eq!((failure.reason, failure.verdict), (Reason::RoleMissing, Verdict::Permanent));
+    assert_eq!((failure.scope, failure.code.as_deref()), (Scope::Target, Some("USER_UNAUTHORIZED")));
+    assert_eq!(server.requests().len(), 2, "the login was good: it is not repeated");
+}
+
+#[tokio::test]
+async fn nobody_listening_is_the_manager_and_no_rotation() {
+    let told = Arc::new(Told::default());
+    let settings = settings(&format!("http://{}", free_address()));
+    let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
+    let failure = manager.rotate(&target()).await.expect_err("no connection");
+    assert_eq!((failure.reason, failure.verdict), (Reason::Unreachable, Verdict::Transient));
+    assert_eq!(failure.scope, Scope::Manager);
+    assert!(failure.detail.contains("refused"), "{failure}");
+    assert_eq!(*told.0.lock().expect("no test has panicked"), [(Operation::RotateKey, RequestOutcome::NoReply)]);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_the_manager_and_no_rotation() {
+    let failure = ops_manager(settings("http://no-such-host.invalid")).rotate(&target()).await.expect_err("no name");
+    assert_eq!((failure.reason, failure.verdict), (Reason::Unreachable, Verdict::Transient));
+}
+
+#[tokio::test]
+async fn an_observer_hears_of_each_call_once_and_how_it_ended() {
+    let told = Arc::new(Told::default());
+    let server = Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", "")]).await;
+    let settings = settings(&format!("http://{}", server.address));
+    let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
+    manager.rotate(&target()).await.expect("acceptance");
+    assert_eq!(manager.current_key(&target()).await.expect_err("gone").reason, Reason::NotFound);
+    let expected =
+        [(Operation::RotateKey, RequestOutcome::Status(200)), (Operation::GetKey, RequestOutcome::Status(404))];
+    assert_eq!(*told.0.lock().expect("no test has panicked"), expected);
+}
+
+#[tokio::test]
+async fn a_long_refusal_does_not_cost_the_connection() {
+    let padding = " ".repeat(30_000);
+    let headers = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n";
+    let key = reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#);
+    let server = Hostile::new([reply("401 Unauthorized", headers, &padding), key]).await;
+    assert_eq!(server.ops_manager().current_key(&target()).await.expect("a key").as_str(), "k");
+    assert_eq!((server.requests().len(), server.connections.load(Ordering::SeqCst)), (2, 1));
+}

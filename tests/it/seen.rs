@@ -1,0 +1,468 @@
+//! What is seen from outside: the real listener over real HTTP, showing a state of affairs that is made up.
+
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rekeyd::domain::{
+    Event, Failure, Fleet, How, Listing, Mechanism, PolicyName, Reason, Role, RotationId, Scope, Target, TargetId,
+    Verdict,
+};
+use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
+use rekeyd::policy::{ManagerRules, Policy, Rules};
+use rekeyd::ports::{Gauge, Head, Situation};
+use rekeyd::telemetry::Metrics;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for a loaded machine; nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A state of affairs that a test may change while it is shown.
+struct MadeUp(Mutex<Situation>);
+
+impl Gauge for MadeUp {
+    fn read(&self) -> Situation {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl MadeUp {
+    /// A daemon in good order, on 1 February 2026, that knows no target.
+    fn new() -> Self {
+        let now = at("2026-02-01T00:00:00Z");
+        Self(Mutex::new(Situation {
+            now,
+            fleet: Arc::new(Fleet::default()),
+            head: Head { seq: 42, hash: [7; 32] },
+            unwritable: None,
+            started_at: at("2026-01-01T00:00:00Z"),
+            last_sweep: Some(now),
+            since_sweep: Duration::from_secs(1),
+        }))
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Situation)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn tell(&self, when: &str, event: Event) {
+        self.set(|situation| {
+            let fleet = Arc::make_mut(&mut situation.fleet);
+            let change = fleet.consequence(at(when), &event).unwrap().unwrap();
+            fleet.adopt(change);
+        });
+    }
+
+    /// A target that is listed, with a key that was last read an hour before now.
+    fn add(&self, target: &Target) -> TargetId {
+        let id = target.id();
+        self.tell(
+            "2026-01-01T00:00:00Z",
+            Event::TargetFound { description: target.clone(), listing: Listing::Eligible },
+        );
+        self.tell("2026-01-31T23:00:00Z", Event::KeySeen { target: id.clone(), key: "key-1".into() });
+        id
+    }
+}
+
+fn target(cluster_id: &str, replica_set: &str) -> Target {
+    Target {
+        manager: "emea".into(),
+        project_id: "5f".into(),
+        project: "billing".to_owned(),
+        cluster_id: cluster_id.into(),
+        cluster: "ledger".to_owned(),
+        replica_set: replica_set.to_owned(),
+        role: Role::Shard,
+        mechanism: Mechanism::BackupKey,
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        reason: Reason::RoleMissing,
+        verdict: Verdict::Permanent,
+        scope: Scope::Target,
+        status: Some(401),
+        code: None,
+        retry_after_s: None,
+        detail: "no".to_owned(),
+    }
+}
+
+fn rules() -> Rules {
+    let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
+    let manager = ManagerRules { max_concurrent: 4, policy, projects: Vec::new() };
+    Rules { managers: BTreeMap::from([("emea".into(), manager)]) }
+}
+
+/// The listener, showing `gauge` on a port of its own.
+struct Shown {
+    address: SocketAddr,
+    gauge: Arc<MadeUp>,
+    shutdown: CancellationToken,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Shown {
+    async fn new() -> Self {
+        Self::of(MadeUp::new()).await
+    }
+
+    async fn of(gauge: MadeUp) -> Self {
+        let gauge = Arc::new(gauge);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let router = http::router(Inputs {
+            gauge: gauge.clone(),
+            rules: watch::channel(Arc::new(rules())).1,
+            metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
+            hosts: vec!["rekeyd.example.com".to_owned()],
+            stall_after: STALL_AFTER,
+        });
+        let served = tokio::spawn(http::serve(listener, router, shutdown.clone()));
+        Self { address, gauge, shutdown, served }
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Response {
+        // A client is not built without one, though nothing here is encrypted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        client.request(method, format!("http://{}{path}", self.address)).send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.send(Method::GET, path).await
+    }
+
+    async fn text(&self, path: &str) -> (StatusCode, String) {
+        let response = self.get(path).await;
+        (response.status(), response.text().await.unwrap())
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path).await.1).unwrap()
+    }
+
+    async fn metrics(&self) -> String {
+        let (status, text) = self.text("/metrics").await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        promtool_is_silent(&text);
+        text
+    }
+
+    /// Everything that comes back on a connection of its own for these bytes.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await.unwrap().unwrap();
+        String::from_utf8(reply).unwrap()
+    }
+}
+
+/// Prometheus' own linter: names, help, types and duplicates.
+fn promtool_is_silent(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is missing: run tests/setup.sh (Debian: apt-get install prometheus)");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
+}
+
+async fn body(response: Response) -> Value {
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[track_caller]
+fn assert_line(text: &str, line: &str) {
+    assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
+}
+
+/// A restart mends neither an old key nor an Ops Manager that is down, so neither may cause one.
+#[tokio::test]
+async fn only_the_daemons_own_troubles_fail_livez_and_readyz() {
+    let shown = Shown::new().await;
+    let id = shown.gauge.add(&target("6a", "ledger-0"));
+    shown.gauge.tell("2026-01-01T00:00:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure() });
+    shown.gauge.tell("2026-01-02T00:00:00Z", Event::TargetQuarantined { target: id, attempts: 8, failure: failure() });
+    shown.gauge.set(|situation| situation.now = at("2027-01-01T00:00:00Z"));
+    assert_eq!(shown.text("/livez").await, (StatusCode::OK, "ok\n".to_owned()));
+    assert_eq!(shown.text("/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+    assert_eq!(
+        shown.text("/readyz?verbose").await,
+        (StatusCode::OK, "[+]ledger ok\n[+]first_sweep ok\nreadyz check passed\n".to_owned())
+    );
+    assert_eq!(shown.json("/healthz").await["status"], "warn");
+}
+
+#[tokio::test]
+async fn livez_fails_when_the_scheduler_is_stuck() {
+    let shown = Shown::new().await;
+    shown.gauge.set(|situation| situation.since_sweep = STALL_AFTER);
+    assert_eq!(shown.text("/livez?verbose").await.0, StatusCode::OK);
+    shown.gauge.set(|situation| situation.since_sweep = STALL_AFTER + Duration::from_millis(1));
+    let (status, text) = shown.text("/livez").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text, "[-]scheduler failed: no plan was made for 60 s, more than 60 s\nlivez check failed\n");
+    assert_eq!(shown.text("/readyz").await.0, StatusCode::OK);
+    assert_eq!(shown.get("/healthz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn readyz_fails_while_nothing_can_be_recorded_or_planned() {
+    let shown = Shown::new().await;
+    let since = at("2026-01-31T12:00:00Z");
+    shown.gauge.set(|situation| situation.unwritable = Some((since, "no space left\non device".to_owned())));
+    let (status, text) = shown.text("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_line(
+        &text,
+        "[-]ledger failed: since 2026-01-31T12:00:00Z nothing can be recorded, so nothing is rotated: \
+         no space left on device",
+    );
+    assert_eq!(shown.text("/livez").await.0, StatusCode::OK, "a full disk is not mended by a restart");
+    assert_eq!(shown.json("/healthz").await["status"], "fail");
+
+    shown.gauge.set(|situation| (situation.unwritable, situation.last_sweep) = (None, None));
+    let (status, text) = shown.text("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_line(&text, "[-]first_sweep failed: no plan was made yet; started at 2026-01-01T00:00:00Z");
+    assert_eq!(shown.json("/healthz").await["status"], "warn");
+}
+
+#[tokio::test]
+async fn healthz_has_the_alerts_as_checks() {
+    let shown = Shown::new().await;
+    let response = shown.get("/healthz").await;
+    assert_eq!(response.headers()["content-type"], "application/health+json");
+    assert_eq!(body(response).await["status"], "pass");
+
+    let id = shown.gauge.add(&target("6a", "ledger-0"));
+    shown
+        .gauge
+        .tell("2026-01-31T23:30:00Z", Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure() });
+    let response = shown.get("/healthz").await;
+    assert_eq!(response.status(), StatusCode::OK, "a warning is no failure");
+    let health: Value = body(response).await;
+    assert_eq!(health["status"], "warn");
+    let check = &health["checks"]["alert:target_quarantined"][0];
+    assert_eq!(check["status"], "warn");
+    assert_eq!(check["componentId"], id.as_str());
+    assert_eq!(check["time"], "2026-01-31T23:30:00Z");
+    assert!(check["output"].as_str().unwrap().starts_with("emea/billing/ledger/ledger-0: "), "{check}");
+
+    for number in 0..150 {
+        let id = shown.gauge.add(&target(&format!("c{number}"), &format!("ledger-{}", number + 1)));
+        let event = Event::TargetQuarantined { target: id, attempts: 8, failure: failure() };
+        shown.gauge.tell("2026-01-31T23:30:00Z", event);
+    }
+    let health = shown.json("/healthz").await;
+    assert_eq!(health["checks"]["alert:target_quarantined"].as_array().unwrap().len(), 100, "a probe reads no novels");
+    assert_eq!(health["notes"][0], "more than 100 alerts target_quarantined; /api/v1/alerts has all");
+    assert_eq!(shown.json("/api/v1/alerts").await["alerts"].as_array().unwrap().len(), 151);
+}
+
+/// Everything about a target that dashboards and alert rules rest on, by name and value.
+#[tokio::test]
+async fn a_scrape_tells_each_target_in_timestamps() {
+    let shown = Shown::new().await;
+    let id = shown.gauge.add(&target("6a", "ledger-0"));
+    let text = shown.metrics().await;
+    let of = "{manager=\"emea\",target=\"emea/billing/ledger/ledger-0\"}";
+    assert_line(
+        &text,
+        "rekeyd_target_info{manager=\"emea\",target=\"emea/billing/ledger/ledger-0\",\
+         project_id=\"5f\",cluster_id=\"6a\",\
+         role=\"shard\",mechanism=\"backup_key\",policy=\"default\",standing=\"managed\"} 1",
+    );
+    assert!(!text.contains("rekeyd_key_created_timestamp_seconds{"), "the key's age is not known");
+    assert!(!text.contains("rekeyd_last_rotation_timestamp_seconds{"));
+    assert_line(&text, &format!("rekeyd_key_first_seen_timestamp_seconds{of} 1769900400"));
+    assert_line(&text, &format!("rekeyd_last_observation_timestamp_seconds{of} 1769900400"));
+    assert_line(&text, &format!("rekeyd_key_alert_after_seconds{of} 7776000"));
+    assert_line(&text, &format!("rekeyd_target_quarantined{of} 0"));
+    assert!(text.contains(&format!("rekeyd_next_rotation_timestamp_seconds{of} 17")));
+    assert_line(&text, "rekeyd_ledger_head_seq 42");
+    assert_line(&text, "rekeyd_scheduler_last_sweep_timestamp_seconds 1769904000");
+    assert_line(&text, "rekeyd_build_info{version=\"1.2.3\"} 1");
+    assert_line(&text, "rekeyd_config_last_reload_successful 1");
+    assert_line(&text, "rekeyd_alerts_active{alert=\"key_too_old\"} 0");
+
+    let rotation = RotationId { slot: 1, attempt: 1 };
+    let due_at = at("2026-01-31T23:00:00Z");
+    shown.gauge.tell(
+        "2026-01-31T23:10:00Z",
+        Event::RotationIntended { target: id.clone(), rotation, due_at, key_before: "key-1".into(), looked_at: due_at },
+    );
+    let text = shown.metrics().await;
+    assert_line(&text, &format!("rekeyd_rotation_in_progress_since_timestamp_seconds{of} 1769901000"));
+    shown.gauge.tell(
+        "2026-01-31T23:20:00.25Z",
+        Event::RotationDone {
+            target: id.clone(),
+            rotation,
+            due_at,
+            how: How::Recovered,
+            key_before: "key-1".into(),
+            key_after: "key-2".into(),
+            last_seen: at("2026-01-31T23:10:00.000001Z"),
+        },
+    );
+    let text = shown.metrics().await;
+    assert_line(&text, &format!("rekeyd_key_created_timestamp_seconds{of} 1769901000.000001"));
+    assert_line(&text, &format!("rekeyd_last_rotation_timestamp_seconds{of} 1769901600.25"));
+    assert!(!text.contains("in_progress_since_timestamp_seconds{"), "{text}");
+
+    shown
+        .gauge
+        .tell("2026-01-31T23:40:00Z", Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure() });
+    let text = shown.metrics().await;
+    assert_line(&text, &format!("rekeyd_target_quarantined{of} 1"));
+    assert_line(&text, "rekeyd_alerts_active{alert=\"target_quarantined\"} 1");
+
+    shown.gauge.tell("2026-01-31T23:50:00Z", Event::TargetGone { target: id, listings: 3 });
+    let text = shown.metrics().await;
+    assert!(!text.contains("target=\""), "a vanished target's series vanish: {text}");
+    assert_line(&text, "rekeyd_alerts_active{alert=\"target_quarantined\"} 0");
+}
+
+/// Two label sets that are equal would cost the whole scrape, and with it every alert that rests on it.
+#[tokio::test]
+async fn targets_of_one_name_are_told_apart() {
+    let shown = Shown::new().await;
+    for cluster_id in ["6a", "6b"] {
+        shown.gauge.add(&target(cluster_id, "twin"));
+    }
+    shown.gauge.add(&target("6c", "single"));
+    // Made up to be called what the first twin is called when the two are told apart.
+    shown.gauge.add(&target("6d", "twin (5f/6a)"));
+    let text = shown.metrics().await;
+    for name in ["twin (5f/6a)", "twin (5f/6b)", "single"] {
+        let line = format!("rekeyd_target_quarantined{{manager=\"emea\",target=\"emea/billing/ledger/{name}\"}} 0");
+        assert_eq!(text.lines().filter(|other| *other == line).count(), 1, "{line}\n{text}");
+    }
+}
+
+/// A name is whatever somebody typed into a deployment.
+#[tokio::test]
+async fn hostile_names_break_neither_the_scrape_nor_the_page() {
+    let shown = Shown::new().await;
+    let id = shown.gauge.add(&target("6a", "<script>alert(1)</script>\"\n\\"));
+    shown.gauge.tell("2026-01-31T23:30:00Z", Event::TargetQuarantined { target: id, attempts: 8, failure: failure() });
+    let text = shown.metrics().await;
+    assert!(text.contains(r#"target="emea/billing/ledger/<script>alert(1)</script>\"\n\\""#), "{text}");
+    let response = shown.get("/").await;
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let page = response.text().await.unwrap();
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;"), "{page}");
+    assert!(!page.contains("<script"), "{page}");
+}
+
+#[tokio::test]
+async fn the_api_tells_targets_and_alerts_in_utc() {
+    let shown = Shown::new().await;
+    let id = shown.gauge.add(&target("6a", "ledger-0"));
+    shown
+        .gauge
+        .tell("2026-01-31T23:30:00Z", Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure() });
+    let targets = shown.json("/api/v1/targets").await;
+    let target = &targets["targets"][0];
+    assert_eq!(target["id"], id.as_str());
+    assert_eq!(target["name"], "emea/billing/ledger/ledger-0");
+    assert_eq!(target["standing"], "managed");
+    assert_eq!(target["key"]["id"], "key-1");
+    assert_eq!(target["key"]["not_before"], Value::Null);
+    assert_eq!(target["key"]["first_seen"], "2026-01-31T23:00:00Z");
+    assert_eq!(target["quarantine"]["since"], "2026-01-31T23:30:00Z");
+    assert_eq!(target["quarantine"]["failure"]["reason"], "role_missing");
+    let alerts = shown.json("/api/v1/alerts").await;
+    let alert = &alerts["alerts"][0];
+    assert_eq!(alert["alert"], "target_quarantined");
+    assert_eq!(alert["severity"], "critical");
+    assert_eq!(alert["subject"]["target"], id.as_str());
+    assert_eq!(alert["since"], "2026-01-31T23:30:00Z");
+}
+
+/// No method changes anything: only reading exists, on every route and off them.
+#[tokio::test]
+async fn every_other_method_is_refused_on_every_route() {
+    let shown = Shown::new().await;
+    for path in ROUTES.into_iter().chain(["/nowhere"]) {
+        let found = if path == "/nowhere" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        assert_eq!(shown.get(path).await.status(), found, "{path}");
+        let head = shown.send(Method::HEAD, path).await;
+        assert_eq!(head.status(), found, "{path}");
+        assert!(head.bytes().await.unwrap().is_empty(), "{path}");
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
+            let response = shown.send(method.parse().unwrap(), path).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert_eq!(response.headers()["allow"], "GET, HEAD");
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(body(response).await["status"], 405);
+        }
+    }
+}
+
+/// DNS rebinding: a web page on a name that was pointed at this machine must read nothing.
+#[tokio::test]
+async fn a_request_for_another_host_is_refused_on_every_route() {
+    let shown = Shown::new().await;
+    for path in ROUTES.into_iter().chain(["/nowhere"]) {
+        let reply = shown.raw(&format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).await;
+        assert!(reply.starts_with("HTTP/1.1 421 "), "{path}: {reply}");
+        assert!(reply.contains("application/problem+json"), "{path}: {reply}");
+    }
+    for (head, status) in [
+        ("GET /livez HTTP/1.1\r\nHost: rekeyd.example.com:9848\r\n", "200"),
+        ("GET /livez HTTP/1.1\r\nHost: localhost\r\n", "200"),
+        ("GET /livez HTTP/1.0\r\n", "200"),
+        ("GET /livez HTTP/1.1\r\n", "400"),
+        ("GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n", "400"),
+        ("GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n", "421"),
+    ] {
+        let reply = shown.raw(&format!("{head}Connection: close\r\n\r\n")).await;
+        assert_eq!(reply.split(' ').nth(1), Some(status), "{head:?}: {reply}");
+    }
+}
+
+/// A stop neither cuts an answer off nor waits for a client that says nothing.
+#[tokio::test]
+async fn a_stop_lets_idle_connections_go() {
+    let shown = Shown::new().await;
+    let mut idle = TcpStream::connect(shown.address).await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut reply = [0; 12];
+    idle.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 200");
+    let mut half = TcpStream::connect(shown.address).await.unwrap();
+    half.write_all(b"GET /livez HT").await.unwrap();
+    shown.shutdown.cancel();
+    tokio::time::timeout(PATIENCE, shown.served).await.expect("the listener stops").unwrap();
+    assert!(TcpStream::connect(shown.address).await.is_err(), "nobody listens any more");
+}
