@@ -137,8 +137,9 @@ impl Writer {
 
     /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
     fn commit(&mut self, ops: Vec<Op>) {
+        let recovered = self.recover();
         let start = self.head.clone();
-        match self.recover().and_then(|()| self.transact(&ops)) {
+        match recovered.and_then(|()| self.transact(&ops)) {
             Ok(results) => {
                 self.publish();
                 for (op, result) in ops.into_iter().zip(results) {
