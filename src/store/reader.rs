@@ -155,13 +155,13 @@ impl Reader {
         let mut statement = moment.prepare(&format!(
             "SELECT rotation.*, name, manager, project_id, cluster_id, mechanism
              FROM rotation JOIN target ON target.id = rotation.target
-             WHERE {wanted} began_at >= ifnull(?2, began_at) AND began_at < ifnull(?3, began_at + 1)
+             WHERE {wanted} began_at >= ?2 AND began_at < ?3
              ORDER BY began_at DESC, rotation.rowid DESC LIMIT ?4"
         ))?;
         let mut rows = statement.query(params![
             ids.map(Json),
-            filter.since.map(Micros),
-            filter.until.map(Micros),
+            Micros(filter.since.unwrap_or(Timestamp::MIN)),
+            Micros(filter.until.unwrap_or(Timestamp::MAX)),
             filter.limit.map_or(-1, i64::from)
         ])?;
         while let Some(row) = rows.next()? {

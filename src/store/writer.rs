@@ -31,6 +31,14 @@ pub(super) enum Op {
     Close(Ack),
 }
 
+impl Op {
+    /// Tells the caller. One that went away loses only the news.
+    fn answer(self, result: Result<(), JournalError>) {
+        let (Self::Record(_, ack) | Self::SeenAgain(_, ack) | Self::Close(ack)) = self;
+        let _ = ack.send(result);
+    }
+}
+
 /// What everyone may read: as of the newest commit.
 #[derive(Debug)]
 pub(super) struct Published {
@@ -129,27 +137,25 @@ impl Writer {
 
     /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
     fn commit(&mut self, ops: Vec<Op>) {
+        let recovered = self.recover();
         let start = self.head.clone();
-        let results = self.recover().and_then(|()| self.transact(&ops));
-        match &results {
-            Ok(_) => self.publish(),
+        match recovered.and_then(|()| self.transact(&ops)) {
+            Ok(results) => {
+                self.publish();
+                for (op, result) in ops.into_iter().zip(results) {
+                    op.answer(result);
+                }
+            }
             Err(error) => {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
                 self.take_back(0, start);
-                self.group = Group::default();
                 self.suspicion = Some(error.clone());
+                for op in ops {
+                    op.answer(Err(error.clone()));
+                }
             }
-        }
-        for (index, op) in ops.into_iter().enumerate() {
-            let result = match &results {
-                Ok(results) => results.get(index).cloned().unwrap_or(Err(JournalError::Closed)),
-                Err(error) => Err(error.clone()),
-            };
-            // A caller that went away loses only the news.
-            let (Op::Record(_, ack) | Op::SeenAgain(_, ack) | Op::Close(ack)) = op;
-            let _ = ack.send(result);
         }
     }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::super::columns::{Micros, Word};
 use super::super::sql::insert;
+use super::write_last_seen;
 use crate::domain::{Entry, Event, How, KeyChange, RotationId, TargetId, TargetRecord};
 
 /// How a key came into use.
@@ -14,7 +15,7 @@ enum Came {
     Rotated(How, RotationId, Timestamp),
 }
 
-/// Writes the change of key that the entry makes, if it makes one; `record` is the target's record after it.
+/// Writes the change of key that the entry makes, or the look at it, if it makes one; `record` is the target's record after it.
 pub(super) fn write(
     conn: &Connection,
     seq: u64,
@@ -28,6 +29,8 @@ pub(super) fn write(
         Came::Changed(change, last_seen)
     } else if let Event::RotationDone { how, rotation, last_seen, .. } = entry.event {
         Came::Rotated(how, rotation, last_seen)
+    } else if let Event::RotationIntended { .. } = entry.event {
+        return write_last_seen(conn, target, record);
     } else {
         return Ok(());
     };

@@ -62,7 +62,9 @@ fn assert_agreement(writer: &Writer, dir: &Path) {
 fn a_contradiction_sinks_only_its_own_call() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer(dir.path());
-    let calls = vec![vec![found("a", 1)], vec![found("b", 1), found("a", 1)], vec![found("c", 1)]];
+    let gone = Event::TargetGone { target: "emea/5f/b".into(), listings: 3 };
+    let gone = Entry { at: Timestamp::UNIX_EPOCH, actor: Actor::Daemon, event: gone };
+    let calls = vec![vec![found("a", 1)], vec![found("b", 1), gone, found("a", 1)], vec![found("c", 1)]];
     let answers = commit(&mut writer, calls);
     assert!(matches!(answers[..], [Ok(()), Err(JournalError::Impossible(_)), Ok(())]), "{answers:?}");
     let known: Vec<_> = writer.fleet.targets.keys().map(|id| id.as_str()).collect();

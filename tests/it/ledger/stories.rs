@@ -102,6 +102,7 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path(), [9; 32]).unwrap();
+            let reader = Reader::open(dir.path()).unwrap();
             let mut model = Fleet::default();
             let mut possible = Vec::new();
             for (now, numbers) in (1..).zip(story) {
@@ -126,12 +127,12 @@ proptest! {
                     for (target, at) in seen {
                         model.seen_again(&target, at).map(|change| model.adopt(change));
                     }
+                    prop_assert_eq!(&reader.fleet().unwrap(), &model);
                 }
             }
             let recorded = store.record(possible).await;
             prop_assert!(recorded.is_ok(), "{recorded:?}");
             prop_assert_eq!(&store.fleet(), &model);
-            let reader = Reader::open(dir.path()).unwrap();
             prop_assert_eq!(&reader.fleet().unwrap(), &model);
             let verified = reader.verify(|_, _| {});
             prop_assert!(verified.is_ok(), "{:?}", verified);
