@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::domain::{Event, Fleet, KeyId, ManagerName, Target};
+use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http;
 use crate::policy::Rules;
@@ -28,8 +28,9 @@ use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, Store};
 use crate::telemetry::{Metrics, Narrator};
 
+pub use crate::alerts::against as advice_against;
 pub use clock::SystemClock;
-pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{Listed, Rehearsal, Rehearsed, rehearse};
 pub use view::View;
 
 /// How long a stop waits for rotations in hand: shorter than the 90 seconds after which systemd kills.
@@ -148,6 +149,26 @@ impl Daemon {
             tracing::warn!(%error, "the ledger was not closed in good order; the next start sees to it: {error}");
         }
     }
+}
+
+/// Records what an operator decided while no daemon runs; the lock sees to that. Returns what was known, and the events.
+pub async fn record_by_hand(
+    settings: &config::Settings,
+    actor: Actor,
+    decide: impl FnOnce(&Fleet) -> Vec<Event>,
+) -> Result<(Fleet, Vec<Event>), StartError> {
+    let store = open_store(settings.state_dir.clone()).await?;
+    let fleet = store.fleet();
+    let events = decide(&fleet);
+    let at = SystemClock::now();
+    store.record(events.iter().map(|event| Entry { at, actor, event: event.clone() }).collect()).await?;
+    store.close().await?;
+    Ok((fleet, events))
+}
+
+/// Waits, by the real clock.
+pub async fn pause(length: Duration) {
+    SystemClock::new().sleep(length).await;
 }
 
 /// Reads one target's key with a client that shares no code with the daemon's.

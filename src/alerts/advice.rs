@@ -3,7 +3,7 @@
 use crate::domain::Reason;
 
 /// The next step, as an imperative without a full stop.
-pub(super) const fn against(reason: Reason) -> &'static str {
+pub const fn against(reason: Reason) -> &'static str {
     match reason {
         Reason::Unreachable => "check that the manager runs, and its name, port and route from this machine",
         Reason::Tls => "check the manager's certificate, `ca_file` and the client certificate in the configuration",

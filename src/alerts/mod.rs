@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::domain::{AlertKind, AlertSubject};
 
+pub use advice::against;
 pub use rules::fire;
 pub use transitions::transitions;
 

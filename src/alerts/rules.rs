@@ -177,10 +177,9 @@ impl Look<'_> {
         let since = self.record.regressed_at?;
         let words = format!(
             "{}: since {since:.0}, {} ago, it uses a key that had been replaced before. \
-             Next: find out who or what restored it (`rekeyd history '{}'`), then `rekeyd rotate '{}'`.",
+             Next: find out who or what restored it; `rekeyd plan '{}'` says when it is rotated again.",
             self.name(),
             length(since, self.now),
-            self.name(),
             self.name()
         );
         Some(self.alert(AlertKind::KeyRegression, Some(since), words))

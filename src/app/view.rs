@@ -11,7 +11,7 @@ use crate::alerts::{self, Alert};
 use crate::config::Settings;
 use crate::domain::Fleet;
 use crate::policy::{Plan, plan};
-use crate::ports::Situation;
+use crate::ports::{Head, Situation};
 use crate::store::{ReadError, Reader};
 
 /// Everything known, and what follows from it now.
@@ -20,6 +20,8 @@ pub struct View {
     pub now: Timestamp,
     /// Everything known.
     pub fleet: Arc<Fleet>,
+    /// The newest record.
+    pub head: Head,
     /// What the daemon would do.
     pub plan: Plan,
     /// What is wrong.
@@ -33,16 +35,17 @@ impl View {
         let now = SystemClock::now();
         let fleet = Arc::new(reader.fleet()?);
         let plan = plan(now, &fleet, &settings.rules, &BTreeSet::new());
+        let head = reader.head()?;
         let situation = Situation {
             now,
             fleet: Arc::clone(&fleet),
-            head: reader.head()?,
+            head: head.clone(),
             unwritable: None,
             started_at: now,
             last_sweep: None,
             since_sweep: Duration::ZERO,
         };
         let alerts = alerts::fire(&situation, &settings.rules);
-        Ok(Self { now, fleet, plan, alerts })
+        Ok(Self { now, fleet, head, plan, alerts })
     }
 }

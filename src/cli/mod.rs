@@ -1,8 +1,196 @@
-//! The command line.
+//! The command line: what can be asked, and what the answer means to the shell. One file a command.
 
+mod audit;
+mod check;
+mod config;
+mod demo;
+mod history;
+mod output;
+mod plan;
+mod resume;
+mod run;
+mod simulate;
+mod status;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs the command that the arguments name.
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Environment, Problems, Settings};
+use output::Output;
+
+/// Where packages put the configuration.
+const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
+
+/// Rotates MongoDB Ops Manager KMIP master keys on a schedule, and proves each rotation.
+#[derive(Debug, Parser)]
+#[command(name = "rekeyd", version, max_term_width = 100, after_help = "\
+Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check), \
+78 wrong configuration.")]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work as the daemon, until SIGTERM or SIGINT.
+    Run(run::Args),
+    /// Rehearse: read everything that `run` would, rotate nothing, write nothing.
+    Check(check::Args),
+    /// Show what is to be done with each target now, and why.
+    Plan(plan::Args),
+    /// Show each target's key, its last and its next rotation.
+    Status(status::Args),
+    /// Show every attempt to rotate a key, the newest first.
+    History(history::Args),
+    /// Verify the ledger, or show its head.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Let quarantined targets be tried again. The daemon must be stopped.
+    Resume(resume::Args),
+    /// See it work: a make-believe Ops Manager and the daemon, on loopback, in a temporary folder.
+    Demo(demo::Args),
+    /// Run the make-believe Ops Manager alone, to rehearse a configuration against.
+    Simulate(simulate::Args),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended, as the shell is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done,
+    Failed,
+    Attention,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Attention => Self::from(3),
+        }
+    }
+}
+
+/// Why a command ended early.
+enum Stop {
+    /// The configuration is wrong.
+    Config(PathBuf, Problems),
+    /// Anything else, in words that say what failed, why, and what to do.
+    Words(String),
+    /// Whoever read our output has gone.
+    Gone,
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Gone,
+            _ => Self::Words(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+impl From<crate::store::ReadError> for Stop {
+    fn from(error: crate::store::ReadError) -> Self {
+        Self::Words(error.to_string())
+    }
+}
+
+type Answer = Result<Exit, Stop>;
+
+/// Runs the command that the process was given.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    answer(std::env::args_os())
+}
+
+fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap knows its own exit statuses: 0 for help and version, 2 for wrong usage.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut output = Output::new();
+    match obey(&cli, &mut output) {
+        Ok(exit) => exit.into(),
+        Err(Stop::Gone) => ExitCode::SUCCESS,
+        Err(Stop::Words(words)) => {
+            output.complain(&words);
+            Exit::Failed.into()
+        }
+        Err(Stop::Config(path, problems)) => {
+            output.complain_as_is(&problems.render(&path, output.complains_in_colour()));
+            ExitCode::from(78)
+        }
+    }
+}
+
+fn obey(cli: &Cli, output: &mut Output) -> Answer {
+    match &cli.command {
+        Command::Run(args) => run::run(args, &config(cli)?, output),
+        Command::Check(args) => check::check(args, &config(cli)?, output),
+        Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
+        Command::Status(args) => status::status(args, &settings(cli)?, output),
+        Command::History(args) => history::history(args, &settings(cli)?, output),
+        Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
+        Command::Resume(args) => resume::resume(args, &settings(cli)?, output),
+        Command::Demo(args) => demo::demo(args, output),
+        Command::Simulate(args) => simulate::simulate(args, output),
+        Command::Config(command) => config::config(command, &cli.config, output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "rekeyd", &mut script);
+            output.raw(&script)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The whole configuration, secrets and certificates included.
+fn config(cli: &Cli) -> Result<Config, Stop> {
+    let loaded = crate::config::load(&cli.config, &Environment::of_this_process());
+    loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
+}
+
+/// The configuration without what only the daemon may read.
+fn settings(cli: &Cli) -> Result<Settings, Stop> {
+    let loaded = crate::config::load_settings(&cli.config, &Environment::of_this_process());
+    loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
+}
+
+/// A runtime for commands that wait for sockets.
+fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::Words(format!("cannot start the runtime: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// clap finds contradictions in the definitions only when they are used.
+    #[test]
+    fn the_definitions_hold() {
+        Cli::command().debug_assert();
+    }
 }

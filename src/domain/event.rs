@@ -46,26 +46,29 @@ pub enum Actor {
     Daemon,
     /// A slot that fell due.
     Schedule,
+    /// A person at the command line, by the user id that the system knows.
+    Operator(u32),
 }
 
 impl Actor {
-    /// The persisted word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Daemon => "daemon",
-            Self::Schedule => "schedule",
-        }
-    }
-
-    /// The one whose word this is, if this version knows it.
+    /// The one whose persisted word this is, if this version knows it.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Daemon, Self::Schedule].into_iter().find(|actor| actor.as_str() == word)
+        match word {
+            "daemon" => Some(Self::Daemon),
+            "schedule" => Some(Self::Schedule),
+            other => other.strip_prefix("uid:")?.parse().ok().map(Self::Operator),
+        }
     }
 }
 
 impl fmt::Display for Actor {
+    /// The persisted word.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        match self {
+            Self::Daemon => f.pad("daemon"),
+            Self::Schedule => f.pad("schedule"),
+            Self::Operator(uid) => f.pad(&format!("uid:{uid}")),
+        }
     }
 }
 
@@ -170,8 +173,8 @@ pub enum Event {
     RotationWithdrawn { target: TargetId, rotation: RotationId, why: String },
     /// The target is out of attempts, or failed for good, and waits for an operator.
     TargetQuarantined { target: TargetId, attempts: u32, failure: Failure },
-    /// The target may be tried again.
-    TargetRearmed { target: TargetId },
+    /// An operator lets the target be tried again.
+    TargetRearmed { target: TargetId, reason: String },
     /// A manager does not answer, or refuses the credential.
     ManagerFailing { manager: ManagerName, failure: Failure },
     /// A manager answers again.
@@ -276,7 +279,7 @@ impl Event {
             | Self::RotationUnconfirmed { target, .. }
             | Self::RotationWithdrawn { target, .. }
             | Self::TargetQuarantined { target, .. }
-            | Self::TargetRearmed { target }
+            | Self::TargetRearmed { target, .. }
             | Self::AlertRaised { subject: AlertSubject::Target(target), .. }
             | Self::AlertCleared { subject: AlertSubject::Target(target), .. } => Some(target.clone()),
             Self::DaemonStarted { .. }

@@ -1,0 +1,97 @@
+//! Output for people and for machines. The only file that writes to the terminal.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+/// Standard output with colours where they can be shown, standard error for complaints.
+pub(super) struct Output {
+    out: anstream::AutoStream<io::Stdout>,
+}
+
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Lines are not wrapped to less than this where the width is unknown.
+const WIDTH_WITHOUT_TERMINAL: u16 = 160;
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Self { out: anstream::AutoStream::auto(io::stdout()) }
+    }
+
+    /// One line.
+    pub(super) fn line(&mut self, line: impl Display) -> io::Result<()> {
+        writeln!(self.out, "{line}")?;
+        self.out.flush()
+    }
+
+    /// One object on a line of its own.
+    pub(super) fn json(&mut self, value: &serde_json::Value) -> io::Result<()> {
+        writeln!(self.out, "{value}")
+    }
+
+    /// Bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    /// A table with a heading, fitted to the terminal.
+    pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !io::stdout().is_terminal() {
+            table.set_width(WIDTH_WITHOUT_TERMINAL);
+        }
+        table.set_header(heading.map(|title| format!("{BOLD}{title}{BOLD:#}")));
+        table.add_rows(rows);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        self.out.flush()
+    }
+
+    /// What failed, why, and what to do next.
+    pub(super) fn complain(&mut self, words: &str) {
+        self.complain_as_is(&format!("{BAD}error:{BAD:#} {words}"));
+    }
+
+    pub(super) fn complain_as_is(&mut self, words: &str) {
+        // There is nobody left to tell if this fails.
+        let _ = writeln!(anstream::AutoStream::auto(io::stderr()), "{}", words.trim_end());
+    }
+
+    pub(super) fn complains_in_colour(&self) -> bool {
+        anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+    }
+}
+
+/// `text` in a style.
+pub(super) fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A moment to the second, in UTC; a dash for none.
+pub(super) fn moment(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
+}
+
+/// How long ago, roughly, as a person would say it: `12 d`, `3 h`, `40 s`.
+pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,87 @@
+//! `rekeyd run`: the daemon.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::output::Output;
+use super::{Answer, Exit, Stop, runtime};
+use crate::app::Daemon;
+use crate::config::Config;
+use crate::telemetry::{self, LogFormat};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SIGTERM and SIGINT end it: rotations in hand may finish for 25 seconds, what is left is settled by the next start. \
+SIGHUP is taken and ignored: a changed configuration takes a restart, which settles what was in hand.")]
+pub(super) struct Args {
+    /// How log lines look; text on a terminal and json elsewhere, if not said.
+    #[arg(long, value_enum)]
+    log_format: Option<Format>,
+    /// The least important lines to log.
+    #[arg(long, value_enum, default_value_t = Level::Info)]
+    log_level: Level,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<Level> for tracing::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, config: &Config, output: &mut Output) -> Answer {
+    let format = match args.log_format {
+        Some(Format::Text) => LogFormat::Text,
+        Some(Format::Json) => LogFormat::Json,
+        None => LogFormat::fitting_stderr(),
+    };
+    let journald = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
+    telemetry::init(format, journald, args.log_level.into());
+    if !config.settings.warnings.is_empty() {
+        for warning in config.settings.warnings.iter() {
+            tracing::warn!("{}", warning.what);
+        }
+    }
+    let _ = output;
+    runtime()?.block_on(async {
+        let words = |error: std::io::Error| Stop::Words(format!("cannot watch for signals: {error}"));
+        // Watched from the start: a signal that comes early must not kill what has just begun.
+        let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(words)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
+        let daemon = Daemon::start(config, None).await.map_err(|error| Stop::Words(error.to_string()))?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP is ignored: restart to take in a changed configuration"),
+            }
+        }
+        tracing::info!("stopping: rotations in hand may finish");
+        daemon.stop().await;
+        tracing::info!("stopped");
+        Ok(Exit::Done)
+    })
+}

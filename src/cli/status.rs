@@ -1,0 +1,102 @@
+//! `rekeyd status`: each target's key, its last and its next rotation.
+
+use serde_json::json;
+use wildmatch::WildMatch;
+
+use super::output::{BAD, DIM, GOOD, Output, WARN, ago, moment, styled};
+use super::{Answer, Exit};
+use crate::app::View;
+use crate::config::Settings;
+use crate::domain::Decision;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read.")]
+pub(super) struct Args {
+    /// Only targets whose name matches; `*` stands for anything.
+    #[arg(default_value = "*")]
+    target: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+    let view = View::read(settings)?;
+    let glob = WildMatch::new(&args.target);
+    let mut rows = Vec::new();
+    for planned in &view.plan.decisions {
+        let Some(record) = view.fleet.targets.get(&planned.target) else { continue };
+        let name = record.target.name();
+        if !glob.matches(name.as_str()) {
+            continue;
+        }
+        let key = record.key.as_ref();
+        let next = planned.decision.due_at();
+        if args.json {
+            output.json(&json!({
+                "target": name,
+                "manager": record.target.manager,
+                "project": record.target.project,
+                "project_id": record.target.project_id,
+                "cluster": record.target.cluster,
+                "cluster_id": record.target.cluster_id,
+                "role": record.target.role,
+                "mechanism": record.target.mechanism,
+                "key_id": key.map(|key| &key.id),
+                "key_since": key.map(|key| key.since()),
+                "key_age_known": key.map(|key| key.not_before.is_some()),
+                "last_seen_at": key.map(|key| key.last_seen),
+                "last_rotation_at": record.last_rotation_at,
+                "next_rotation_at": next,
+                "slot": record.slot,
+                "state": planned.decision.word(),
+                "reason": planned.decision.to_string(),
+            }))?;
+        } else {
+            let age = key.map_or_else(
+                || "-".to_owned(),
+                |key| {
+                    // What was there before us is at least this old.
+                    let unknown = if key.not_before.is_none() { "> " } else { "" };
+                    format!("{unknown}{}", ago(view.now, key.since()))
+                },
+            );
+            rows.push([
+                name.to_string(),
+                state(&planned.decision),
+                key.map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
+                age,
+                moment(record.last_rotation_at),
+                moment(next),
+                planned.decision.to_string(),
+            ]);
+        }
+    }
+    if !args.json {
+        let count = rows.len();
+        output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], rows)?;
+        output.line("")?;
+        for alert in &view.alerts {
+            output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;
+        }
+        let alerts = match view.alerts.len() {
+            0 => styled(GOOD, "no alert"),
+            1 => styled(BAD, "1 alert"),
+            many => styled(BAD, format_args!("{many} alerts")),
+        };
+        output.line(format_args!("{count} targets, {alerts}; ledger head {}", view.head.seq))?;
+    }
+    Ok(if view.alerts.is_empty() { Exit::Done } else { Exit::Attention })
+}
+
+/// The decision's word, coloured.
+pub(super) fn state(decision: &Decision) -> String {
+    let style = match decision {
+        Decision::Resume { .. } | Decision::Rotate { .. } => GOOD,
+        Decision::Withdraw { .. } => WARN,
+        Decision::Wait { .. } => anstyle::Style::new(),
+        Decision::Quarantined { .. } => BAD,
+        Decision::NotManaged { .. } => DIM,
+    };
+    styled(style, decision.word())
+}
