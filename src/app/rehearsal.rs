@@ -56,22 +56,26 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
             Ok(discovery) => {
                 let mut reading = JoinSet::new();
                 for sighting in &discovery.sightings {
-                    let record =
-                        TargetRecord::found(clock.now(), sighting.target.clone(), rules.listing_of(sighting));
+                    let record = TargetRecord::found(clock.now(), sighting.target.clone(), rules.listing_of(sighting));
                     if record.standing() == crate::domain::Standing::Managed {
                         reading.spawn(read(Arc::clone(&service), sighting.target.clone()));
                     }
                     keys.insert(sighting.target.id(), None);
                     let (description, listing) = (sighting.target.clone(), rules.listing_of(sighting));
                     let known = fleet.targets.contains_key(&sighting.target.id());
-                    suppose(&mut fleet, &clock, if known {
-                        Event::TargetChanged { description, listing }
-                    } else {
-                        Event::TargetFound { description, listing }
-                    });
+                    suppose(
+                        &mut fleet,
+                        &clock,
+                        if known {
+                            Event::TargetChanged { description, listing }
+                        } else {
+                            Event::TargetFound { description, listing }
+                        },
+                    );
                 }
                 while let Some(Ok((target, key))) = reading.join_next().await {
-                    if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none())) {
+                    if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none()))
+                    {
                         suppose(&mut fleet, &clock, Event::KeySeen { target: target.clone(), key: key.clone() });
                     }
                     keys.insert(target, Some(key));

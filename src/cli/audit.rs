@@ -62,7 +62,8 @@ pub(super) fn verify(reader: &Reader, json: bool, output: &mut Output) -> Answer
                 ))?;
                 output.line(format_args!("head {} {hash}", verified.head.seq))?;
                 if verified.unknown > 0 {
-                    output.line(format_args!("{} records are of kinds that a later version wrote.", verified.unknown))?;
+                    output
+                        .line(format_args!("{} records are of kinds that a later version wrote.", verified.unknown))?;
                 }
             }
             Ok(Exit::Done)

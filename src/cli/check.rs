@@ -11,8 +11,10 @@ use crate::config::Config;
 use crate::domain::{Decision, Failure, ManagerName};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Reads the configuration and the credentials, asks every manager for its targets and every target for its key, and plans. \
-Rotates nothing and writes nothing.\n\nExit status: 0 all is well, 1 a manager or a key cannot be read, 3 something needs attention, 78 the configuration is wrong.")]
+#[command(
+    after_help = "Reads the configuration and the credentials, asks every manager for its targets and every target for its key, and plans. \
+Rotates nothing and writes nothing.\n\nExit status: 0 all is well, 1 a manager or a key cannot be read, 3 something needs attention, 78 the configuration is wrong."
+)]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
     #[arg(default_value = "*")]
@@ -65,7 +67,10 @@ fn verdict(rehearsal: &Rehearsal, targets: &[&Rehearsed], warned: bool) -> Exit 
         || targets.iter().any(unread_key);
     if failed {
         Exit::Failed
-    } else if warned || listed().any(|listed| !listed.gaps.is_empty()) || !targets.iter().any(|target| is_managed(target)) {
+    } else if warned
+        || listed().any(|listed| !listed.gaps.is_empty())
+        || !targets.iter().any(|target| is_managed(target))
+    {
         Exit::Attention
     } else {
         Exit::Done
@@ -83,7 +88,11 @@ fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &m
             output.line(format_args!("{} {name} answers, {version}", styled(GOOD, "pass")))?;
             for project in &listed.unread {
                 let (project, failure) = (&project.name, &project.failure);
-                output.line(format_args!("{} {name}, project {project}: {}", styled(BAD, "fail"), in_words(failure)))?;
+                output.line(format_args!(
+                    "{} {name}, project {project}: {}",
+                    styled(BAD, "fail"),
+                    in_words(failure)
+                ))?;
             }
             for gap in &listed.gaps {
                 output.line(format_args!(
@@ -121,7 +130,9 @@ fn manager_as_json(name: &ManagerName, listed: &Result<Listed, Failure>) -> serd
             "unread": listed.unread.iter().map(|project| json!({ "project": project.name, "failure": project.failure })).collect::<Vec<_>>(),
             "gaps": listed.gaps,
         }),
-        Err(failure) => json!({ "manager": name, "ok": false, "failure": failure, "next": app::advice_against(failure.reason) }),
+        Err(failure) => {
+            json!({ "manager": name, "ok": false, "failure": failure, "next": app::advice_against(failure.reason) })
+        }
     }
 }
 

@@ -22,7 +22,9 @@ use crate::simulator::{Fault, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
 use crate::store::{Reader, RotationFilter, RotationRow};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  rekeyd demo --for 20s\n  rekeyd demo --targets 100 --fault cut-after:0.2 --fault hang@get:0.05")]
+#[command(
+    after_help = "Examples:\n  rekeyd demo --for 20s\n  rekeyd demo --targets 100 --fault cut-after:0.2 --fault hang@get:0.05"
+)]
 pub(super) struct Args {
     /// End by itself after this time; without it Ctrl-C does.
     #[arg(long = "for", value_name = "TIME")]
@@ -58,7 +60,8 @@ async fn show(args: &Args, folder: &Path, output: &mut Output) -> Answer {
     write_secret(&folder.join("private-key"), &simulator.credentials().private_key)
         .and_then(|()| write_secret(&path, &configuration))
         .map_err(|error| Stop::Words(format!("cannot write into {}: {error}", folder.display())))?;
-    let config = config::load(&path, &Environment::default()).map_err(|problems| Stop::Config(path.clone(), problems))?;
+    let config =
+        config::load(&path, &Environment::default()).map_err(|problems| Stop::Config(path.clone(), problems))?;
 
     let (tell, mut told) = mpsc::unbounded_channel();
     let daemon = Daemon::start(&config, Some(Arc::new(Account(tell)))).await;
@@ -123,10 +126,19 @@ requests_per_second = 200
     )
 }
 
-fn introduce(args: &Args, simulator: &Simulator, daemon: &Daemon, config: &Path, output: &mut Output) -> io::Result<()> {
+fn introduce(
+    args: &Args,
+    simulator: &Simulator,
+    daemon: &Daemon,
+    config: &Path,
+    output: &mut Output,
+) -> io::Result<()> {
     let (manager, address, config) = (simulator.url(), daemon.address(), config.display());
     let faults: Vec<_> = args.fault.iter().map(ToString::to_string).collect();
-    output.line(styled(BOLD, "rekeyd rotates the backup master keys of a make-believe Ops Manager, and proves each rotation."))?;
+    output.line(styled(
+        BOLD,
+        "rekeyd rotates the backup master keys of a make-believe Ops Manager, and proves each rotation.",
+    ))?;
     output.line("")?;
     output.line(format_args!("  Ops Manager  {manager}  (what goes wrong there: {})", faults.join(", ")))?;
     output.line(format_args!("  policy       every {}; each rotation is confirmed by a GET", args.every))?;
@@ -135,7 +147,10 @@ fn introduce(args: &Args, simulator: &Simulator, daemon: &Daemon, config: &Path,
     output.line(format_args!("  status       rekeyd --config {config} status"))?;
     output.line(format_args!("  history      rekeyd --config {config} history"))?;
     output.line("")?;
-    output.line(styled(BOLD, format_args!("{:<8}  {:<38}  {:<27}  {}", "TIME", "TARGET", "OLD KEY → NEW KEY", "CONFIRMED BY GET")))
+    output.line(styled(
+        BOLD,
+        format_args!("{:<8}  {:<38}  {:<27}  {}", "TIME", "TARGET", "OLD KEY → NEW KEY", "CONFIRMED BY GET"),
+    ))
 }
 
 /// Hands what is recorded to the account.
@@ -169,7 +184,11 @@ impl Narrator {
                 self.names.insert(description.id(), description.name());
                 if *listing != Listing::Eligible {
                     let why = crate::domain::Standing::Listed(listing);
-                    output.line(format_args!("{at}  {:<38}  {}", description.name(), styled(DIM, format_args!("not managed: {why}"))))?;
+                    output.line(format_args!(
+                        "{at}  {:<38}  {}",
+                        description.name(),
+                        styled(DIM, format_args!("not managed: {why}"))
+                    ))?;
                 }
             }
             Event::TargetRefused { refusal, .. } => {
@@ -199,7 +218,10 @@ impl Narrator {
                 output.line(format_args!("{at}  {name:<38}  {keys:<27}  {}{how}", styled(GOOD, took)))?;
             }
             Event::TargetQuarantined { .. } => {
-                output.line(format_args!("{at}  {name:<38}  {}", styled(BAD, "out of attempts: waits for an operator")))?;
+                output.line(format_args!(
+                    "{at}  {name:<38}  {}",
+                    styled(BAD, "out of attempts: waits for an operator")
+                ))?;
             }
             Event::AlertRaised { words, .. } => output.line(format_args!("{at}  {} {words}", styled(BAD, "alert")))?,
             Event::DaemonStarted { .. }
@@ -252,17 +274,29 @@ async fn summarize(config: &Config, simulator: &Simulator, output: &mut Output) 
     output.line("")?;
     output.line(styled(BOLD, "What came of it"))?;
     let agree = rotated <= took_effect && took_effect <= rotated + parked;
-    verdict(agree, format_args!(
-        "{rotated} rotations of {targets} targets are on record ({} of them recovered after a lost reply); at the far end {took_effect} took effect",
-        done(How::Recovered)
-    ), output)?;
+    verdict(
+        agree,
+        format_args!(
+            "{rotated} rotations of {targets} targets are on record ({} of them recovered after a lost reply); at the far end {took_effect} took effect",
+            done(How::Recovered)
+        ),
+        output,
+    )?;
     if parked > 0 {
-        output.line(format_args!("      {parked} more were in hand at the end; the next start would settle them by looking"))?;
+        output.line(format_args!(
+            "      {parked} more were in hand at the end; the next start would settle them by looking"
+        ))?;
     }
     let twice = twice(&rotations);
     verdict(twice == 0, format_args!("no slot was answered twice"), output)?;
     let (agreed, asked) = second_opinions(config, &view.fleet, simulator).await;
-    verdict(agreed == asked, format_args!("a second client, which shares no code with the daemon's, reads the recorded key of {agreed} of {asked} targets"), output)?;
+    verdict(
+        agreed == asked,
+        format_args!(
+            "a second client, which shares no code with the daemon's, reads the recorded key of {agreed} of {asked} targets"
+        ),
+        output,
+    )?;
     output.raw(b"  ")?;
     let verified = audit::verify(&reader, false, output)?;
     let good = agree && twice == 0 && agreed == asked && verified == Exit::Done;

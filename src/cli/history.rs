@@ -16,7 +16,9 @@ use crate::store::{Reader, RotationFilter, RotationRow};
 const ROWS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  rekeyd history --since 90d\n  rekeyd history 'emea/billing/ledger/*' --since 2026-01-01 --until 2026-07-01\n  rekeyd history --json | jq -r 'select(.state == \"done\") | [.done_at, .target, .key_after] | @tsv'")]
+#[command(
+    after_help = "Examples:\n  rekeyd history --since 90d\n  rekeyd history 'emea/billing/ledger/*' --since 2026-01-01 --until 2026-07-01\n  rekeyd history --json | jq -r 'select(.state == \"done\") | [.done_at, .target, .key_after] | @tsv'"
+)]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
     target: Option<String>,

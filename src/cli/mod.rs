@@ -27,9 +27,14 @@ const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
 
 /// Rotates MongoDB Ops Manager KMIP master keys on a schedule, and proves each rotation.
 #[derive(Debug, Parser)]
-#[command(name = "rekeyd", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "rekeyd",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check), \
-78 wrong configuration.")]
+78 wrong configuration."
+)]
 struct Cli {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]

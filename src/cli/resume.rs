@@ -11,7 +11,9 @@ use crate::config::Settings;
 use crate::domain::{Actor, Event};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  systemctl stop rekeyd\n  rekeyd resume 'emea/billing/*' --reason 'CHG-1234: role granted'\n  systemctl start rekeyd")]
+#[command(
+    after_help = "Example:\n  systemctl stop rekeyd\n  rekeyd resume 'emea/billing/*' --reason 'CHG-1234: role granted'\n  systemctl start rekeyd"
+)]
 pub(super) struct Args {
     /// Which targets, by name; `*` stands for anything.
     target: String,
@@ -32,12 +34,16 @@ pub(super) fn resume(args: &Args, settings: &Settings, output: &mut Output) -> A
             .collect()
     }));
     let (fleet, events) = resumed.map_err(|error| Stop::Words(error.to_string()))?;
-    let names = events.iter().filter_map(|event| fleet.targets.get(&event.target()?)).map(|record| record.target.name());
+    let names =
+        events.iter().filter_map(|event| fleet.targets.get(&event.target()?)).map(|record| record.target.name());
     for name in names {
         output.line(format_args!("{name} may be tried again"))?;
     }
     if events.is_empty() {
-        return Err(Stop::Words(format!("no quarantined target matches {:?}; `rekeyd status` lists them", args.target)));
+        return Err(Stop::Words(format!(
+            "no quarantined target matches {:?}; `rekeyd status` lists them",
+            args.target
+        )));
     }
     Ok(Exit::Done)
 }

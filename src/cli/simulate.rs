@@ -8,7 +8,9 @@ use super::{Answer, Exit, Stop, runtime};
 use crate::simulator::{Fault, FaultKind, FleetSpec, KeyTiming, Simulator, SimulatorSpec, Truth};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  rekeyd simulate --listen 127.0.0.1:8080\n  rekeyd simulate --targets 1000 --fault cut-after:0.1 --fault 'hang:ledger-*:1'\n\nA fault reads KIND[=VALUE][@SCOPE][:TARGET][:AMOUNT]; `--faults` lists the kinds.")]
+#[command(
+    after_help = "Examples:\n  rekeyd simulate --listen 127.0.0.1:8080\n  rekeyd simulate --targets 1000 --fault cut-after:0.1 --fault 'hang:ledger-*:1'\n\nA fault reads KIND[=VALUE][@SCOPE][:TARGET][:AMOUNT]; `--faults` lists the kinds."
+)]
 pub(super) struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]

@@ -10,7 +10,9 @@ use crate::config::Settings;
 use crate::domain::Decision;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read.")]
+#[command(
+    after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read."
+)]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
     #[arg(default_value = "*")]

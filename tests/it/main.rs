@@ -5,7 +5,6 @@
     clippy::indexing_slicing,
     reason = "a test that can not go on fails; clippy itself excuses only functions marked as tests"
 )]
-
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
