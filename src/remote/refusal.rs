@@ -12,6 +12,9 @@ use super::transport::Reply;
 /// A day: no honest server asks for longer, and nothing may overflow on a dishonest one.
 const LONGEST_WAIT_S: u64 = 86_400;
 
+/// The one error code of a 401 that speaks of the login itself, not of a role.
+pub(super) const NO_CURRENT_USER: &str = "NO_CURRENT_USER";
+
 /// What the server said instead of yes.
 #[derive(Debug)]
 pub(super) struct Refusal {

@@ -3,6 +3,7 @@
 //! `demo` ends with it: that our own client sees a new key might be our own mistake, that two see it is not.
 
 use diqwest::WithDigestAuth;
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, Proxy};
 use secrecy::ExposeSecret;
 
@@ -28,7 +29,7 @@ pub enum SecondReaderError {
 
 /// Reads the target's key once, with diqwest.
 pub async fn read_key(settings: &Settings, target: &Target) -> Result<KeyId, SecondReaderError> {
-    let mut client = Client::builder().timeout(settings.request_timeout).no_proxy();
+    let mut client = Client::builder().timeout(settings.request_timeout).redirect(Policy::none()).no_proxy();
     if let Some(proxy) = &settings.proxy {
         client = client.proxy(Proxy::all(proxy)?);
     }

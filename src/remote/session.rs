@@ -11,7 +11,7 @@ use crate::ports::{Clock, RequestObserver, RequestOutcome};
 use super::digest::{Login, Next};
 use super::error::Error;
 use super::rate::Rate;
-use super::refusal::Refusal;
+use super::refusal::{Document, NO_CURRENT_USER, Refusal};
 use super::transport::{Call, Reply, Transport};
 
 /// The connections, the login and the limits of one manager.
@@ -72,11 +72,7 @@ impl Session {
 
 /// Ops Manager says 401 also to a key that it knows but that lacks a role. Only then is there an error code.
 fn knows_us(reply: &Reply) -> bool {
-    !reply.is_success()
-        && reply
-            .body
-            .as_deref()
-            .ok()
-            .and_then(|body| super::refusal::Document::read(reply.status, body))
-            .is_some_and(|document| document.code().is_some_and(|code| code != "NO_CURRENT_USER"))
+    let body = reply.body.as_deref().unwrap_or_default();
+    let document = Document::read(reply.status, body);
+    document.is_some_and(|document| document.code().is_some_and(|code| code != NO_CURRENT_USER))
 }

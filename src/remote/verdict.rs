@@ -4,7 +4,7 @@ use crate::domain::{Failure, Reason, Scope, Verdict};
 use crate::ports::Operation;
 
 use super::error::Error;
-use super::refusal::Refusal;
+use super::refusal::{NO_CURRENT_USER, Refusal};
 
 /// Characters of detail that are kept.
 const LONGEST_DETAIL: usize = 300;
@@ -59,7 +59,7 @@ fn refused(refusal: &Refusal, uncertain: Verdict) -> (Reason, Verdict, Scope) {
         (_, Some("CANNOT_ROTATE_KEY_ENCRYPTION_DISABLED")) => {
             (Reason::NotEncrypted, Verdict::NotThisWay, Scope::Target)
         }
-        (401, None | Some("NO_CURRENT_USER")) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
+        (401, None | Some(NO_CURRENT_USER)) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
         (401, Some(_)) => (Reason::RoleMissing, Verdict::Permanent, Scope::Target),
         (403, Some("IP_ADDRESS_NOT_ON_ACCESS_LIST" | "IP_ADDRESS_NOT_ON_WHITELIST")) => {
             (Reason::AddressRefused, Verdict::Permanent, Scope::Manager)

@@ -12,7 +12,7 @@ use rekeyd::remote::ops_manager::OpsManager;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::far_end::{Told, free_address, ops_manager, real_clock, settings, target};
+use crate::far_end::{KEY_PATH, Told, free_address, ops_manager, real_clock, settings, target};
 
 /// What the server does when a request has arrived.
 #[derive(Clone)]
@@ -182,22 +182,24 @@ async fn a_turned_away_rotation_is_no_rotation() {
 
 #[tokio::test]
 async fn a_key_is_believed_only_from_a_whole_and_sound_reply() {
-    for act in [
-        reply("200 OK", "", "<html>Welcome</html>"),
-        reply("200 OK", "", ""),
-        reply("200 OK", "", "{}"),
-        Act::Cut("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"encryptionKeyUUID\":\"ha".into()),
-        Act::Drip("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n".into()),
-        Act::Flood("HTTP/1.1 200 OK\r\n\r\n".into(), " ".repeat(4096)),
-        Act::Flood("HTTP/1.1 200 OK\r\n".into(), "X-Padding: x\r\n".repeat(100)),
-        Act::Say("220 smtp.example ESMTP\r\n\r\n".into()),
+    let whole = "HTTP/1.1 200 OK\r\n\r\n".to_owned();
+    let part = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n".to_owned();
+    for (act, reason) in [
+        (reply("200 OK", "", "<html>Welcome</html>"), Reason::Unreadable),
+        (reply("200 OK", "", ""), Reason::Unreadable),
+        (reply("200 OK", "", "{}"), Reason::Unreadable),
+        (Act::Cut(part + "{\"encryptionKeyUUID\":\"ha"), Reason::CutOff),
+        (Act::Drip("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n".into()), Reason::TimedOut),
+        (Act::Flood(whole, " ".repeat(4096)), Reason::Unreadable),
+        (Act::Flood("HTTP/1.1 200 OK\r\n".into(), "X-Padding: x\r\n".repeat(100)), Reason::CutOff),
+        (Act::Say("220 smtp.example ESMTP\r\n\r\n".into()), Reason::CutOff),
     ] {
         let server = Hostile::new([challenge(), act]).await;
         let mut settings = settings(&format!("http://{}", server.address));
-        settings.request_timeout = Duration::from_millis(800);
+        settings.request_timeout = Duration::from_secs(2);
         let failure = ops_manager(settings).current_key(&target()).await.expect_err("no key");
-        assert!(matches!(failure.reason, Reason::Unreadable | Reason::CutOff | Reason::TimedOut), "{failure}");
-        assert_eq!((failure.verdict, failure.scope), (Verdict::Transient, Scope::Target));
+        assert_eq!((failure.reason, failure.verdict), (reason, Verdict::Transient), "{failure}");
+        assert_eq!(failure.scope, Scope::Target);
     }
 }
 
@@ -241,11 +243,15 @@ async fn basic_is_never_answered() {
 async fn a_missing_role_is_not_a_wrong_key() {
     let headers = "WWW-Authenticate: Digest realm=\"r\", nonce=\"m\", qop=\"auth\"\r\n";
     let body = r#"{"error":401,"errorCode":"USER_UNAUTHORIZED","detail":"The current user is not authorized."}"#;
-    let server = Hostile::new([challenge(), reply("401 Unauthorized", headers, body)]).await;
-    let failure = server.ops_manager().rotate(&target()).await.expect_err("refused");
+    let key = reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#);
+    let server = Hostile::new([challenge(), key.clone(), reply("401 Unauthorized", headers, body), key]).await;
+    let manager = server.ops_manager();
+    manager.current_key(&target()).await.expect("a key");
+    let failure = manager.rotate(&target()).await.expect_err("refused");
     assert_eq!((failure.reason, failure.verdict), (Reason::RoleMissing, Verdict::Permanent));
     assert_eq!((failure.scope, failure.code.as_deref()), (Scope::Target, Some("USER_UNAUTHORIZED")));
-    assert_eq!(server.requests().len(), 2, "the login was good: it is not repeated");
+    manager.current_key(&target()).await.expect("a key");
+    assert_eq!(server.requests().len(), 4, "the login was good: neither it nor its nonce is given up");
 }
 
 #[tokio::test]
@@ -262,8 +268,34 @@ async fn nobody_listening_is_the_manager_and_no_rotation() {
 
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_the_manager_and_no_rotation() {
-    let failure = ops_manager(settings("http://no-such-host.invalid")).rotate(&target()).await.expect_err("no name");
+    // Too long for a name: no resolver is asked.
+    let url = format!("http://{}.invalid", "x".repeat(64));
+    let failure = ops_manager(settings(&url)).rotate(&target()).await.expect_err("no name");
     assert_eq!((failure.reason, failure.verdict), (Reason::Unreachable, Verdict::Transient));
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_one_is_set() {
+    let proxy = Hostile::new([challenge(), reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let mut settings = settings("http://opsmanager.invalid");
+    settings.proxy = Some(format!("http://{}", proxy.address));
+    assert_eq!(ops_manager(settings).current_key(&target()).await.expect("a key").as_str(), "k");
+    let requests = proxy.requests();
+    assert!(requests[1].starts_with("GET http://opsmanager.invalid/api/public/"), "{}", requests[1]);
+    assert!(requests[1].contains(&format!("uri=\"{KEY_PATH}\"")), "{}", requests[1]);
+}
+
+#[tokio::test]
+async fn requests_leave_no_faster_than_allowed() {
+    let server = Hostile::new([reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let mut settings = settings(&format!("http://{}", server.address));
+    settings.requests_per_second = 10;
+    let manager = ops_manager(settings);
+    let clock = real_clock();
+    for _ in 0..15 {
+        manager.current_key(&target()).await.expect("a key");
+    }
+    assert!(clock.monotonic() >= Duration::from_millis(500), "ten at once, and five more at ten a second");
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! Nonces in use. Each lane holds one nonce and serves one request at a time, so that the request counter of a nonce
 //! goes up on the wire in the order in which it was counted, which strict servers insist on.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::challenge::Challenge;
+
+/// Nonces that are remembered, whether still in use or not: far more than there are requests in flight.
+const REMEMBERED: usize = 256;
 
 /// The idle lanes of one login. There are never more lanes than there were requests at one time.
 #[derive(Default)]
@@ -15,8 +18,9 @@ pub(super) struct Lanes(Mutex<State>);
 struct State {
     /// The warmest on top.
     idle: Vec<Lane>,
-    /// Every nonce that some lane still holds. A server may hand out one nonce twice; its counter must still be one.
-    nonces: HashMap<String, Weak<Nonce>>,
+    /// The latest nonces, oldest first. A server may hand out one nonce twice, even after the request that first had it
+    /// was given up; its counter must go on all the same.
+    nonces: VecDeque<(String, Arc<Nonce>)>,
 }
 
 /// One nonce for one request at a time.
@@ -36,6 +40,10 @@ pub(super) struct Nonce {
 }
 
 impl Nonce {
+    fn new() -> Self {
+        Self { count: AtomicU32::new(0), accepted: AtomicBool::new(false), client: client_nonce() }
+    }
+
     /// The next value of `nc`, from 1.
     pub(super) fn next_count(&self) -> u32 {
         self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1)
@@ -70,15 +78,16 @@ impl Lanes {
     /// A lane for a challenge that just came.
     pub(super) fn open(&self, challenge: Challenge) -> Lane {
         let mut state = self.lock();
-        state.nonces.retain(|_, nonce| nonce.strong_count() > 0);
-        let known = state.nonces.get(&challenge.nonce).and_then(Weak::upgrade);
-        let nonce = known.unwrap_or_else(|| {
-            let nonce =
-                Arc::new(Nonce { count: AtomicU32::new(0), accepted: AtomicBool::new(false), client: client_nonce() });
-            state.nonces.insert(challenge.nonce.clone(), Arc::downgrade(&nonce));
-            nonce
-        });
-        Lane { challenge, nonce }
+        let known = state.nonces.iter().find(|(text, _)| *text == challenge.nonce);
+        if let Some((_, nonce)) = known {
+            return Lane { nonce: Arc::clone(nonce), challenge };
+        }
+        let nonce = Arc::new(Nonce::new());
+        if state.nonces.len() == REMEMBERED {
+            state.nonces.pop_front();
+        }
+        state.nonces.push_back((challenge.nonce.clone(), Arc::clone(&nonce)));
+        Lane { nonce, challenge }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -72,7 +72,7 @@ impl OpsManager {
             return Err(SetupError::PublicKey);
         }
         let base = base(&settings.url)?;
-        let max_concurrent = settings.max_concurrent.max(1);
+        let max_concurrent = settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
         let transport = Transport::new(&Route {
             ca_pem: settings.ca_pem.as_deref(),
             identity_pem: settings.identity_pem.as_ref(),
