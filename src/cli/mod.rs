@@ -104,9 +104,10 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::Gone,
-            _ => Self::Words(format!("cannot write the output: {error}")),
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::Gone
+        } else {
+            Self::Words(format!("cannot write the output: {error}"))
         }
     }
 }

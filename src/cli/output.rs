@@ -45,7 +45,7 @@ impl Output {
     /// A table with a heading, fitted to the terminal.
     pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         if !io::stdout().is_terminal() {
             table.set_width(WIDTH_WITHOUT_TERMINAL);
         }

@@ -63,7 +63,7 @@ impl Record {
             seq: head.seq + 1,
             at: entry.at,
             kind,
-            actor: entry.actor.as_str().to_owned(),
+            actor: entry.actor.to_string(),
             target: entry.event.target().map(|target| target.as_str().to_owned()).unwrap_or_default(),
             rotation: entry.event.transition().map(|step| step.id.to_string()).unwrap_or_default(),
             payload,

@@ -15,7 +15,7 @@ macro_rules! line {
         tracing::event!(
             tracing::Level::$level,
             event = $kind.as_str(),
-            actor = $entry.actor.as_str(),
+            actor = %$entry.actor,
             target = $subject.map(|subject| subject.name.as_str()),
             target_id = $subject.map(|subject| subject.id.as_str()),
             $($fields)*
@@ -205,7 +205,9 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "{who}: quarantined after {attempts} attempts, waits for an operator: {failure}"
             );
         }
-        Event::TargetRearmed { .. } => line!(INFO, entry, kind, subject, { manager, }, "{who}: may be rotated again"),
+        Event::TargetRearmed { reason, .. } => {
+            line!(INFO, entry, kind, subject, { manager, why = reason, }, "{who}: may be rotated again: {reason}");
+        }
         Event::ManagerFailing { manager, failure } => {
             failure!(
                 WARN, entry, kind, subject, failure,

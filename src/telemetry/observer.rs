@@ -221,7 +221,7 @@ mod tests {
             },
             Event::RotationWithdrawn { target: id.clone(), rotation, why: "held".to_owned() },
             Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure(Reason::Refused) },
-            Event::TargetRearmed { target: id.clone() },
+            Event::TargetRearmed { target: id.clone(), reason: "CHG-1".to_owned() },
             Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Tls) },
             Event::ManagerAnswering { manager: "emea".into() },
             Event::GapFound { manager: "emea".into(), gap: gap.clone() },
@@ -354,7 +354,7 @@ mod tests {
         let lines = logged(LogFormat::Text, false, || {
             narrator.recorded(&[
                 entry(Event::TargetChanged { description: renamed, listing: Listing::Eligible }),
-                entry(Event::TargetRearmed { target: target().id() }),
+                entry(Event::TargetRearmed { target: target().id(), reason: "CHG-1".to_owned() }),
             ]);
         });
         assert!(lines[1].contains("emea/billing/journal/ledger-0: may be rotated again"), "{lines:?}");

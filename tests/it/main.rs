@@ -1,10 +1,5 @@
 //! Flows through the whole daemon, against real servers. One file a subject.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that can not go on fails; clippy itself excuses only functions marked as tests"
-)]
+
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -22,7 +22,7 @@ pub(super) fn write(
     let sent_at = record.rotation.as_ref().and_then(|rotation| rotation.sent_at()).map(Micros);
 
     let begin = |columns: &[Column<'_>]| {
-        let first: [Column<'_>; 2] = [("actor", &entry.actor.as_str()), ("began_at", &at)];
+        let first: [Column<'_>; 2] = [("actor", &entry.actor.to_string()), ("began_at", &at)];
         insert(conn, "rotation", &[&key, &always[..], &first, columns].concat())
     };
     let go_on = |columns: &[Column<'_>]| match update(conn, "rotation", &key, &[&always, columns].concat())? {

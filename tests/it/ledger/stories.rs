@@ -81,7 +81,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         22 => match detail {
             0 => Event::RotationWithdrawn { target, rotation, why: "gone".into() },
             1 => Event::TargetQuarantined { target, attempts: 8, failure },
-            _ => Event::TargetRearmed { target },
+            _ => Event::TargetRearmed { target, reason: "CHG-1".to_owned() },
         },
         23 if detail > 1 => Event::ManagerFailing { manager, failure },
         23 => Event::ManagerAnswering { manager },
