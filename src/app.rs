@@ -1,6 +1,8 @@
 //! The one place that knows every part and wires them.
 
 mod clock;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod housekeeping;
 mod jobs;
 mod observers;
@@ -30,6 +32,8 @@ use crate::telemetry::{Metrics, Narrator};
 
 pub use crate::alerts::against as advice_against;
 pub use clock::SystemClock;
+#[cfg(debug_assertions)]
+pub use failpoint::Failpoint;
 pub use rehearsal::{Listed, Rehearsal, Rehearsed, rehearse};
 pub use view::View;
 
@@ -47,6 +51,16 @@ pub struct Daemon {
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
     listener: JoinHandle<()>,
+}
+
+/// What a daemon is given beside its configuration.
+#[derive(Default)]
+pub struct Extras {
+    /// Is told of everything that is recorded, beside the log.
+    pub witness: Option<Arc<dyn Observer>>,
+    /// Where to die.
+    #[cfg(debug_assertions)]
+    pub failpoint: Option<Failpoint>,
 }
 
 /// Why the daemon can not start.
@@ -86,8 +100,8 @@ pub enum StartError {
 }
 
 impl Daemon {
-    /// Opens everything, records the start, and begins to work. `witness` is told of everything beside the log.
-    pub async fn start(config: &Config, witness: Option<Arc<dyn Observer>>) -> Result<Self, StartError> {
+    /// Opens everything, records the start, and begins to work.
+    pub async fn start(config: &Config, extras: Extras) -> Result<Self, StartError> {
         if config.managers.is_empty() {
             return Err(StartError::NoManager);
         }
@@ -101,9 +115,14 @@ impl Daemon {
         let fleet = store.fleet();
         let narrator: Arc<dyn Observer> = Arc::new(Narrator::new(Arc::clone(&metrics), &fleet));
         let observer: Arc<dyn Observer> =
-            Arc::new(observers::Everyone([narrator].into_iter().chain(witness).collect()));
+            Arc::new(observers::Everyone([narrator].into_iter().chain(extras.witness).collect()));
         let rules = Arc::new(settings.rules.clone());
         let journal = Arc::clone(&store) as Arc<dyn Journal>;
+        #[cfg(debug_assertions)]
+        let journal = match extras.failpoint {
+            Some(failpoint) => Arc::new(failpoint::Deadly::new(journal, failpoint)) as Arc<dyn Journal>,
+            None => journal,
+        };
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, clock, observer));
         engine.note(opening(&fleet, &rules)).await?;
 

@@ -108,7 +108,8 @@ fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &m
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    format!("{failure}. Next: {}.", app::advice_against(failure.reason))
+    let failed = failure.to_string();
+    format!("{}. Next: {}.", failed.trim_end_matches('.'), app::advice_against(failure.reason))
 }
 
 fn as_row(target: &Rehearsed) -> [String; 5] {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
 use super::{Answer, Exit, Stop, audit, runtime};
-use crate::app::{self, Daemon, View};
+use crate::app::{self, Daemon, Extras, View};
 use crate::config::{self, Config, Environment};
 use crate::domain::{Entry, Event, Fleet, How, Listing, Period, RotationId, TargetId, TargetName};
 use crate::ports::{JournalError, Observer};
@@ -64,7 +64,8 @@ async fn show(args: &Args, folder: &Path, output: &mut Output) -> Answer {
         config::load(&path, &Environment::default()).map_err(|problems| Stop::Config(path.clone(), problems))?;
 
     let (tell, mut told) = mpsc::unbounded_channel();
-    let daemon = Daemon::start(&config, Some(Arc::new(Account(tell)))).await;
+    let witness: Arc<dyn Observer> = Arc::new(Account(tell));
+    let daemon = Daemon::start(&config, Extras { witness: Some(witness), ..Extras::default() }).await;
     let daemon = daemon.map_err(|error| Stop::Words(error.to_string()))?;
     introduce(args, &simulator, &daemon, &path, output)?;
     let mut narrator = Narrator::default();

@@ -151,7 +151,7 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn obey(cli: &Cli, output: &mut Output) -> Answer {
     match &cli.command {
-        Command::Run(args) => run::run(args, &config(cli)?, output),
+        Command::Run(args) => run::run(args, &config(cli)?),
         Command::Check(args) => check::check(args, &config(cli)?, output),
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),

@@ -5,9 +5,8 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::output::Output;
 use super::{Answer, Exit, Stop, runtime};
-use crate::app::Daemon;
+use crate::app::{Daemon, Extras};
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
 
@@ -22,6 +21,10 @@ pub(super) struct Args {
     /// The least important lines to log.
     #[arg(long, value_enum, default_value_t = Level::Info)]
     log_level: Level,
+    /// Die before or after recording a kind of event; debug builds only.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "before|after:KIND[:N]")]
+    die: Option<crate::app::Failpoint>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -51,7 +54,7 @@ impl From<Level> for tracing::Level {
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config, output: &mut Output) -> Answer {
+pub(super) fn run(args: &Args, config: &Config) -> Answer {
     let format = match args.log_format {
         Some(Format::Text) => LogFormat::Text,
         Some(Format::Json) => LogFormat::Json,
@@ -59,19 +62,21 @@ pub(super) fn run(args: &Args, config: &Config, output: &mut Output) -> Answer {
     };
     let journald = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
     telemetry::init(format, journald, args.log_level.into());
-    if !config.settings.warnings.is_empty() {
-        for warning in config.settings.warnings.iter() {
-            tracing::warn!("{}", warning.what);
-        }
+    for warning in config.settings.warnings.iter() {
+        tracing::warn!("{}", warning.what);
     }
-    let _ = output;
+    let extras = Extras {
+        witness: None,
+        #[cfg(debug_assertions)]
+        failpoint: args.die.clone(),
+    };
     runtime()?.block_on(async {
         let words = |error: std::io::Error| Stop::Words(format!("cannot watch for signals: {error}"));
         // Watched from the start: a signal that comes early must not kill what has just begun.
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(words)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
-        let daemon = Daemon::start(config, None).await.map_err(|error| Stop::Words(error.to_string()))?;
+        let daemon = Daemon::start(config, extras).await.map_err(|error| Stop::Words(error.to_string()))?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
