@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod metrics;
 mod page;
+mod plan;
 mod problem;
 mod router;
 mod series;

@@ -8,13 +8,14 @@ use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
 
 use super::problem::Problem;
-use super::{alerts, guard, health, metrics, page, targets};
+use super::{alerts, guard, health, metrics, page, plan, targets};
 use crate::policy::Rules;
 use crate::ports::{Gauge, Situation};
 use crate::telemetry::Metrics;
 
 /// Every route that exists, for the landing page and for tests that enumerate them.
-pub const ROUTES: [&str; 7] = ["/", "/livez", "/readyz", "/healthz", "/metrics", "/api/v1/targets", "/api/v1/alerts"];
+pub const ROUTES: [&str; 8] =
+    ["/", "/livez", "/readyz", "/healthz", "/metrics", "/api/v1/targets", "/api/v1/plan", "/api/v1/alerts"];
 
 /// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
 pub const STALL_AFTER: Duration = Duration::from_secs(60);
@@ -65,6 +66,7 @@ pub fn router(inputs: Inputs) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(metrics::scrape))
         .route("/api/v1/targets", get(targets::list))
+        .route("/api/v1/plan", get(plan::show))
         .route("/api/v1/alerts", get(alerts::list))
         .fallback(|| async { Problem::not_found() })
         // Around everything, the fallback too.

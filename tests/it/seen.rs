@@ -401,6 +401,11 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
     assert_eq!(target["key"]["first_seen"], "2026-01-31T23:00:00Z");
     assert_eq!(target["quarantine"]["since"], "2026-01-31T23:30:00Z");
     assert_eq!(target["quarantine"]["failure"]["reason"], "role_missing");
+    let plan = shown.json("/api/v1/plan").await;
+    let planned = &plan["plan"][0];
+    assert_eq!(planned["name"], "emea/billing/ledger/ledger-0");
+    assert_eq!(planned["state"], "quarantined");
+    assert_eq!(planned["reason"], "out of attempts since 2026-01-31T23:30:00Z");
     let alerts = shown.json("/api/v1/alerts").await;
     let alert = &alerts["alerts"][0];
     assert_eq!(alert["alert"], "target_quarantined");
