@@ -11,7 +11,9 @@
 )]
 
 mod config;
+mod daemon;
 mod digest;
+
 mod discovery;
 mod engine;
 mod far_end;

@@ -1,0 +1,96 @@
+//! Compares the accounts: what the commands tell, what the ledger holds, and what really happened at the far end.
+
+use std::collections::BTreeSet;
+
+use rekeyd::domain::Event;
+use rekeyd::simulator::{Cause, Simulator, Truth};
+use rekeyd::store::chain::Record;
+use serde_json::Value;
+
+use super::site::{Site, until};
+
+/// A target's name, its key before, its key after.
+type Change = (String, String, String);
+
+fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap_or_else(|| panic!("no {field} in {object}")).to_owned()
+}
+
+/// Waits until every target's first slot is answered, by the far end's account and then by ours.
+pub(super) fn all_settled(site: &Site, simulator: &Simulator) {
+    let targets = simulator.targets().len();
+    until("every key has changed", || (simulator.truth().changes.len() >= targets).then_some(())).unwrap();
+    let done = || site.reader().fleet().unwrap().targets.values().filter(|t| t.last_rotation_at.is_some()).count();
+    until("every change is on record", || (done() == targets).then_some(())).unwrap();
+}
+
+/// Every record of the ledger.
+pub(super) fn ledger(site: &Site) -> Vec<Record> {
+    let reader = site.reader();
+    let mut records = Vec::new();
+    loop {
+        let more = reader.records(records.len() as u64, 10_000).unwrap();
+        if more.is_empty() {
+            return records;
+        }
+        records.extend(more);
+    }
+}
+
+/// Every change at the far end is told once by the history and once by the ledger, and nothing else is; the chain holds.
+///
+/// Every target must be settled. Returns how many changes there were.
+pub(super) fn agree(site: &Site, truth: &Truth) -> usize {
+    assert!(truth.changes.iter().all(|change| matches!(change.cause, Cause::Put { .. })), "a stranger rotated");
+    let happened: Vec<Change> = truth
+        .changes
+        .iter()
+        .map(|change| (format!("emea/{}", change.name), change.key_before.clone(), change.key_after.clone()))
+        .collect();
+    let happened = once(happened);
+
+    let history = site.json(&["history"]);
+    let done: Vec<_> = history.iter().filter(|row| row["state"] == "done").collect();
+    let told = done.iter().map(|row| (text(row, "target"), text(row, "key_before"), text(row, "key_after"))).collect();
+    assert_eq!(once(told), happened, "the history and the truth");
+    let slots: Vec<_> = done.iter().map(|row| (text(row, "target"), row["slot"].as_u64().unwrap())).collect();
+    once(slots);
+    assert!(done.iter().all(|row| row["how"] != "found_changed"), "our own rotation is taken for a stranger's");
+
+    let fleet = site.reader().fleet().unwrap();
+    let recorded = ledger(site).into_iter().filter_map(|record| match record.event().unwrap() {
+        Event::RotationDone { target, key_before, key_after, .. } => {
+            let name = fleet.targets[&target].target.name().to_string();
+            Some((name, key_before.to_string(), key_after.to_string()))
+        }
+        _ => None,
+    });
+    assert_eq!(once(recorded.collect()), happened, "the ledger and the truth");
+
+    let status = site.json(&["status"]);
+    assert_eq!(status.len(), truth.targets.len());
+    for target in &status {
+        let name = text(target, "target");
+        let really = truth.target(name.strip_prefix("emea/").unwrap()).unwrap();
+        assert_eq!((text(target, "key_id").as_str(), really.pending.len()), (really.current(), 0), "{target}");
+    }
+    verified(site);
+    happened.len()
+}
+
+/// `audit verify` finds the ledger sound.
+pub(super) fn verified(site: &Site) {
+    let verify = site.ask(&["audit", "verify"]);
+    assert_eq!(verify.code, Some(0), "{verify:?}");
+    assert!(verify.out.starts_with("verified "), "{verify:?}");
+}
+
+/// The list as a set; fails on what is there twice.
+fn once<T: Ord + std::fmt::Debug>(list: Vec<T>) -> BTreeSet<T> {
+    let mut set = BTreeSet::new();
+    for item in list {
+        assert!(!set.contains(&item), "twice: {item:?}");
+        set.insert(item);
+    }
+    set
+}

@@ -1,0 +1,74 @@
+//! `kill -9` at any moment: nothing is rotated twice, nothing is lost, nothing stays unexplained.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rekeyd::domain::State;
+use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Simulator, SimulatorSpec};
+use rekeyd::store::RotationFilter;
+
+use super::accounts::{agree, all_settled, verified};
+use super::site::{Site, Wanted, until};
+use crate::world::Chance;
+
+const TARGETS: usize = 320;
+const KILLS: usize = 24;
+const SEED: u64 = 20;
+
+/// PUTs that take their time, keys that show late, replies that are lost: at every moment some rotation is in every state.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_nothing_twice() {
+    let simulator = Simulator::start(SimulatorSpec {
+        fleet: FleetSpec::uniform(TARGETS),
+        timing: KeyTiming::After(Duration::from_millis(60)),
+        faults: vec![
+            FaultKind::CutAfter.everywhere().probability(0.1),
+            FaultKind::Slow(Duration::from_millis(40)).everywhere().probability(0.5),
+        ],
+        seed: SEED,
+        ..SimulatorSpec::default()
+    })
+    .await
+    .unwrap();
+    let site = Site::new(&Wanted { max_concurrent: 32, ..Wanted::of(&simulator) });
+    let mut chance = Chance(SEED);
+    // How many rotations the kills found in each state, over all lives.
+    let mut found: HashMap<State, usize> = HashMap::new();
+    for _ in 0..KILLS {
+        let daemon = site.launch();
+        let before = simulator.truth().puts.len();
+        // A life ends after its first few PUTs at the latest; one in six before it has done anything.
+        let enough = before + usize::try_from(chance.below(12)).unwrap();
+        if chance.below(6) > 0 {
+            until("it sends", || (simulator.truth().puts.len() > enough).then_some(())).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(chance.below(60)));
+        daemon.kill();
+        if let Some(state) = open(&site) {
+            for state in state {
+                *found.entry(state).or_default() += 1;
+            }
+            verified(&site);
+        }
+    }
+    eprintln!("{found:?} {}", simulator.truth().changes.len());
+    for state in [State::Intended, State::Sending, State::Confirming] {
+        assert!(found.contains_key(&state), "no kill found a rotation {state:?}: {found:?}");
+    }
+    assert!(simulator.truth().changes.len() < TARGETS, "the last kills found nothing left to do");
+
+    let daemon = site.start();
+    all_settled(&site, &simulator);
+    daemon.stop();
+    let truth = simulator.truth();
+    assert_eq!(agree(&site, &truth), TARGETS);
+    let effective = truth.puts.iter().filter(|put| matches!(put.outcome, PutOutcome::Changed { .. })).count();
+    assert_eq!(effective, TARGETS);
+}
+
+/// The states of the rotations that a dead daemon left open; none if it did not live to begin a ledger.
+fn open(site: &Site) -> Option<Vec<State>> {
+    let reader = rekeyd::store::Reader::open(&site.state()).ok()?;
+    let rotations = reader.rotations(&RotationFilter::default()).unwrap();
+    Some(rotations.into_iter().map(|rotation| rotation.state).filter(|state| state.is_open()).collect())
+}

@@ -1,0 +1,304 @@
+//! Where a daemon lives in a test: its configuration, key file and state in a folder of its own, and the ways to run the binary there.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rekeyd::simulator::Simulator;
+use rekeyd::store::Reader;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Long enough for a debug build on a busy machine; nothing waits for it when all is well.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a test's configuration says. Everything that is not here is at its default.
+pub(super) struct Wanted {
+    pub(super) url: String,
+    pub(super) private_key: String,
+    pub(super) request_timeout: &'static str,
+    pub(super) settle: &'static str,
+    pub(super) max_concurrent: usize,
+    /// More lines of `[policy.default]`.
+    pub(super) policy: &'static str,
+    /// More lines of `[[ops_manager]]` and its projects.
+    pub(super) manager: String,
+}
+
+impl Wanted {
+    pub(super) fn of(simulator: &Simulator) -> Self {
+        Self::at(simulator.url(), &simulator.credentials().private_key)
+    }
+
+    pub(super) fn at(url: String, private_key: &str) -> Self {
+        Self {
+            url,
+            private_key: private_key.to_owned(),
+            request_timeout: "2s",
+            settle: "4s",
+            max_concurrent: 8,
+            policy: "",
+            manager: String::new(),
+        }
+    }
+
+    fn text(&self, site: &Path) -> String {
+        let Self { url, request_timeout, settle, max_concurrent, policy, manager, .. } = self;
+        let site = site.display();
+        format!(
+            r#"version = 1
+state_dir = "{site}/state"
+[http]
+listen = "127.0.0.1:0"
+[policy.default]
+every = "30d"
+first_rotation = "now"
+settle = "{settle}"
+{policy}
+[[ops_manager]]
+name = "emea"
+url = "{url}"
+public_key = "simulator"
+private_key = {{ file = "{site}/private-key" }}
+request_timeout = "{request_timeout}"
+max_concurrent = {max_concurrent}
+requests_per_second = 1000
+{manager}
+"#
+        )
+    }
+}
+
+/// A folder with a configuration, a key file and, once a daemon ran, its state.
+pub(super) struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    pub(super) fn new(wanted: &Wanted) -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        site.configure(&wanted.text(site.path()));
+        let mut key = std::fs::OpenOptions::new();
+        let mut key = key.write(true).create_new(true).mode(0o600).open(site.path().join("private-key")).unwrap();
+        std::io::Write::write_all(&mut key, wanted.private_key.as_bytes()).unwrap();
+        site
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.path().join("rekeyd.toml")
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    pub(super) fn configure(&self, text: &str) {
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// The record, read by this process.
+    pub(super) fn reader(&self) -> Reader {
+        Reader::open(&self.state()).unwrap()
+    }
+
+    /// The binary with these arguments and this site's configuration.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = rekeyd(arguments);
+        command.arg("--config").arg(self.config());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn ask(&self, arguments: &[&str]) -> Answer {
+        finish(self.command(arguments))
+    }
+
+    /// A command's `--json`, an object a line.
+    pub(super) fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let answer = self.ask(&[arguments, &["--json"]].concat());
+        assert!(answer.err.is_empty(), "{answer:?}");
+        answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Starts the daemon and waits until it listens.
+    pub(super) fn start(&self) -> Running {
+        Running::listening(self.command(&["run"]))
+    }
+
+    /// Starts the daemon and does not wait.
+    pub(super) fn launch(&self) -> Running {
+        Running::launched(self.command(&["run"]))
+    }
+}
+
+/// The binary, apart from what the surroundings of the test would tell it.
+pub(super) fn rekeyd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM", "NO_COLOR", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// How a command ended and what it printed.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Answer {
+    /// Everything it printed, and that it did not panic.
+    pub(super) fn text(&self) -> String {
+        let text = format!("{}{}", self.out, self.err);
+        assert!(!text.contains("panicked"), "{text}");
+        text
+    }
+}
+
+pub(super) fn finish(mut command: Command) -> Answer {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (out, err) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
+    let status = wait(&mut child);
+    Answer { code: status.code(), out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    })
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let ended = until("the process ends", || child.try_wait().unwrap());
+    ended.unwrap_or_else(|why| {
+        child.kill().unwrap();
+        panic!("{why}");
+    })
+}
+
+/// Asks until there is an answer; an error says what never came.
+pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!("waited {PATIENCE:?} in vain until {what}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A daemon at work. Killed when dropped.
+pub(super) struct Running {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+    listening: mpsc::Receiver<SocketAddr>,
+    address: Option<SocketAddr>,
+}
+
+impl Running {
+    pub(super) fn listening(command: Command) -> Self {
+        let mut running = Self::launched(command);
+        running.address = running.listening.recv_timeout(PATIENCE).ok();
+        assert!(running.address.is_some(), "it does not listen: {}", running.log());
+        running
+    }
+
+    fn launched(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (tell, listening) = mpsc::channel();
+        let into = Arc::clone(&log);
+        let reading = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let line = line.unwrap();
+                if line.contains("listening on http://") {
+                    let line: Value = serde_json::from_str(&line).unwrap();
+                    let _ = tell.send(line["address"].as_str().unwrap().parse().unwrap());
+                }
+                let mut log = into.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, log, reading: Some(reading), listening, address: None }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Dies at once, as if the power went.
+    pub(super) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.end()
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end; the exit status and everything that it logged.
+    pub(super) fn ended(mut self) -> (Option<i32>, String) {
+        let status = wait(&mut self.child);
+        (status.code(), self.end())
+    }
+
+    /// Asks it to end, and expects that it does so well.
+    pub(super) fn stop(self) -> String {
+        self.signal("TERM");
+        let (code, log) = self.ended();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+
+    fn end(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        let log = self.log();
+        assert!(!log.contains("panic"), "{log}");
+        log
+    }
+
+    /// The status and the body of a route.
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let address = self.address.expect("the test waited until it listens");
+        let response = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
