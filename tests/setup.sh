@@ -5,7 +5,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(apache2 lighttpd prometheus curl procps python3-venv faketime)
+packages=(apache2 lighttpd prometheus curl procps python3-venv faketime systemd)
 venv=target/test-tools/venv
 requirements=(pyomsdk==9.0.0)
 
@@ -14,7 +14,14 @@ installed() {
 }
 
 as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "these are missing, and installing them takes root or sudo: ${missing[*]}" >&2
+        exit 1
+    fi
 }
 
 missing=()
