@@ -138,6 +138,11 @@ impl Site {
     pub(super) fn launch(&self) -> Running {
         Running::launched(self.command(&["run"]))
     }
+
+    /// Starts a daemon that will die at this failpoint.
+    pub(super) fn launch_doomed(&self, failpoint: &str) -> Running {
+        Running::launched(self.command(&["run", "--die", failpoint]))
+    }
 }
 
 /// The binary, apart from what the surroundings of the test would tell it.
@@ -249,6 +254,11 @@ impl Running {
     /// What it has logged so far.
     pub(super) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Dies at once, as if the power went.
