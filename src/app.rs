@@ -27,7 +27,7 @@ use crate::policy::Rules;
 use crate::ports::{Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, ReadError, Store};
 use crate::telemetry::{Metrics, Narrator};
 
 pub use crate::alerts::against as advice_against;
@@ -50,6 +50,7 @@ pub struct Daemon {
     silence: CancellationToken,
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
     listener: JoinHandle<()>,
 }
 
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The state directory can not be worked in.
     #[error(transparent)]
     State(#[from] OpenError),
+    /// The ledger can not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new ledger's id: {0}")]
     Random(getrandom::Error),
@@ -124,12 +128,13 @@ impl Daemon {
             None => journal,
         };
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, clock, observer));
-        engine.note(opening(&fleet, &rules)).await?;
-
         let address = settings.http.listen;
         let listen = |source| StartError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(listen)?;
         let address = socket.local_addr().map_err(listen)?;
+        // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
+        let jobs = jobs::Jobs::start().await?;
+        engine.note(opening(&fleet, &rules)).await?;
         // Reload will send new rules here; until then the first ones stay.
         let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
@@ -140,12 +145,12 @@ impl Daemon {
             stall_after: http::STALL_AFTER,
         });
         let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
-        let jobs = jobs::Jobs::start().await?;
         let listener = tokio::spawn(http::serve(socket, routes, silence.clone()));
-        tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+        let housekeeping =
+            tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on http://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
     }
 
     /// Where it listens.
@@ -153,20 +158,37 @@ impl Daemon {
         self.address
     }
 
+    /// Returns when a part of it has ended that never should: by a panic, which is a bug. Stop it then, and start anew.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.engine => "the engine",
+            _ = &mut self.housekeeping => "the housekeeping",
+            _ = &mut self.listener => "the listener",
+            () = self.store.ended() => "the ledger's writer",
+        }
+    }
+
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
     pub async fn stop(self) {
         self.closing.cancel();
         self.jobs.stop().await;
-        if let Err(error) = self.engine.await {
-            tracing::error!(%error, "the engine ended by a panic: this is a bug");
-        }
+        ended("the engine", self.engine).await;
+        ended("the housekeeping", self.housekeeping).await;
         self.silence.cancel();
-        if let Err(error) = self.listener.await {
-            tracing::error!(%error, "the listener ended by a panic: this is a bug");
-        }
+        ended("the listener", self.listener).await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the ledger was not closed in good order; the next start sees to it: {error}");
         }
+    }
+}
+
+/// Waits for a part to end. One that has ended before, by a panic, is not waited for again.
+async fn ended(part: &str, handle: JoinHandle<()>) {
+    if handle.is_finished() {
+        return;
+    }
+    if let Err(error) = handle.await {
+        tracing::error!(%error, "{part} ended by a panic: this is a bug");
     }
 }
 

@@ -41,7 +41,8 @@ impl View {
             fleet: Arc::clone(&fleet),
             head: head.clone(),
             unwritable: None,
-            started_at: now,
+            // Nothing is known of the daemon, so nothing excuses a key that has not been read for long.
+            started_at: Timestamp::UNIX_EPOCH,
             last_sweep: None,
             since_sweep: Duration::ZERO,
         };

@@ -12,7 +12,8 @@ use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-SIGTERM and SIGINT end it: rotations in hand may finish for 25 seconds, what is left is settled by the next start. \
+SIGTERM and SIGINT end it: rotations in hand may finish for 25 seconds, what is left is settled by the next start; \
+a second one ends it at once. \
 SIGHUP is taken and ignored: a changed configuration takes a restart, which settles what was in hand.")]
 pub(super) struct Args {
     /// How log lines look; text on a terminal and json elsewhere, if not said.
@@ -76,17 +77,24 @@ pub(super) fn run(args: &Args, config: &Config) -> Answer {
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(words)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
-        let daemon = Daemon::start(config, extras).await.map_err(|error| Stop::Words(error.to_string()))?;
-        loop {
+        let mut daemon = Daemon::start(config, extras).await.map_err(|error| Stop::Words(error.to_string()))?;
+        let exit = loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break Exit::Done,
+                _ = interrupt.recv() => break Exit::Done,
+                part = daemon.broken() => {
+                    tracing::error!(part, "{part} has ended by a panic: this is a bug; ending, to be started anew");
+                    break Exit::Failed;
+                }
                 _ = hangup.recv() => tracing::warn!("SIGHUP is ignored: restart to take in a changed configuration"),
             }
-        }
+        };
         tracing::info!("stopping: rotations in hand may finish");
-        daemon.stop().await;
-        tracing::info!("stopped");
-        Ok(Exit::Done)
+        tokio::select! {
+            () = daemon.stop() => tracing::info!("stopped"),
+            _ = terminate.recv() => tracing::warn!("asked again: stopped at once; the next start settles what was in hand"),
+            _ = interrupt.recv() => tracing::warn!("asked again: stopped at once; the next start settles what was in hand"),
+        }
+        Ok(exit)
     })
 }

@@ -221,6 +221,9 @@ fn check_settle(document: &Document<'_>, entry: &PolicyEntry, timeout: Period, t
 }
 
 /// Two managers that rotate the same keys would rotate each of them twice.
+///
+/// Which projects an API key sees only the server knows, and so is which name belongs to which id. So two managers at one
+/// address must both list their projects, by the same kind of name, and none in both.
 fn refuse_double_rule(earlier: &ManagerFile, later: &ManagerFile, document: &Document<'_>, header: &Spot) {
     let (Some(one), Some(other)) = (&earlier.rules, &later.rules) else { return };
     let (Some(name), Some(other_name)) = (&earlier.name, &later.name) else { return };
@@ -228,12 +231,21 @@ fn refuse_double_rule(earlier: &ManagerFile, later: &ManagerFile, document: &Doc
         return;
     }
     let shared = one.projects.iter().find(|rules| other.projects.iter().any(|others| others.project == rules.project));
-    // Without a list it is the key that decides what is seen; two keys may well see different projects.
-    let same_view = earlier.public_key == later.public_key && (one.projects.is_empty() || other.projects.is_empty());
+    let by_id = |rules: &ProjectRules| matches!(rules.project, ProjectSelector::Id(_));
+    let both = || one.projects.iter().chain(&other.projects);
     let what = match shared {
         Some(rules) => format!("managers `{name}` and `{other_name}` both rotate project `{}`", rules.project),
-        None if same_view => format!("managers `{name}` and `{other_name}` rotate the same projects"),
+        None if one.projects.is_empty() || other.projects.is_empty() => {
+            format!("managers `{name}` and `{other_name}` have one url, and may rotate the same projects")
+        }
+        None if both().any(by_id) && !both().all(by_id) => {
+            format!("managers `{name}` and `{other_name}` have one url, and name their projects in different ways")
+        }
         None => return,
     };
-    document.problem(header, what, "name each project in one of them only".to_owned());
+    document.problem(
+        header,
+        what,
+        "list the projects of both, all by id or all by name, each in one of them only".to_owned(),
+    );
 }

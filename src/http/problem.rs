@@ -23,7 +23,7 @@ impl Problem {
     }
 
     pub(super) fn read_only() -> Self {
-        let detail = "this listener only shows; commands go through the control socket (`rekeyd rotate`)".to_owned();
+        let detail = "this listener only shows; nothing that is asked here changes anything".to_owned();
         Self { status: StatusCode::METHOD_NOT_ALLOWED, detail }
     }
 

@@ -138,6 +138,13 @@ impl Store {
         self.ask(Op::Close).await
     }
 
+    /// Returns when the writer has ended, which it does by itself only by a panic.
+    pub async fn ended(&self) {
+        if let Some(ops) = &self.ops {
+            ops.closed().await;
+        }
+    }
+
     async fn ask(&self, op: impl FnOnce(Ack) -> Op) -> Result<(), JournalError> {
         let (ack, answer) = oneshot::channel();
         let ops = self.ops.as_ref().ok_or(JournalError::Closed)?;
