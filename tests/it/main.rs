@@ -13,6 +13,7 @@
 mod config;
 mod digest;
 mod discovery;
+mod docs;
 mod engine;
 mod far_end;
 mod hostile;
@@ -20,5 +21,6 @@ mod house;
 mod ledger;
 mod seen;
 mod simulator;
+mod systemd;
 mod tls;
 mod world;
