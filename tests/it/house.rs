@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may use. `main.rs` and `lib.rs` are the door and the plan of the house.
-const MAY_USE: &[(&str, &[&str])] = &[
+pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("policy", &["domain"]),
     ("ports", &["domain"]),
@@ -125,7 +125,11 @@ fn every_form_of_import_is_read() {
 #[test]
 fn every_file_says_what_it_is_for() {
     for folder in ["src", "tests", "benches"] {
-        for file in rust_files(&root().join(folder)) {
+        let folder = root().join(folder);
+        if !folder.exists() {
+            continue;
+        }
+        for file in rust_files(&folder) {
             let text = fs::read_to_string(&file).unwrap();
             let first = text.lines().next().unwrap_or_default();
             assert!(first.starts_with("//! ") && first.len() > 20, "{} begins with {first:?}", file.display());

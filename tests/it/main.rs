@@ -15,6 +15,7 @@ mod daemon;
 mod digest;
 
 mod discovery;
+mod docs;
 mod engine;
 mod far_end;
 mod hostile;
@@ -22,5 +23,6 @@ mod house;
 mod ledger;
 mod seen;
 mod simulator;
+mod systemd;
 mod tls;
 mod world;
