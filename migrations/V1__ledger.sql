@@ -65,6 +65,8 @@ CREATE TABLE target (
     unread            TEXT CHECK (json_valid(unread)),
     slot              INTEGER NOT NULL CHECK (slot >= 1),
     attempt           INTEGER NOT NULL CHECK (attempt >= 0),
+    failures          INTEGER NOT NULL CHECK (failures >= 0),    -- of the slot's attempts, by the target's doing
+    unconfirmed       TEXT CHECK (json_valid(unconfirmed)),    -- an attempt given up, whose PUT may act late
     setback           TEXT CHECK (json_valid(setback)),    -- the newest failure in this slot
     retry_at          INTEGER,
     quarantined_since INTEGER,

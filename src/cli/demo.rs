@@ -228,6 +228,7 @@ impl Narrator {
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
+            | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
             | Event::TargetChanged { .. }
             | Event::TargetGone { .. }
@@ -235,6 +236,7 @@ impl Narrator {
             | Event::TargetReadable { .. }
             | Event::KeySeen { .. }
             | Event::KeyChanged { .. }
+            | Event::KeyRedated { .. }
             | Event::ObservationFailing { .. }
             | Event::ObservationRecovered { .. }
             | Event::RotationSending { .. }
@@ -269,7 +271,7 @@ async fn summarize(config: &Config, simulator: &Simulator, output: &mut Output) 
     let done = |how: How| rotations.iter().filter(|row| row.how == Some(how)).count();
     let truth = simulator.truth();
     let took_effect = truth.rotations().count();
-    let parked = view.fleet.targets.values().filter(|record| record.open_rotation().is_some()).count();
+    let parked = view.fleet.targets.values().filter(|record| record.rotation.is_some()).count();
     let rotated = done(How::Rotated) + done(How::Recovered);
     let targets = view.fleet.targets.values().filter(|record| record.last_rotation_at.is_some()).count();
     output.line("")?;
@@ -318,7 +320,7 @@ fn twice(rotations: &[RotationRow]) -> usize {
 /// Asks for each settled target's key once more, with the other client and the far end in good health.
 async fn second_opinions(config: &Config, fleet: &Fleet, simulator: &Simulator) -> (usize, usize) {
     simulator.set_faults(Vec::new());
-    let settled = fleet.targets.values().filter(|record| record.open_rotation().is_none() && record.refusal.is_none());
+    let settled = fleet.targets.values().filter(|record| record.rotation.is_none() && record.refusal.is_none());
     let (mut agreed, mut asked) = (0, 0);
     for record in settled {
         let Some(known) = &record.key else { continue };

@@ -103,6 +103,8 @@ pub enum Event {
     DaemonStopped { parked: u64 },
     /// The ledger could not be written for a while; nothing was sent in that time.
     LedgerRecovered { since: Timestamp, error: String },
+    /// The wall clock stepped by so many seconds, against the clock that only runs; negative: it was set back.
+    ClockStepped { by_s: i64 },
     /// A policy came into force, in its words.
     PolicySet { policy: PolicyName, words: String },
     /// A target was listed for the first time.
@@ -120,7 +122,8 @@ pub enum Event {
     /// A target's key was read for the first time; its age is unknown.
     KeySeen { target: TargetId, key: KeyId },
     /// A key changed that no rotation of ours explains; `last_seen` is when the old one was last in use. `not_before`
-    /// and `first_seen` date the new one: for a regression they are those of its earlier use.
+    /// and `first_seen` date the new one: for a regression they are those of its earlier use. `suspect` is an attempt of
+    /// ours that had been given up unconfirmed: its PUT may have acted this late.
     KeyChanged {
         target: TargetId,
         change: KeyChange,
@@ -129,7 +132,11 @@ pub enum Event {
         last_seen: Timestamp,
         not_before: Option<Timestamp>,
         first_seen: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suspect: Option<RotationId>,
     },
+    /// A key dated in the future was seen in use: the clock had run ahead when it came, and has been set back since.
+    KeyRedated { target: TargetId, not_before: Option<Timestamp>, first_seen: Timestamp },
     /// A target's key can not be read; recorded once for each run of failures.
     ObservationFailing { target: TargetId, failure: Failure },
     /// A target's key can be read again after failures.
@@ -167,7 +174,7 @@ pub enum Event {
         failure: Failure,
         retry_at: Timestamp,
     },
-    /// The deadline passed with the old key in use; the next attempt is not before `retry_at`.
+    /// The deadline passed and no new key was seen; the next attempt is not before `retry_at`.
     RotationUnconfirmed { target: TargetId, rotation: RotationId, failure: Failure, retry_at: Timestamp },
     /// The attempt was given up before anything was sent.
     RotationWithdrawn { target: TargetId, rotation: RotationId, why: String },
@@ -227,12 +234,14 @@ impl Event {
             Self::KeyChanged { last_seen, not_before, first_seen, .. } => {
                 [last_seen, first_seen].into_iter().chain(not_before).collect()
             }
+            Self::KeyRedated { not_before, first_seen, .. } => not_before.iter_mut().chain([first_seen]).collect(),
             Self::RotationIntended { due_at, looked_at, .. } => vec![due_at, looked_at],
             Self::RotationDone { due_at, last_seen, .. } => vec![due_at, last_seen],
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
             Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
+            | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
@@ -268,6 +277,7 @@ impl Event {
             | Self::TargetReadable { target }
             | Self::KeySeen { target, .. }
             | Self::KeyChanged { target, .. }
+            | Self::KeyRedated { target, .. }
             | Self::ObservationFailing { target, .. }
             | Self::ObservationRecovered { target }
             | Self::RotationIntended { target, .. }
@@ -285,6 +295,7 @@ impl Event {
             Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
             | Self::LedgerRecovered { .. }
+            | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
@@ -310,6 +321,7 @@ impl Event {
             Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
             | Self::LedgerRecovered { .. }
+            | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
@@ -319,6 +331,7 @@ impl Event {
             | Self::TargetReadable { .. }
             | Self::KeySeen { .. }
             | Self::KeyChanged { .. }
+            | Self::KeyRedated { .. }
             | Self::ObservationFailing { .. }
             | Self::ObservationRecovered { .. }
             | Self::TargetQuarantined { .. }
@@ -371,6 +384,7 @@ mod tests {
             last_seen: fine,
             not_before: Some(fine),
             first_seen: fine,
+            suspect: None,
         };
         let cut = Entry { at: fine, actor: Actor::Daemon, event }.in_microseconds();
         let (_, payload) = cut.event.to_record();

@@ -68,7 +68,10 @@ impl Fleet {
     /// If the event can not follow from what is known.
     pub fn consequence(&self, at: Timestamp, event: &Event) -> Result<Option<Change>, Contradiction> {
         Ok(match event {
-            Event::DaemonStarted { .. } | Event::DaemonStopped { .. } | Event::LedgerRecovered { .. } => None,
+            Event::DaemonStarted { .. }
+            | Event::DaemonStopped { .. }
+            | Event::LedgerRecovered { .. }
+            | Event::ClockStepped { .. } => None,
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
@@ -98,6 +101,7 @@ impl Fleet {
             | Event::TargetReadable { .. }
             | Event::KeySeen { .. }
             | Event::KeyChanged { .. }
+            | Event::KeyRedated { .. }
             | Event::ObservationFailing { .. }
             | Event::ObservationRecovered { .. }
             | Event::RotationIntended { .. }
@@ -117,12 +121,13 @@ impl Fleet {
         })
     }
 
-    /// What a look at a target's unchanged key changes: when it was last seen. None if that is no news.
+    /// What a look at a target's unchanged key changes: when it was last seen. None if that is no news. After the clock
+    /// was set back that may be earlier than before: the newest look is the one that counts.
     pub fn seen_again(&self, target: &TargetId, at: Timestamp) -> Option<Change> {
         let record = self.targets.get(target)?;
         let mut next = TargetRecord::clone(record);
         let key = next.key.as_mut()?;
-        if at <= key.last_seen {
+        if at == key.last_seen {
             return None;
         }
         key.last_seen = at;

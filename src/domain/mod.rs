@@ -22,5 +22,5 @@ pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
 pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};
 pub use period::{Period, PeriodError};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
-pub use rotation::{How, Phase, Rotation, RotationId, State, Transition};
+pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
 pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

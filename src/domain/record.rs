@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::event::{Event, KeyChange};
-use super::failure::Failure;
+use super::failure::{Failure, Scope};
 use super::fleet::Contradiction;
 use super::ids::KeyId;
-use super::rotation::{Phase, Rotation, RotationId, State};
+use super::rotation::{Phase, Rotation, RotationId, State, Unconfirmed};
 use super::target::{Listing, Refusal, Standing, Target};
 
 /// What is known of one target.
@@ -32,8 +32,14 @@ pub struct TargetRecord {
     pub slot: u64,
     /// The newest attempt at the current slot; 0 if none was made.
     pub attempt: u32,
-    /// The rotation that is open, or rests unconfirmed.
+    /// So many attempts at the current slot failed by the target's doing and not by its manager's: they count against the
+    /// policy's `max_attempts`.
+    pub failures: u32,
+    /// The rotation that is open.
     pub rotation: Option<Rotation>,
+    /// The newest attempt that was given up unconfirmed, until a later slot is answered: a change that comes late may be
+    /// its doing.
+    pub unconfirmed: Option<Unconfirmed>,
     /// The newest failure of the current slot, and when the next attempt may be made.
     pub setback: Option<(Failure, Timestamp)>,
     /// Set when only an operator can let it go on.
@@ -85,7 +91,9 @@ impl TargetRecord {
             unread: None,
             slot: 1,
             attempt: 0,
+            failures: 0,
             rotation: None,
+            unconfirmed: None,
             setback: None,
             quarantine: None,
             last_rotation_at: None,
@@ -110,9 +118,9 @@ impl TargetRecord {
         RotationId { slot: self.slot, attempt: self.attempt + 1 }
     }
 
-    /// The rotation that has yet to be settled.
-    pub fn open_rotation(&self) -> Option<&Rotation> {
-        self.rotation.as_ref().filter(|rotation| rotation.state().is_open())
+    /// The unconfirmed attempt that a change of the key would belong to: one at the current slot, with none open after it.
+    pub fn resting(&self) -> Option<&Unconfirmed> {
+        self.unconfirmed.as_ref().filter(|resting| resting.rotation.slot == self.slot && self.rotation.is_none())
     }
 
     /// What is known after `event`, which must be about this target.
@@ -132,11 +140,10 @@ impl TargetRecord {
         let refuse = |why: &str| Contradiction(format!("{}: rotation {}: {why}", self.target.id(), transition.id));
         let from = match &self.rotation {
             Some(rotation) if rotation.id == transition.id => Some(rotation.state()),
-            Some(rotation) if rotation.state().is_open() => {
-                return Err(refuse(&format!("rotation {} is still open", rotation.id)));
-            }
-            Some(_) | None if transition.id == self.next_rotation() => None,
-            Some(_) | None => return Err(refuse(&format!("the next one would be {}", self.next_rotation()))),
+            Some(rotation) => return Err(refuse(&format!("rotation {} is still open", rotation.id))),
+            None if self.resting().is_some_and(|resting| resting.rotation == transition.id) => Some(State::Unconfirmed),
+            None if transition.id == self.next_rotation() => None,
+            None => return Err(refuse(&format!("the next one would be {}", self.next_rotation()))),
         };
         if State::permits(from, transition.to) {
             Ok(())
@@ -147,14 +154,16 @@ impl TargetRecord {
     }
 
     /// A key is first seen once, and changes from the one that is known; a change under an open rotation is that
-    /// rotation's; a rotation is done only by another key.
+    /// rotation's, unless it leads back to an earlier key; a rotation is done only by another key.
     fn check_key(&self, event: &Event) -> Result<(), Contradiction> {
         let known = self.key.as_ref().map(|key| &key.id);
-        let settled = self.open_rotation().is_none();
+        let settled = self.rotation.is_none();
         let possible = if let Event::KeySeen { .. } = event {
             known.is_none()
-        } else if let Event::KeyChanged { before, .. } = event {
-            known == Some(before) && settled
+        } else if let Event::KeyRedated { .. } = event {
+            known.is_some()
+        } else if let Event::KeyChanged { change, before, .. } = event {
+            known == Some(before) && (settled || *change == KeyChange::Regression)
         } else if let Event::RotationDone { key_before, key_after, .. } = event {
             key_before != key_after
         } else {
@@ -195,7 +204,15 @@ impl TargetRecord {
                     last_seen: at,
                 });
                 self.regressed_at = (*change == KeyChange::Regression).then_some(at);
-                self.open_next_slot();
+                // An open rotation goes on: its PUT may still act, and the earlier key is to be replaced all the same.
+                if self.rotation.is_none() {
+                    self.open_next_slot();
+                }
+            }
+            Event::KeyRedated { not_before, first_seen, .. } => {
+                if let Some(key) = &mut self.key {
+                    (key.not_before, key.first_seen, key.last_seen) = (*not_before, *first_seen, at);
+                }
             }
             Event::ObservationFailing { failure, .. } => self.unread = Some((at, failure.clone())),
             Event::ObservationRecovered { .. } => self.unread = None,
@@ -210,7 +227,7 @@ impl TargetRecord {
                     phase: Phase::Intended,
                 });
                 if let Some(key) = &mut self.key {
-                    key.last_seen = key.last_seen.max(*looked_at);
+                    key.last_seen = *looked_at;
                 }
             }
             Event::RotationSending { .. } => self.set_phase(Phase::Sending { since: at, lost: None }),
@@ -222,7 +239,7 @@ impl TargetRecord {
                 let sent_at = self.sent_at().unwrap_or(at);
                 self.set_phase(Phase::Confirming { sent_at, since: at });
             }
-            Event::RotationDone { key_after, last_seen, .. } => {
+            Event::RotationDone { rotation, key_after, last_seen, .. } => {
                 self.use_key(KeyRecord {
                     id: key_after.clone(),
                     not_before: Some(*last_seen),
@@ -232,16 +249,20 @@ impl TargetRecord {
                 self.regressed_at = None;
                 self.last_rotation_at = Some(at);
                 self.quarantine = None;
+                let still = |resting: &Unconfirmed| resting.rotation.slot == rotation.slot && resting.rotation != *rotation;
+                self.unconfirmed = self.unconfirmed.take().filter(still);
                 self.open_next_slot();
             }
             Event::RotationFailed { rotation, failure, retry_at, .. } => {
                 self.attempt = rotation.attempt;
+                self.failures += u32::from(failure.scope == Scope::Target);
                 self.rotation = None;
                 self.setback = Some((failure.clone(), *retry_at));
             }
-            Event::RotationUnconfirmed { failure, retry_at, .. } => {
-                let sent_at = self.sent_at().unwrap_or(at);
-                self.set_phase(Phase::Unconfirmed { sent_at });
+            Event::RotationUnconfirmed { rotation, failure, retry_at, .. } => {
+                let given_up = self.rotation.take();
+                self.unconfirmed = given_up.map(|given_up| Unconfirmed { rotation: *rotation, due_at: given_up.due_at });
+                self.failures += 1;
                 self.setback = Some((failure.clone(), *retry_at));
             }
             Event::RotationWithdrawn { .. } => self.rotation = None,
@@ -255,6 +276,7 @@ impl TargetRecord {
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
+            | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
             | Event::ManagerFailing { .. }
             | Event::ManagerAnswering { .. }
@@ -284,6 +306,7 @@ impl TargetRecord {
     fn open_next_slot(&mut self) {
         self.slot += 1;
         self.attempt = 0;
+        self.failures = 0;
         self.rotation = None;
         self.setback = None;
     }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `sending` is left by a reply that proves something, or by a GET. While the outcome is unknown it stays `sending`.
-//! `unconfirmed` rests: a change seen later, before another attempt is made, still belongs to it.
+//! `unconfirmed` rests: a change seen later, while its slot is unanswered and no other attempt is open, still belongs to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for RotationId {
     }
 }
 
-/// A rotation that has not ended, or rests unconfirmed.
+/// A rotation that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// Which one.
@@ -73,6 +73,15 @@ pub struct Rotation {
     pub intended_at: Timestamp,
     /// Where it stands.
     pub phase: Phase,
+}
+
+/// An attempt that was given up with the old key in use: its PUT may still act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// Which one.
+    pub rotation: RotationId,
+    /// When its slot fell due.
+    pub due_at: Timestamp,
 }
 
 /// Where an unended rotation stands.
@@ -94,11 +103,6 @@ pub enum Phase {
         /// When the server's acceptance was recorded.
         since: Timestamp,
     },
-    /// The deadline passed with the old key still in use.
-    Unconfirmed {
-        /// When the PUT was sent.
-        sent_at: Timestamp,
-    },
 }
 
 impl Rotation {
@@ -108,7 +112,6 @@ impl Rotation {
             Phase::Intended => State::Intended,
             Phase::Sending { .. } => State::Sending,
             Phase::Confirming { .. } => State::Confirming,
-            Phase::Unconfirmed { .. } => State::Unconfirmed,
         }
     }
 
@@ -117,7 +120,7 @@ impl Rotation {
         match self.phase {
             Phase::Intended => None,
             Phase::Sending { since, .. } => Some(since),
-            Phase::Confirming { sent_at, .. } | Phase::Unconfirmed { sent_at } => Some(sent_at),
+            Phase::Confirming { sent_at, .. } => Some(sent_at),
         }
     }
 }
@@ -136,7 +139,7 @@ pub enum State {
     Done,
     /// The server refused, or it could not be asked.
     Failed,
-    /// The deadline passed unchanged.
+    /// The deadline passed and no new key was seen.
     Unconfirmed,
     /// Given up before anything was sent.
     Withdrawn,

@@ -16,6 +16,8 @@ pub(super) type Unseen = BTreeMap<TargetId, u32>;
 impl Engine {
     /// Records that a manager fails, once for each outage.
     pub(super) async fn manager_failed(&self, manager: &ManagerName, failure: &Failure) -> Result<(), JournalError> {
+        // Many tasks meet an outage at once; the first one tells.
+        let _turn = self.outages.lock().await;
         let known = self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some());
         if known {
             return Ok(());

@@ -1,13 +1,16 @@
 //! Looking at a key, and what a look means. Nothing else is believed.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
 use crate::domain::{
-    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Phase, Reason, Refusal, RotationId, Scope, TargetId,
+    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, TargetId,
     TargetRecord, Verdict,
 };
 use crate::ports::{JournalError, KeyService};
+
+/// Steps of the wall clock up to this are the ordinary work of time servers.
+pub(super) const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a look at a target's key showed.
 pub(super) enum Seen {
@@ -78,6 +81,7 @@ impl Engine {
         let Some(known) = &record.key else { return Ok(vec![Event::KeySeen { target, key: key.clone() }]) };
         if known.id == *key {
             let mut events = Vec::new();
+            events.extend(redated(&target, known, self.clock.now()));
             if record.refusal.is_some() {
                 events.push(Event::TargetReadable { target: target.clone() });
             }
@@ -86,8 +90,8 @@ impl Engine {
             }
             return Ok(events);
         }
-        if let Some(past) = self.scribe.past_key(&target, key).await? {
-            return Ok(vec![changed(target, KeyChange::Regression, known, key, past.not_before, past.first_seen)]);
+        if let Some(regression) = self.regression(record, key).await? {
+            return Ok(vec![regression]);
         }
         let answered = |rotation, due_at, how| Event::RotationDone {
             target: target.clone(),
@@ -98,34 +102,48 @@ impl Engine {
             key_after: key.clone(),
             last_seen: known.last_seen,
         };
-        Ok(vec![match (&record.rotation, slot) {
+        Ok(vec![match (record.resting(), slot) {
             // A PUT of ours that nothing had confirmed in time: this is what it did.
-            (Some(resting), _) if matches!(resting.phase, Phase::Unconfirmed { .. }) => {
-                answered(resting.id, resting.due_at, How::Recovered)
-            }
-            (_, Some(slot)) => answered(slot.rotation, slot.due_at, How::FoundChanged),
-            (_, None) => changed(target, KeyChange::Foreign, known, key, Some(known.last_seen), self.clock.now()),
+            (Some(resting), _) => answered(resting.rotation, resting.due_at, How::Recovered),
+            (None, Some(slot)) => answered(slot.rotation, slot.due_at, How::FoundChanged),
+            (None, None) => Event::KeyChanged {
+                target: target.clone(),
+                change: KeyChange::Foreign,
+                before: known.id.clone(),
+                after: key.clone(),
+                last_seen: known.last_seen,
+                not_before: Some(known.last_seen),
+                first_seen: self.clock.now(),
+                suspect: record.unconfirmed.as_ref().map(|late| late.rotation),
+            },
         }])
+    }
+
+    /// What is to be recorded if `key`, in use now instead of the known one, was in use before. No PUT of ours does that.
+    pub(super) async fn regression(&self, record: &TargetRecord, key: &KeyId) -> Result<Option<Event>, JournalError> {
+        let target = record.target.id();
+        let Some(known) = &record.key else { return Ok(None) };
+        let past = self.scribe.past_key(&target, key).await?;
+        Ok(past.map(|past| Event::KeyChanged {
+            target,
+            change: KeyChange::Regression,
+            before: known.id.clone(),
+            after: key.clone(),
+            last_seen: known.last_seen,
+            not_before: past.not_before,
+            first_seen: past.first_seen,
+            suspect: None,
+        }))
     }
 }
 
-fn changed(
-    target: TargetId,
-    change: KeyChange,
-    known: &KeyRecord,
-    after: &KeyId,
-    not_before: Option<Timestamp>,
-    first_seen: Timestamp,
-) -> Event {
-    Event::KeyChanged {
-        target,
-        change,
-        before: known.id.clone(),
-        after: after.clone(),
-        last_seen: known.last_seen,
-        not_before,
-        first_seen,
-    }
+/// A key whose dates lie in the future was dated by a clock that has been set back since: it came by now at the latest.
+fn redated(target: &TargetId, key: &KeyRecord, now: Timestamp) -> Option<Event> {
+    (key.first_seen.duration_since(now) > CLOCK_TOLERANCE).then(|| Event::KeyRedated {
+        target: target.clone(),
+        not_before: key.not_before.map(|since| since.min(now)),
+        first_seen: now,
+    })
 }
 
 /// What is news in a target's failed look: a refusal, or the first failure of a run.

@@ -35,6 +35,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     scribe: scribe::Scribe,
     state: state::State,
+    /// Held while an outage is told.
+    outages: tokio::sync::Mutex<()>,
 }
 
 impl Engine {
@@ -48,7 +50,7 @@ impl Engine {
     ) -> Self {
         let state = state::State::new(clock.as_ref());
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
-        Self { managers, rules, clock, scribe, state }
+        Self { managers, rules, clock, scribe, state, outages: tokio::sync::Mutex::default() }
     }
 
     /// Records what others than the engine have to say: starts and stops, alerts.

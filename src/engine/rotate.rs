@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
 use crate::domain::{
-    Actor, Event, Failure, How, KeyId, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
+    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
 };
 use crate::policy::{Policy, give_up_after, poll_after, retry_at};
 use crate::ports::{JournalError, KeyService};
@@ -19,6 +19,8 @@ pub(super) struct Attempt<'a> {
     pub(super) policy: &'a Policy,
     /// What was known when it was planned; nothing else touches the target meanwhile.
     pub(super) record: &'a TargetRecord,
+    /// The key that was in use when last looked.
+    pub(super) known: &'a KeyRecord,
 }
 
 impl Attempt<'_> {
@@ -33,38 +35,38 @@ impl Attempt<'_> {
             }
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
             Seen::Same => {
-                let Some(key) = &self.record.key else { return Ok(()) };
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
                     rotation,
                     due_at,
-                    key_before: key.id.clone(),
+                    key_before: self.known.id.clone(),
                     looked_at,
                 };
                 self.write(intended).await?;
                 let intended_at = self.engine.clock.now();
-                let key_before = key.id.clone();
+                let key_before = self.known.id.clone();
                 self.send(Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase: Phase::Intended })
                     .await
             }
         }
     }
 
-    /// Settles a rotation that an earlier task, or an earlier life of the daemon, left open.
-    pub(super) async fn resume(&self, mut rotation: Rotation) -> Result<(), JournalError> {
+    /// Settles a rotation that an earlier task, or an earlier life of the daemon, left open. `found` is when this process
+    /// found it, by the monotonic clock.
+    ///
+    /// The settle time starts anew then: how long ago the PUT left, only the wall clock could tell, and that may have leapt.
+    pub(super) async fn resume(&self, mut rotation: Rotation, found: Duration) -> Result<(), JournalError> {
         match rotation.phase {
             Phase::Intended => match self.key().await? {
-                Ok((key, looked_at)) if key == rotation.key_before => {
+                Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
                     self.send(rotation).await
                 }
-                Ok((key, _)) => self.done(&rotation, How::FoundChanged, key).await,
+                Ok((key, _)) => self.changed(&rotation, How::FoundChanged, key).await,
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
             },
-            Phase::Sending { since, .. }
-            | Phase::Confirming { sent_at: since, .. }
-            | Phase::Unconfirmed { sent_at: since } => self.confirm(rotation, How::Recovered, Since::Wall(since)).await,
+            Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found).await,
         }
     }
 
@@ -72,20 +74,22 @@ impl Attempt<'_> {
         let target = self.record.target.id();
         self.write(Event::RotationSending { target: target.clone(), rotation: rotation.id }).await?;
         let since = self.engine.clock.now();
-        let sent = Since::Monotonic(self.engine.clock.monotonic());
-        match self.service.rotate(&self.record.target).await {
+        let reply = self.service.rotate(&self.record.target).await;
+        // Counted from the reply and not from the request: the request may have had to wait before it left.
+        let replied = self.engine.clock.monotonic();
+        match reply {
             Ok(accepted) => {
                 let status = accepted.status;
                 self.write(Event::RotationAccepted { target, rotation: rotation.id, status }).await?;
                 rotation.phase = Phase::Confirming { sent_at: since, since: self.engine.clock.now() };
-                self.confirm(rotation, How::Rotated, sent).await
+                self.confirm(rotation, How::Rotated, replied).await
             }
             Err(failure) => match failure.verdict {
                 Verdict::Ambiguous => {
                     let lost = Some(failure.clone());
                     self.write(Event::RotationReplyLost { target, rotation: rotation.id, failure }).await?;
                     rotation.phase = Phase::Sending { since, lost };
-                    self.confirm(rotation, How::Recovered, sent).await
+                    self.confirm(rotation, How::Recovered, replied).await
                 }
                 Verdict::Transient | Verdict::Permanent | Verdict::NotThisWay => {
                     self.failed(rotation.id, rotation.due_at, Stage::Put, failure).await
@@ -94,23 +98,35 @@ impl Attempt<'_> {
         }
     }
 
-    /// Looks until the key differs, or the old key is still there after the time that the policy gives.
+    /// Looks until the key differs, or the time that the policy gives has passed since `replied` by the monotonic clock.
     ///
-    /// A look that fails tells nothing: the rotation stays open until one succeeds.
-    async fn confirm(&self, rotation: Rotation, how: How, sent: Since) -> Result<(), JournalError> {
+    /// A look that fails tells nothing; if the last one does, the attempt ends unconfirmed all the same. That is safe: the
+    /// next attempt sends nothing before a look has succeeded.
+    async fn confirm(&self, rotation: Rotation, how: How, replied: Duration) -> Result<(), JournalError> {
         let give_up_after = give_up_after(&rotation.phase, self.policy);
         for looks in 0.. {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
-            let waited = sent.elapsed(self.engine);
-            match self.key().await? {
-                Ok((key, _)) if key != rotation.key_before => return self.done(&rotation, how, key).await,
-                Ok(_) if waited >= give_up_after => return self.unconfirmed(&rotation, waited).await,
+            let waited = self.engine.clock.monotonic().saturating_sub(replied);
+            let failure = match self.key().await? {
+                Ok((key, _)) if key != self.known.id => return self.changed(&rotation, how, key).await,
                 // The manager is failing: its probes go on, and the plan resumes this when it answers.
                 Err(Failure { scope: Scope::Manager, .. }) => return Ok(()),
-                Ok(_) | Err(_) => {}
+                Ok(_) => unchanged(waited),
+                Err(failure) => failure,
+            };
+            if waited >= give_up_after {
+                return self.unconfirmed(&rotation, failure).await;
             }
         }
         Ok(())
+    }
+
+    /// Another key is in use: the rotation's doing, unless it is an earlier one. Then the rotation goes on with the next plan.
+    async fn changed(&self, rotation: &Rotation, how: How, key: KeyId) -> Result<(), JournalError> {
+        match self.engine.regression(self.record, &key).await? {
+            Some(regression) => self.write(regression).await,
+            None => self.done(rotation, how, key).await,
+        }
     }
 
     /// The key in use now and when it was asked for; a failing manager is recorded.
@@ -133,7 +149,7 @@ impl Attempt<'_> {
             rotation: rotation.id,
             due_at: rotation.due_at,
             how,
-            key_before: rotation.key_before.clone(),
+            key_before: self.known.id.clone(),
             key_after,
             last_seen: rotation.looked_at,
         };
@@ -143,21 +159,12 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn unconfirmed(&self, rotation: &Rotation, waited: Duration) -> Result<(), JournalError> {
-        let failure = Failure {
-            reason: Reason::Unchanged,
-            verdict: Verdict::Ambiguous,
-            scope: Scope::Target,
-            status: None,
-            code: None,
-            retry_after_s: None,
-            detail: format!("a GET still showed the old key {} s after the PUT", waited.as_secs()),
-        };
+    async fn unconfirmed(&self, rotation: &Rotation, failure: Failure) -> Result<(), JournalError> {
         let target = self.record.target.id();
         let retry_at = retry_at(self.engine.clock.now(), &target, rotation.id, &failure, self.policy);
-        let quarantine = self.quarantine(rotation.id, &failure);
+        let end = self.end_of_the_road(rotation.id, &failure);
         let unconfirmed = Event::RotationUnconfirmed { target, rotation: rotation.id, failure, retry_at };
-        self.write_all([unconfirmed].into_iter().chain(quarantine).collect()).await
+        self.write_all([unconfirmed].into_iter().chain(end).collect()).await
     }
 
     async fn failed(
@@ -167,33 +174,33 @@ impl Attempt<'_> {
         stage: Stage,
         failure: Failure,
     ) -> Result<(), JournalError> {
-        let target = self.record.target.id();
-        let retry_at = retry_at(self.engine.clock.now(), &target, rotation, &failure, self.policy);
-        let follow_up = match (failure.verdict, failure.scope) {
-            (Verdict::NotThisWay, _) => {
-                Some(Event::TargetRefused { target: target.clone(), refusal: refusal(&failure) })
-            }
-            // The manager's outage holds the target; when it is over, the target goes on by itself.
-            (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Manager) => None,
-            (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Target) => {
-                self.quarantine(rotation, &failure)
-            }
-        };
         if failure.scope == Scope::Manager {
             self.engine.manager_failed(&self.record.target.manager, &failure).await?;
         }
+        let target = self.record.target.id();
+        let retry_at = retry_at(self.engine.clock.now(), &target, rotation, &failure, self.policy);
+        let end = self.end_of_the_road(rotation, &failure);
         let failed = Event::RotationFailed { target, rotation, due_at, stage, failure, retry_at };
-        self.write_all([failed].into_iter().chain(follow_up).collect()).await
+        self.write_all([failed].into_iter().chain(end).collect()).await
     }
 
-    /// The end of the road, if this failure is it: a refusal for good, or the last attempt of the policy.
-    fn quarantine(&self, rotation: RotationId, failure: &Failure) -> Option<Event> {
-        let spent = rotation.attempt >= self.policy.max_attempts;
-        (spent || failure.verdict == Verdict::Permanent).then(|| Event::TargetQuarantined {
-            target: self.record.target.id(),
-            attempts: rotation.attempt,
-            failure: failure.clone(),
-        })
+    /// What else this failure means for the target: it is not governed this way, or an operator is needed, because the
+    /// failure is for good or the attempts of the policy are spent.
+    ///
+    /// A manager's outage holds its targets without spending their attempts; when it is over, they go on by themselves.
+    fn end_of_the_road(&self, rotation: RotationId, failure: &Failure) -> Option<Event> {
+        let target = self.record.target.id();
+        let spent = self.record.failures + 1 >= self.policy.max_attempts;
+        match (failure.verdict, failure.scope) {
+            (Verdict::NotThisWay, _) => Some(Event::TargetRefused { target, refusal: refusal(failure) }),
+            (Verdict::Permanent, Scope::Target) => {
+                Some(Event::TargetQuarantined { target, attempts: rotation.attempt, failure: failure.clone() })
+            }
+            (Verdict::Transient | Verdict::Ambiguous, Scope::Target) if spent => {
+                Some(Event::TargetQuarantined { target, attempts: rotation.attempt, failure: failure.clone() })
+            }
+            (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Manager | Scope::Target) => None,
+        }
     }
 
     async fn write(&self, event: Event) -> Result<(), JournalError> {
@@ -205,22 +212,15 @@ impl Attempt<'_> {
     }
 }
 
-/// Since when a PUT has had time to act.
-#[derive(Clone, Copy)]
-enum Since {
-    /// Sent by this process: no step of the wall clock can shorten the wait.
-    Monotonic(Duration),
-    /// Sent before the restart: only the wall clock knows.
-    Wall(Timestamp),
-}
-
-impl Since {
-    fn elapsed(self, engine: &Engine) -> Duration {
-        match self {
-            Self::Monotonic(start) => engine.clock.monotonic().saturating_sub(start),
-            Self::Wall(start) => {
-                engine.clock.now().duration_since(start).max(SignedDuration::ZERO).try_into().unwrap_or_default()
-            }
-        }
+/// What it comes to that the old key is still in use so long after the PUT.
+fn unchanged(waited: Duration) -> Failure {
+    Failure {
+        reason: Reason::Unchanged,
+        verdict: Verdict::Ambiguous,
+        scope: Scope::Target,
+        status: None,
+        code: None,
+        retry_after_s: None,
+        detail: format!("a GET still showed the old key {} s after the PUT", waited.as_secs()),
     }
 }

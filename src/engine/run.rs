@@ -11,14 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::discover::{Unseen, newly_excluded, news};
+use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
-use crate::domain::{Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, TargetId, TargetRecord};
+use crate::domain::{Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, TargetId, TargetRecord, Verdict};
 use crate::policy::{looks, plan, probe_after};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
 /// wall clock that leaps is noticed; this is for a sweep that has died.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// However much speaks for a listing, the next one is not sooner than this.
+const SOON: Duration = Duration::from_secs(30);
 /// How soon a ledger that could not be written is tried again.
 const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// A target whose event was impossible is left alone this long: a bug must not become a loop.
@@ -37,6 +40,10 @@ struct Hand {
     /// When a look at a target was last tried.
     tried: BTreeMap<TargetId, Timestamp>,
     listings: BTreeMap<ManagerName, Listings>,
+    /// When an open rotation was first found with no task at work on it, by the monotonic clock.
+    found: BTreeMap<TargetId, (RotationId, Duration)>,
+    /// Both clocks, wall and monotonic, when they were last compared.
+    clocks: Option<(Timestamp, Duration)>,
 }
 
 /// A manager's listings: when the next is due, by the monotonic clock.
@@ -44,6 +51,12 @@ struct Hand {
 struct Listings {
     due: Duration,
     under_way: bool,
+    /// When one last succeeded, by the wall clock and by the monotonic one.
+    answered: Option<(Timestamp, Duration)>,
+    /// Set from the first sign of an outage until a listing succeeds.
+    probing: bool,
+    /// Outages and failed probes since the last routine listing that succeeded: a manager that comes and goes is probed
+    /// ever more seldom.
     failures: u32,
     unseen: Unseen,
 }
@@ -72,7 +85,8 @@ impl Engine {
         let _ = self.scribe.write(Actor::Daemon, excluded).await;
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
-            let pause = if self.scribe.try_again().await { self.turn(&mut hand) } else { LEDGER_RETRY };
+            let ready = self.scribe.try_again().await && self.compare_clocks(&mut hand).await;
+            let pause = if ready { self.turn(&mut hand) } else { LEDGER_RETRY };
             self.state.swept(self.clock.as_ref());
             let cost = self.clock.monotonic().saturating_sub(started);
             tokio::select! {
@@ -91,6 +105,22 @@ impl Engine {
         self.close(hand, grace).await;
     }
 
+    /// Records a step of the wall clock. Times on record from before it are of another measure than those after.
+    async fn compare_clocks(&self, hand: &mut Hand) -> bool {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        if let Some((wall_then, monotonic_then)) = hand.clocks {
+            let passed = SignedDuration::try_from(monotonic.saturating_sub(monotonic_then)).unwrap_or_default();
+            let step = wall.duration_since(wall_then).saturating_sub(passed);
+            let recorded = step.abs() <= CLOCK_TOLERANCE
+                || self.scribe.write(Actor::Daemon, vec![Event::ClockStepped { by_s: step.as_secs() }]).await.is_ok();
+            if !recorded {
+                return false;
+            }
+        }
+        hand.clocks = Some((wall, monotonic));
+        true
+    }
+
     /// Plans once and starts what the plan says. Returns how long nothing will change by itself.
     fn turn(self: &Arc<Self>, hand: &mut Hand) -> Duration {
         let now = self.clock.now();
@@ -106,7 +136,10 @@ impl Engine {
                 Decision::Rotate { rotation, due_at } => {
                     self.rotate(hand, planned.target, record, Task::Begin(rotation, due_at));
                 }
-                Decision::Resume { .. } => self.rotate(hand, planned.target, record, Task::Resume),
+                Decision::Resume { rotation } => {
+                    let found = hand.found_at(&planned.target, rotation, self.clock.monotonic());
+                    self.rotate(hand, planned.target, record, Task::Resume(found));
+                }
                 Decision::Withdraw { rotation, why } => {
                     self.rotate(hand, planned.target, record, Task::Withdraw(rotation, why));
                 }
@@ -136,19 +169,20 @@ impl Engine {
     }
 
     async fn carry_out(&self, record: &TargetRecord, task: Task) -> Result<(), JournalError> {
-        let Some(manager) = self.managers.get(&record.target.manager) else { return Ok(()) };
-        let Some(policy) = self.rules.policy_of(&record.target) else { return Ok(()) };
-        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record };
-        match task {
-            Task::Begin(rotation, due_at) => attempt.begin(rotation, due_at).await,
-            Task::Resume => match record.open_rotation() {
-                Some(rotation) => attempt.resume(rotation.clone()).await,
-                None => Ok(()),
-            },
-            Task::Withdraw(rotation, why) => {
-                let target = record.target.id();
-                self.scribe.write(Actor::Daemon, vec![Event::RotationWithdrawn { target, rotation, why }]).await
-            }
+        if let Task::Withdraw(rotation, why) = task {
+            let target = record.target.id();
+            return self.scribe.write(Actor::Daemon, vec![Event::RotationWithdrawn { target, rotation, why }]).await;
+        }
+        let (Some(manager), Some(policy), Some(known)) =
+            (self.managers.get(&record.target.manager), self.rules.policy_of(&record.target), &record.key)
+        else {
+            return Ok(());
+        };
+        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record, known };
+        match (task, &record.rotation) {
+            (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
+            (Task::Resume(found), Some(rotation)) => attempt.resume(rotation.clone(), found).await,
+            (Task::Resume(_), None) | (Task::Withdraw(..), _) => Ok(()),
         }
     }
 
@@ -190,13 +224,18 @@ impl Engine {
         for name in self.managers.keys() {
             let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
             let listings = hand.listings.entry(name.clone()).or_default();
-            if outage && listings.failures == 0 {
-                // Others than a listing have met the outage: it is for the listings to see its end.
-                listings.failures = 1;
-                listings.due = now + probe_after(1);
-            }
             if listings.under_way {
                 continue;
+            }
+            if outage && !listings.probing {
+                // Others than a listing have met the outage: it is for the listings to see its end.
+                listings.fail(now);
+            } else if let Some((answered, ago)) = listings.answered
+                && !outage
+                && in_doubt(fleet, name, answered)
+            {
+                // What a target fails at may be its manager's doing; a listing tells, before many attempts are spent on it.
+                listings.due = listings.due.min(ago + SOON);
             }
             if now < listings.due {
                 wait = wait.min(listings.due - now);
@@ -251,12 +290,14 @@ impl Engine {
                 }
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
-                listings.failures = 0;
+                listings.answered = Some((self.clock.now(), now));
+                if !std::mem::take(&mut listings.probing) {
+                    listings.failures = 0;
+                }
                 listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };
             }
             Ended::Listed(Err(failure)) => {
-                listings.failures += 1;
-                listings.due = now + probe_after(listings.failures);
+                listings.fail(now);
                 // A ledger that can not be written is dealt with by the loop.
                 let _ = self.manager_failed(name, &failure).await;
             }
@@ -272,22 +313,48 @@ impl Engine {
             () = self.clock.sleep(grace) => {}
         }
         hand.tasks.shutdown().await;
-        let parked = self.scribe.fleet().targets.values().filter(|record| record.open_rotation().is_some()).count();
+        let parked = self.scribe.fleet().targets.values().filter(|record| record.rotation.is_some()).count();
         // If this is not recorded, the next start sees the same as after a crash.
         let _ = self.scribe.write(Actor::Daemon, vec![Event::DaemonStopped { parked: parked as u64 }]).await;
+    }
+}
+
+/// Whether a target of the manager began to fail after the manager's last listing, in a way that is not its own.
+fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
+    fleet.targets.values().filter(|record| record.target.manager == *manager).any(|record| {
+        record.unread.as_ref().is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
+    })
+}
+
+impl Listings {
+    /// A sign of an outage: the next listing is a probe.
+    fn fail(&mut self, now: Duration) {
+        self.probing = true;
+        self.failures += 1;
+        self.due = now + probe_after(self.failures);
     }
 }
 
 /// What is to be done with one target.
 enum Task {
     Begin(RotationId, Timestamp),
-    Resume,
+    /// Found open at this time, by the monotonic clock.
+    Resume(Duration),
     Withdraw(RotationId, String),
 }
 
 impl Hand {
     fn is_busy(&self, target: &TargetId) -> bool {
         self.rotating.contains(target) || self.looking.contains(target)
+    }
+
+    /// When this process first found the rotation open, which is now at the latest.
+    fn found_at(&mut self, target: &TargetId, rotation: RotationId, now: Duration) -> Duration {
+        let found = self.found.entry(target.clone()).or_insert((rotation, now));
+        if found.0 != rotation {
+            *found = (rotation, now);
+        }
+        found.1
     }
 
     fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {

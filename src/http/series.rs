@@ -85,7 +85,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         if let Some(at) = record.last_rotation_at {
             last_rotation.push(&labels, seconds(at));
         }
-        if let Some(rotation) = record.open_rotation() {
+        if let Some(rotation) = &record.rotation {
             in_progress.push(&labels, seconds(rotation.intended_at));
         }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {

@@ -14,7 +14,7 @@ const SELDOM: Period = Period::days(1);
 /// The targets to look at now, and when there will be more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// To look at now.
+    /// To look at now, the longest unseen first.
     pub now: Vec<TargetId>,
     /// When the next one is to be looked at.
     pub next_at: Option<Timestamp>,
@@ -26,29 +26,29 @@ pub struct Looks {
 /// the target's own place in a tenth of it: however they begin, they drift apart and not together.
 pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<TargetId, Timestamp>) -> Looks {
     let mut looks = Looks::default();
+    let mut due = Vec::new();
     for (id, record) in &fleet.targets {
         let outage = fleet.managers.get(&record.target.manager).is_some_and(|manager| manager.outage.is_some());
-        if outage || record.open_rotation().is_some() {
+        if outage || record.rotation.is_some() {
             continue;
         }
         let Some(every) = distance(record, rules) else { continue };
-        let newest = record.key.as_ref().map(|key| key.last_seen).max(tried.get(id).copied());
-        // A clock that was set back must not silence the looks until it has caught up.
-        let newest = newest.filter(|newest| *newest <= now);
-        match newest {
-            None => looks.now.push(id.clone()),
-            Some(newest) => {
-                let early =
-                    Period::from_secs(place(id, every.as_secs() / 10)).map_or(newest, |part| part.before(newest));
-                let at = every.after(early);
-                if at <= now {
-                    looks.now.push(id.clone());
-                } else {
-                    looks.next_at = Some(looks.next_at.map_or(at, |next| next.min(at)));
-                }
-            }
+        let seen = record.key.as_ref().map(|key| key.last_seen);
+        // A clock that was set back must not silence the looks until it has caught up, nor let them follow each other.
+        let newest = [seen, tried.get(id).copied()].into_iter().flatten().filter(|at| *at <= now).max();
+        let at = newest.map_or(Timestamp::MIN, |newest| {
+            let early = Period::from_secs(place(id, every.as_secs() / 10)).map_or(newest, |part| part.before(newest));
+            every.after(early)
+        });
+        if at <= now {
+            due.push((at, id));
+        } else {
+            looks.next_at = Some(looks.next_at.map_or(at, |next| next.min(at)));
         }
     }
+    // Were there more to look at than there is time for, none must be left out for ever.
+    due.sort();
+    looks.now = due.into_iter().map(|(_, id)| id.clone()).collect();
     looks
 }
 

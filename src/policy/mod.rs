@@ -9,6 +9,6 @@ mod rules;
 
 pub use due::due_at;
 pub use look::{Looks, looks};
-pub use pace::{give_up_after, poll_after, probe_after, retry_at};
+pub use pace::{give_up_after, poll_after, probe_after, retry_at, waits};
 pub use plan::{Plan, plan};
 pub use rules::{FirstRotation, ManagerRules, Policy, ProjectRules, Rules, Spread};

@@ -32,13 +32,19 @@ pub fn retry_at(
     add(now, wait.max(asked))
 }
 
-/// How long after its PUT a rotation is given up if every look still shows the old key.
+/// Whether an attempt that may be made at `retry_at` has to wait. A time further off than any that is given was given
+/// by a clock that has been set back since: it must not silence the target.
+pub fn waits(now: Timestamp, retry_at: Timestamp) -> bool {
+    now < retry_at && retry_at <= add(now, LONGEST_RETRY_AFTER)
+}
+
+/// How long after its PUT a rotation is given up if no look has shown a new key.
 ///
 /// Never before `settle`: for that long no second PUT may leave. An accepted PUT has `confirm_within` where that is longer.
 pub fn give_up_after(phase: &Phase, policy: &Policy) -> Duration {
     match phase {
         Phase::Confirming { .. } => policy.confirm_within.max(policy.settle).as_duration(),
-        Phase::Intended | Phase::Sending { .. } | Phase::Unconfirmed { .. } => policy.settle.as_duration(),
+        Phase::Intended | Phase::Sending { .. } => policy.settle.as_duration(),
     }
 }
 

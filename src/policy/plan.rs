@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::due::due_at;
+use super::pace::waits;
 use super::rules::{ManagerRules, Rules};
 use crate::domain::{
     Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Standing, TargetId, TargetName, TargetRecord, WaitReason,
@@ -28,7 +29,9 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
     let mut places = Places::default();
     let mut candidates = Vec::new();
     for (id, record) in &fleet.targets {
-        if in_hand.contains(id) || record.open_rotation().is_some() {
+        // What nobody may settle any more must not hold the others for ever.
+        let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
+        if open || in_hand.contains(id) {
             places.take(record);
         }
         match assess(now, fleet, rules, record) {
@@ -96,10 +99,11 @@ fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRe
         since: outage.since,
         failure: outage.failure.clone(),
     });
-    if let Some(rotation) = record.open_rotation() {
-        return match (&unmanaged, &rotation.phase, failing) {
-            (Err(why), Phase::Intended, _) => {
-                Assessment::Decided(Decision::Withdraw { rotation: rotation.id, why: why.clone() })
+    if let Some(rotation) = &record.rotation {
+        return match (unmanaged, &rotation.phase, failing) {
+            (Err(why), Phase::Intended, _) => Assessment::Decided(Decision::Withdraw { rotation: rotation.id, why }),
+            (Err(why), _, _) if rules.policy_of(target).is_none() => {
+                Assessment::Decided(Decision::NotManaged { why: format!("{why}; rotation {} is unsettled", rotation.id) })
             }
             (_, _, Some(failing)) => wait(None, failing),
             (_, _, None) => Assessment::Decided(Decision::Resume { rotation: rotation.id }),
@@ -117,7 +121,7 @@ fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRe
         return wait(Some(due), WaitReason::NotDue);
     }
     if let Some((failure, retry_at)) = &record.setback
-        && now < *retry_at
+        && waits(now, *retry_at)
     {
         let reason = WaitReason::BackingOff { attempt: record.attempt, failure: failure.clone() };
         return wait(Some(*retry_at), reason);

@@ -61,12 +61,10 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
 }
 
 fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
-    // A rotation that rests unconfirmed belongs to the record until the next attempt or slot begins.
     conn.prepare(
         "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
          FROM target LEFT JOIN rotation ON rotation.target = target.id
-           AND rotation.slot = target.slot AND rotation.attempt = target.attempt
-           AND rotation.state IN ('intended', 'sending', 'confirming', 'unconfirmed')",
+           AND rotation.state IN ('intended', 'sending', 'confirming')",
     )?
     .query_map([], |row| Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(target(row)?))))?
     .collect()
@@ -93,7 +91,9 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         unread: time(row, "unread_since")?.zip(json(row, "unread")?),
         slot: row.get("slot")?,
         attempt: row.get("attempt")?,
+        failures: row.get("failures")?,
         rotation: rotation(row)?,
+        unconfirmed: json(row, "unconfirmed")?,
         setback: json(row, "setback")?.zip(time(row, "retry_at")?),
         quarantine: time(row, "quarantined_since")?
             .zip(json(row, "quarantine")?)
@@ -121,8 +121,7 @@ fn rotation(row: &Row<'_>) -> rusqlite::Result<Option<Rotation>> {
             sent_at: row.get::<_, Micros>("sent_at")?.0,
             since: row.get::<_, Micros>("accepted_at")?.0,
         },
-        State::Unconfirmed => Phase::Unconfirmed { sent_at: row.get::<_, Micros>("sent_at")?.0 },
-        State::Done | State::Failed | State::Withdrawn => return Ok(None),
+        State::Done | State::Failed | State::Unconfirmed | State::Withdrawn => return Ok(None),
     };
     Ok(Some(Rotation {
         id: RotationId { slot: row.get("slot")?, attempt: row.get("attempt")? },

@@ -67,6 +67,9 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "the ledger can be written again; since {since:.0} it could not: {error}"
             );
         }
+        Event::ClockStepped { by_s } => {
+            line!(WARN, entry, kind, subject, { by_s, }, "the wall clock stepped by {by_s} s");
+        }
         Event::PolicySet { policy, words } => {
             line!(
                 INFO, entry, kind, subject,
@@ -113,15 +116,25 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "{who}: first sight of key {key}, its age unknown"
             );
         }
-        Event::KeyChanged { change, before, after, last_seen, .. } => match change {
-            KeyChange::Foreign => {
+        Event::KeyChanged { change, before, after, last_seen, suspect, .. } => match (change, suspect) {
+            (KeyChange::Foreign, None) => {
                 line!(
                     WARN, entry, kind, subject,
                     { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
                     "{who}: somebody else changed its key from {before} to {after}"
                 );
             }
-            KeyChange::Regression => {
+            (KeyChange::Foreign, Some(suspect)) => {
+                line!(
+                    WARN, entry, kind, subject,
+                    {
+                        manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen,
+                        suspect = %suspect,
+                    },
+                    "{who}: its key changed from {before} to {after}: rotation {suspect}, given up before, may have acted late"
+                );
+            }
+            (KeyChange::Regression, _) => {
                 line!(
                     ERROR, entry, kind, subject,
                     { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
@@ -129,6 +142,13 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 );
             }
         },
+        Event::KeyRedated { first_seen, .. } => {
+            line!(
+                WARN, entry, kind, subject,
+                { manager, first_seen = %first_seen, },
+                "{who}: its key was dated by a clock that ran ahead; now dated {first_seen:.0}"
+            );
+        }
         Event::ObservationFailing { failure, .. } => {
             failure!(
                 WARN, entry, kind, subject, failure,

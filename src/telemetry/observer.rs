@@ -169,6 +169,7 @@ mod tests {
             last_seen: at,
             not_before: None,
             first_seen: at,
+            suspect: None,
         };
         vec![
             Event::DaemonStarted { version: "1".to_owned(), pid: 1, host: "db-7".to_owned() },

@@ -52,7 +52,7 @@ async fn members_take_turns_and_the_limit_holds() {
     while world.journal.count(done) < 40 {
         world.pass(Duration::from_millis(20)).await;
         let fleet = world.journal.fleet();
-        let open: Vec<_> = fleet.targets.values().filter(|record| record.open_rotation().is_some()).collect();
+        let open: Vec<_> = fleet.targets.values().filter(|record| record.rotation.is_some()).collect();
         most = most.max(open.len());
         for (n, one) in open.iter().enumerate() {
             assert!(

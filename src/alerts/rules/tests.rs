@@ -226,6 +226,7 @@ fn a_key_that_returned_is_critical_until_the_next_rotation() {
             last_seen: at("2026-01-10T23:00:00Z"),
             not_before: None,
             first_seen: at("2026-01-01T00:00:00Z"),
+            suspect: None,
         },
     );
     let alert = world.alert(AlertKind::KeyRegression, "2026-01-11T00:00:01Z").unwrap();

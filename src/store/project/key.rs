@@ -31,6 +31,12 @@ pub(super) fn write(
         Came::Rotated(how, rotation, last_seen)
     } else if let Event::RotationIntended { .. } = entry.event {
         return write_last_seen(conn, target, record);
+    } else if let Event::KeyRedated { not_before, first_seen, .. } = entry.event {
+        conn.prepare_cached(
+            "UPDATE key SET not_before = ?, first_seen = ?, last_seen = ?, seq = ? WHERE target = ? AND replaced_at IS NULL",
+        )?
+        .execute(params![not_before.map(Micros), Micros(first_seen), Micros(entry.at), seq, target.as_str()])?;
+        return Ok(());
     } else {
         return Ok(());
     };

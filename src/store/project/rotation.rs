@@ -52,7 +52,6 @@ pub(super) fn write(
             go_on(&[("sent_at", &sent_at), ("accepted_at", &at), ("accepted", status)])
         }
         Event::RotationUnconfirmed { failure, retry_at, .. } => go_on(&[
-            ("sent_at", &sent_at),
             ("ended_at", &at),
             ("failure", &Json(failure)),
             ("retry_at", &Micros(*retry_at)),
@@ -74,6 +73,7 @@ pub(super) fn write(
         Event::DaemonStarted { .. }
         | Event::DaemonStopped { .. }
         | Event::LedgerRecovered { .. }
+        | Event::ClockStepped { .. }
         | Event::PolicySet { .. }
         | Event::TargetFound { .. }
         | Event::TargetChanged { .. }
@@ -83,6 +83,7 @@ pub(super) fn write(
         | Event::TargetReadable { .. }
         | Event::KeySeen { .. }
         | Event::KeyChanged { .. }
+        | Event::KeyRedated { .. }
         | Event::ObservationFailing { .. }
         | Event::ObservationRecovered { .. }
         | Event::TargetQuarantined { .. }

@@ -36,6 +36,8 @@ pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetR
             ("unread", &record.unread.as_ref().map(|(_, failure)| Json(failure))),
             ("slot", &record.slot),
             ("attempt", &record.attempt),
+            ("failures", &record.failures),
+            ("unconfirmed", &record.unconfirmed.as_ref().map(Json)),
             ("setback", &record.setback.as_ref().map(|(failure, _)| Json(failure))),
             ("retry_at", &record.setback.as_ref().map(|(_, retry_at)| Micros(*retry_at))),
             ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),

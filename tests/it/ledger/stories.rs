@@ -60,6 +60,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             last_seen,
             not_before: (detail < 2).then(|| at(now - 50)),
             first_seen: at(now - 40),
+            suspect: None,
         },
         11 => Event::ObservationFailing { target, failure },
         12 => Event::ObservationRecovered { target },
