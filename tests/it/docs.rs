@@ -206,7 +206,7 @@ async fn the_readme_has_every_metric_and_no_other() {
     fs::write(dir.path().join("key"), &login.private_key).unwrap();
     fs::set_permissions(dir.path().join("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = config::load(&dir.path().join("rekeyd.toml"), &Environment::default()).unwrap();
-    let daemon = Daemon::start(&config, None).await.unwrap();
+    let daemon = Daemon::start(&config, rekeyd::app::Extras::default()).await.unwrap();
 
     let told: BTreeMap<_, _> = table(&document("README.md"), "metric")
         .iter()
