@@ -164,10 +164,20 @@ CREATE TABLE gap (
     PRIMARY KEY (manager, project_id, project, cluster)
 ) STRICT;
 
+-- Projects that can not be listed.
+CREATE TABLE unread_project (
+    manager TEXT NOT NULL REFERENCES manager,
+    project TEXT NOT NULL,    -- its name or id, as the configuration or the server gives it
+    since   INTEGER NOT NULL,
+    failure TEXT NOT NULL CHECK (json_valid(failure)),
+    seq     INTEGER NOT NULL REFERENCES ledger,
+    PRIMARY KEY (manager, project)
+) STRICT;
+
 -- The alerts that fire.
 CREATE TABLE alert (
     alert        TEXT NOT NULL,
-    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster')),
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster', 'project', 'daemon')),
     subject      TEXT NOT NULL,
     since        INTEGER NOT NULL,
     words        TEXT NOT NULL,

@@ -54,13 +54,15 @@ impl Severity {
             AlertKind::KeyTooOld
             | AlertKind::TargetQuarantined
             | AlertKind::KeyRegression
-            | AlertKind::TargetNotGoverned => Self::Critical,
+            | AlertKind::TargetNotGoverned
+            | AlertKind::LedgerUnwritable => Self::Critical,
             // What these end in, if they last, is a key that is too old.
             AlertKind::RotationOverdue
             | AlertKind::RotationFailing
             | AlertKind::ObservationStale
             | AlertKind::ManagerFailing
-            | AlertKind::ConfigServersMissing => Self::Warning,
+            | AlertKind::ConfigServersMissing
+            | AlertKind::ProjectUnread => Self::Warning,
         }
     }
 }

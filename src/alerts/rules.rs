@@ -43,7 +43,18 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
             manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
         })
     });
-    managers.chain(targets.flat_map(|look| look.alerts())).collect()
+    ledger(situation).into_iter().chain(managers).chain(targets.flat_map(|look| look.alerts())).collect()
+}
+
+/// No record, no rotation: whoever is told by this alert has to make room, or the fleet grows old.
+fn ledger(situation: &Situation) -> Option<Alert> {
+    let (since, error) = situation.unwritable.as_ref()?;
+    let words = format!(
+        "Nothing is rotated since {since:.0}, for {}: {error}. Next: make room on the disk of the state directory, or \
+         mend it; it goes on by itself.",
+        length(*since, situation.now)
+    );
+    Some(alert(AlertKind::LedgerUnwritable, AlertSubject::Daemon, "rekeyd".to_owned(), Some(*since), words))
 }
 
 fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
@@ -71,7 +82,16 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
         alert(AlertKind::ConfigServersMissing, subject, name, None, words)
     });
-    failing.into_iter().chain(gaps).collect()
+    let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
+        let name = format!("{manager}/{project}");
+        let words = format!(
+            "{name} can not be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
+            length(*since, now),
+            advice::against(failure.reason)
+        );
+        alert(AlertKind::ProjectUnread, AlertSubject::Project(name.clone()), name, Some(*since), words)
+    });
+    failing.into_iter().chain(gaps).chain(unread).collect()
 }
 
 /// One target, and what bears on it.
@@ -97,10 +117,12 @@ impl Look<'_> {
             .into_iter()
             .flatten()
             .collect(),
-            standing @ (Standing::Refused(_) | Standing::Listed(Listing::NotEncrypted)) => {
-                self.not_governed(&standing).into_iter().collect()
-            }
-            // Said once, when it happened, and by `plan`: the manager or the configuration takes these out on purpose.
+            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup.
+            standing @ (Standing::Refused(_)
+            | Standing::Listed(
+                Listing::NotEncrypted | Listing::NoBackup | Listing::BackupNotStarted { .. },
+            )) => self.not_governed(&standing).into_iter().collect(),
+            // Said once, when it happened, and by `plan`: the configuration takes these out on purpose, or they are no more.
             Standing::Listed(_) | Standing::Gone => Vec::new(),
         }
     }

@@ -245,6 +245,8 @@ impl Narrator {
             | Event::TargetRearmed { .. }
             | Event::ManagerFailing { .. }
             | Event::ManagerAnswering { .. }
+            | Event::ProjectUnread { .. }
+            | Event::ProjectRead { .. }
             | Event::GapFound { .. }
             | Event::GapClosed { .. }
             | Event::AlertCleared { .. } => {}

@@ -187,11 +187,13 @@ mod tests {
         );
     }
 
-    /// Two keys of one Ops Manager may see different projects; one key sees the same ones twice.
+    /// Two keys of one Ops Manager may share its projects out, by name: what each of them sees only the server knows.
     #[test]
-    fn one_manager_may_be_reached_with_two_keys() {
+    fn one_manager_may_be_reached_with_two_keys_that_share_its_projects_out() {
+        let project = |name| format!("[[ops_manager.project]]\nname = \"{name}\"\n");
         let other = MANAGER.replace("emea", "apac").replace("abcdefgh", "zyxwvuts");
-        assert_eq!(settings(&format!("{MANAGER}{other}")).rules.managers.len(), 2);
+        let shared = format!("{MANAGER}{}{other}{}", project("billing"), project("identity"));
+        assert_eq!(settings(&shared).rules.managers.len(), 2);
     }
 
     /// The state stays where the service manager wants it, unless the file says otherwise.

@@ -28,11 +28,15 @@ pub enum AlertKind {
     ManagerFailing,
     /// A sharded cluster is listed without config servers.
     ConfigServersMissing,
+    /// A project that the configuration names, or the key sees, can not be listed.
+    ProjectUnread,
+    /// The ledger can not be written, so nothing is rotated.
+    LedgerUnwritable,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -42,6 +46,8 @@ impl AlertKind {
         Self::ObservationStale,
         Self::ManagerFailing,
         Self::ConfigServersMissing,
+        Self::ProjectUnread,
+        Self::LedgerUnwritable,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -56,6 +62,8 @@ impl AlertKind {
             Self::ObservationStale => "observation_stale",
             Self::ManagerFailing => "manager_failing",
             Self::ConfigServersMissing => "config_servers_missing",
+            Self::ProjectUnread => "project_unread",
+            Self::LedgerUnwritable => "ledger_unwritable",
         }
     }
 }
@@ -70,6 +78,10 @@ pub enum AlertSubject {
     Manager(ManagerName),
     /// One cluster, as `manager/project-id/cluster name`.
     Cluster(String),
+    /// One project, as `manager/project`, by the name or id that the configuration or the server gives it.
+    Project(String),
+    /// The daemon itself.
+    Daemon,
 }
 
 impl fmt::Display for AlertSubject {
@@ -77,7 +89,8 @@ impl fmt::Display for AlertSubject {
         match self {
             Self::Target(id) => id.fmt(f),
             Self::Manager(name) => name.fmt(f),
-            Self::Cluster(name) => name.fmt(f),
+            Self::Cluster(name) | Self::Project(name) => name.fmt(f),
+            Self::Daemon => f.pad("rekeyd"),
         }
     }
 }

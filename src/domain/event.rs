@@ -186,6 +186,10 @@ pub enum Event {
     ManagerFailing { manager: ManagerName, failure: Failure },
     /// A manager answers again.
     ManagerAnswering { manager: ManagerName },
+    /// A project could not be listed: what is new, changed or gone in it is unknown. Recorded once for each run of failures.
+    ProjectUnread { manager: ManagerName, project: String, failure: Failure },
+    /// The project can be listed again, or is no longer asked for.
+    ProjectRead { manager: ManagerName, project: String },
     /// A sharded cluster is listed without config servers.
     GapFound { manager: ManagerName, gap: Gap },
     /// The cluster's config servers are listed.
@@ -260,6 +264,8 @@ impl Event {
             | Self::TargetRearmed { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
+            | Self::ProjectUnread { .. }
+            | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
             | Self::AlertRaised { .. }
@@ -299,10 +305,12 @@ impl Event {
             | Self::PolicySet { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
+            | Self::ProjectUnread { .. }
+            | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
-            | Self::AlertRaised { subject: AlertSubject::Manager(_) | AlertSubject::Cluster(_), .. }
-            | Self::AlertCleared { subject: AlertSubject::Manager(_) | AlertSubject::Cluster(_), .. } => None,
+            | Self::AlertRaised { .. }
+            | Self::AlertCleared { .. } => None,
         }
     }
 
@@ -338,6 +346,8 @@ impl Event {
             | Self::TargetRearmed { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
+            | Self::ProjectUnread { .. }
+            | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
             | Self::AlertRaised { .. }

@@ -37,9 +37,11 @@ pub struct ManagerRecord {
     pub outage: Option<Outage>,
     /// Sharded clusters that it lists without config servers.
     pub gaps: BTreeSet<Gap>,
+    /// Projects that can not be listed, since when, and why.
+    pub unread: BTreeMap<String, Outage>,
 }
 
-/// A manager's outage.
+/// An outage of a manager, or of one of its projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// Since when.
@@ -78,6 +80,12 @@ impl Fleet {
                 record.outage = Some(Outage { since, failure: failure.clone() });
             })),
             Event::ManagerAnswering { manager } => Some(self.manager_after(manager, |record| record.outage = None)),
+            Event::ProjectUnread { manager, project, failure } => Some(self.manager_after(manager, |record| {
+                record.unread.insert(project.clone(), Outage { since: at, failure: failure.clone() });
+            })),
+            Event::ProjectRead { manager, project } => Some(self.manager_after(manager, |record| {
+                record.unread.remove(project);
+            })),
             Event::GapFound { manager, gap } => Some(self.manager_after(manager, |record| {
                 record.gaps.insert(gap.clone());
             })),

@@ -61,6 +61,17 @@ pub(super) fn news(
             events.push(Event::TargetGone { target: id.clone(), listings: *listings });
         }
     }
+    let known_unread = known.map(|record| record.unread.clone()).unwrap_or_default();
+    for project in &discovery.unread {
+        if !known_unread.contains_key(&project.name) {
+            let (project, failure) = (project.name.clone(), project.failure.clone());
+            events.push(Event::ProjectUnread { manager: manager.clone(), project, failure });
+        }
+    }
+    for project in known_unread.into_keys().filter(|known| discovery.unread.iter().all(|unread| unread.name != *known))
+    {
+        events.push(Event::ProjectRead { manager: manager.clone(), project });
+    }
     let gaps: BTreeSet<_> = discovery.gaps.iter().cloned().collect();
     let known_gaps = known.map(|record| record.gaps.clone()).unwrap_or_default();
     for gap in gaps.difference(&known_gaps) {
@@ -171,8 +182,20 @@ mod tests {
         };
         let unread = crate::ports::UnreadProject { id: Some("5f".into()), name: "billing".to_owned(), failure };
         let empty = Discovery { unread: vec![unread], ..Discovery::default() };
+        let mut list = |fleet: &mut Fleet, discovery: &Discovery| {
+            let events = news(fleet, &rules, &manager, discovery, &mut unseen);
+            apply(fleet, &events);
+            events
+        };
+        let first = list(&mut fleet, &empty);
+        assert!(
+            matches!(first.as_slice(), [Event::ProjectUnread { project, .. }] if project == "billing"),
+            "{first:?}"
+        );
         for _ in 0..10 {
-            assert_eq!(news(&fleet, &rules, &manager, &empty, &mut unseen), []);
+            assert_eq!(list(&mut fleet, &empty), [], "said once, and nothing is gone");
         }
+        let again = list(&mut fleet, &full);
+        assert_eq!(again, [Event::ProjectRead { manager: "emea".into(), project: "billing".to_owned() }]);
     }
 }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
 use crate::domain::{
-    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
+    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord,
+    Verdict,
 };
 use crate::policy::{Policy, give_up_after, poll_after, retry_at};
 use crate::ports::{JournalError, KeyService};

@@ -285,9 +285,6 @@ impl Engine {
         match ended {
             Ended::Listed(Ok(discovery)) => {
                 let events = news(&self.scribe.fleet(), &self.rules, name, &discovery, &mut listings.unseen);
-                for project in &discovery.unread {
-                    tracing::warn!(manager = %name, project = %project.name, failure = %project.failure, "project {} could not be listed: {}", project.name, project.failure);
-                }
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 listings.answered = Some((self.clock.now(), now));
@@ -322,7 +319,10 @@ impl Engine {
 /// Whether a target of the manager began to fail after the manager's last listing, in a way that is not its own.
 fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
     fleet.targets.values().filter(|record| record.target.manager == *manager).any(|record| {
-        record.unread.as_ref().is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
+        record
+            .unread
+            .as_ref()
+            .is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
     })
 }
 

@@ -166,6 +166,8 @@ fn report(situation: &Situation, stall_after: Duration, alerts: &[Alert]) -> Rep
                 AlertSubject::Target(_) => "target",
                 AlertSubject::Manager(_) => "manager",
                 AlertSubject::Cluster(_) => "cluster",
+                AlertSubject::Project(_) => "project",
+                AlertSubject::Daemon => "component",
             },
             component_id: Some(alert.subject.to_string()),
             time: alert.since,

@@ -8,12 +8,13 @@ use rusqlite::{Connection, OptionalExtension, Rows};
 use super::verify::{Broken, VerifyError};
 
 /// The tables that follow from the ledger, with their keys.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("target", "id"),
     ("rotation", "target, slot, attempt"),
     ("key", "target, came_seq"),
     ("manager", "name"),
     ("gap", "manager, project_id, project, cluster"),
+    ("unread_project", "manager, project"),
     ("alert", "alert, subject_kind, subject"),
     ("policy", "name"),
 ];

@@ -141,6 +141,7 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
             let record = ManagerRecord {
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
                 gaps: BTreeSet::new(),
+                unread: BTreeMap::new(),
             };
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
         })?
@@ -155,6 +156,13 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
         };
         managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default().gaps.insert(gap);
     }
+    let mut statement = conn.prepare("SELECT * FROM unread_project")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
+        let Some((since, failure)) = time(row, "since")?.zip(json(row, "failure")?) else { continue };
+        manager.unread.insert(row.get("project")?, Outage { since, failure });
+    }
     Ok(managers)
 }
 
@@ -165,6 +173,8 @@ fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(crate::domain::AlertK
             let subject = match row.get::<_, String>("subject_kind")?.as_str() {
                 "target" => AlertSubject::Target(TargetId::new(name)),
                 "manager" => AlertSubject::Manager(ManagerName::new(name)),
+                "project" => AlertSubject::Project(name),
+                "daemon" => AlertSubject::Daemon,
                 _ => AlertSubject::Cluster(name),
             };
             Ok(((row.get::<_, Word<_>>("alert")?.0, subject), row.get::<_, Micros>("since")?.0))

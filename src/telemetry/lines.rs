@@ -238,6 +238,20 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         Event::ManagerAnswering { manager } => {
             line!(INFO, entry, kind, subject, { manager = manager.as_str(), }, "{manager} answers again");
         }
+        Event::ProjectUnread { manager, project, failure } => {
+            failure!(
+                WARN, entry, kind, subject, failure,
+                { manager = manager.as_str(), project, },
+                "{manager}/{project} can not be listed: {failure}"
+            );
+        }
+        Event::ProjectRead { manager, project } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), project, },
+                "{manager}/{project} can be listed again, or is no longer asked for"
+            );
+        }
         Event::GapFound { manager, gap } => {
             line!(
                 WARN, entry, kind, subject,
@@ -281,6 +295,7 @@ fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option
     match about {
         AlertSubject::Target(_) => of_target,
         AlertSubject::Manager(manager) => Some(manager.as_str()),
-        AlertSubject::Cluster(path) => path.split('/').next(),
+        AlertSubject::Cluster(path) | AlertSubject::Project(path) => path.split('/').next(),
+        AlertSubject::Daemon => None,
     }
 }

@@ -40,7 +40,8 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
         }
         Change::Manager(name, Some(record)) => {
             write_manager(conn, seq, name, record)?;
-            write_gap(conn, seq, &entry.event)
+            write_gap(conn, seq, &entry.event)?;
+            write_unread(conn, seq, entry)
         }
         Change::Alert(kind, subject, Some(_)) => raise_alert(conn, seq, entry, *kind, subject),
         Change::Alert(kind, subject, None) => clear_alert(conn, *kind, subject),
@@ -86,6 +87,18 @@ fn write_gap(conn: &Connection, seq: u64, event: &Event) -> rusqlite::Result<()>
     Ok(())
 }
 
+fn write_unread(conn: &Connection, seq: u64, entry: &Entry) -> rusqlite::Result<()> {
+    if let Event::ProjectUnread { manager, project, failure } = &entry.event {
+        let key: [super::sql::Column<'_>; 2] = [("manager", &manager.as_str()), ("project", project)];
+        let failure = Json(failure);
+        upsert(conn, "unread_project", &key, &[("since", &Micros(entry.at)), ("failure", &failure), ("seq", &seq)])?;
+    } else if let Event::ProjectRead { manager, project } = &entry.event {
+        conn.prepare_cached("DELETE FROM unread_project WHERE manager = ? AND project = ?")?
+            .execute(params![manager.as_str(), project])?;
+    }
+    Ok(())
+}
+
 fn raise_alert(
     conn: &Connection,
     seq: u64,
@@ -116,5 +129,7 @@ fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
         AlertSubject::Target(id) => ("target", id.as_str()),
         AlertSubject::Manager(name) => ("manager", name.as_str()),
         AlertSubject::Cluster(name) => ("cluster", name),
+        AlertSubject::Project(name) => ("project", name),
+        AlertSubject::Daemon => ("daemon", ""),
     }
 }
