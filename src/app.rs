@@ -9,6 +9,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::policy::Rules;
 use crate::ports::{Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, ReadError, Store};
 use crate::telemetry::{Metrics, Narrator};
 
 pub use crate::alerts::against as advice_against;
@@ -56,8 +57,16 @@ pub enum StartError {
     #[error("the configuration names no manager, so there is nothing to rotate; add an [[ops_manager]] section")]
     NoManager,
     /// The state directory can not be worked in.
+    #[error("cannot work in the state directory {}: {source}", dir.display())]
+    State {
+        /// Which one.
+        dir: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// What is known can not be read.
     #[error(transparent)]
-    State(#[from] OpenError),
+    Read(#[from] ReadError),
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new ledger's id: {0}")]
     Random(getrandom::Error),
@@ -78,7 +87,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The start could not be recorded: no record, no rotation.
-    #[error(transparent)]
+    #[error("the start cannot be recorded, and what cannot be recorded is not begun: {0}")]
     Ledger(#[from] JournalError),
     /// The scheduler of the standing jobs did not start.
     #[error("the scheduler cannot be started: {0}")]
@@ -178,11 +187,12 @@ pub async fn second_opinion(config: &Config, target: &Target) -> Option<KeyId> {
 }
 
 /// Opens the ledger beside the runtime's threads: a migration may take its time.
-async fn open_store(state_dir: std::path::PathBuf) -> Result<Store, StartError> {
+async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     let mut id = [0; 32];
     getrandom::fill(&mut id).map_err(StartError::Random)?;
-    let opened = tokio::task::spawn_blocking(move || Store::open(&state_dir, id)).await;
-    Ok(opened.expect("opening a store returns its errors")?)
+    let path = dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, id)).await;
+    opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
 /// What the ledger is told first: that we are here, and by which rules.

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::{Change, Event, Failure, Fleet, Gap, KeyId, ManagerName, Planned, Target, TargetId, TargetRecord};
 use crate::policy::plan;
 use crate::ports::{Clock, KeyService, Operation, RequestObserver, RequestOutcome, UnreadProject};
-use crate::store::Reader;
+use crate::store::{ReadError, Reader};
 
 /// What a rehearsal found.
 pub struct Rehearsal {
@@ -46,8 +46,11 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
     let rules = &config.settings.rules;
-    // What the daemon knows already decides what it would do; without a ledger everything is new.
-    let mut fleet = Reader::open(&config.settings.state_dir).and_then(|reader| reader.fleet()).unwrap_or_default();
+    // What the daemon knows already decides what it would do; without a ledger everything is new. One that can not be read is one that can not be written.
+    let mut fleet = match Reader::open(&config.settings.state_dir).and_then(|reader| reader.fleet()) {
+        Err(ReadError::Missing { .. }) => Fleet::default(),
+        known => known?,
+    };
     let mut rehearsal = Rehearsal { managers: BTreeMap::new(), targets: Vec::new() };
     let mut keys = BTreeMap::new();
     for manager in &config.managers {
