@@ -11,6 +11,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,9 +72,14 @@ pub enum StartError {
     #[error("the configuration names no manager, so there is nothing to rotate; add an [[ops_manager]] section")]
     NoManager,
     /// The state directory can not be worked in.
-    #[error(transparent)]
-    State(#[from] OpenError),
-    /// The ledger can not be read.
+    #[error("cannot work in the state directory {}: {source}", dir.display())]
+    State {
+        /// Which one.
+        dir: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// What is known can not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The operating system gave no random bytes.
@@ -96,7 +102,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The start could not be recorded: no record, no rotation.
-    #[error(transparent)]
+    #[error("the start cannot be recorded, and what cannot be recorded is not begun: {0}")]
     Ledger(#[from] JournalError),
     /// The scheduler of the standing jobs did not start.
     #[error("the scheduler cannot be started: {0}")]
@@ -219,11 +225,12 @@ pub async fn second_opinion(config: &Config, target: &Target) -> Option<KeyId> {
 }
 
 /// Opens the ledger beside the runtime's threads: a migration may take its time.
-async fn open_store(state_dir: std::path::PathBuf) -> Result<Store, StartError> {
+async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     let mut id = [0; 32];
     getrandom::fill(&mut id).map_err(StartError::Random)?;
-    let opened = tokio::task::spawn_blocking(move || Store::open(&state_dir, id)).await;
-    Ok(opened.expect("opening a store returns its errors")?)
+    let path = dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, id)).await;
+    opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
 /// What the ledger is told first: that we are here, and by which rules.

@@ -46,7 +46,8 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
     let rules = &config.settings.rules;
-    // What the daemon knows already decides what it would do; without a ledger everything is new.
+    // What the daemon knows already decides what it would do; without a ledger everything is new. One that can not be
+    // read can not be written either.
     let mut fleet = match Reader::open(&config.settings.state_dir).and_then(|reader| reader.fleet()) {
         Err(ReadError::Missing { .. }) => Fleet::default(),
         known => known?,

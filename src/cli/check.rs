@@ -3,12 +3,12 @@
 use serde_json::json;
 use wildmatch::WildMatch;
 
-use super::output::{BAD, GOOD, Output, WARN, moment, styled};
+use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::state;
 use super::{Answer, Exit, Stop, runtime};
 use crate::app::{self, Listed, Rehearsal, Rehearsed};
 use crate::config::Config;
-use crate::domain::{Decision, Failure, ManagerName};
+use crate::domain::{Decision, Failure, ManagerName, Reason, Verdict};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -27,8 +27,9 @@ pub(super) struct Args {
 pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer {
     let rehearsal = runtime()?.block_on(app::rehearse(config)).map_err(|error| Stop::Words(error.to_string()))?;
     let glob = WildMatch::new(&args.target);
-    let targets: Vec<_> =
+    let mut targets: Vec<_> =
         rehearsal.targets.iter().filter(|target| glob.matches(target.target.name().as_str())).collect();
+    targets.sort_by_key(|target| target.target.name());
     if args.json {
         for (name, listed) in &rehearsal.managers {
             output.json(&manager_as_json(name, listed))?;
@@ -48,8 +49,8 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
             show_manager(name, listed, output)?;
         }
         output.line("")?;
-        let rows = targets.iter().map(|target| as_row(target)).collect();
-        output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], rows)?;
+        let rows: Vec<_> = targets.iter().map(|target| as_row(target)).collect();
+        output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
         let managed = targets.iter().filter(|target| is_managed(target)).count();
         output.line(format_args!("\n{managed} of {} targets would be managed; nothing was rotated.", targets.len()))?;
     }
@@ -58,7 +59,7 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
 
 fn verdict(rehearsal: &Rehearsal, targets: &[&Rehearsed], warned: bool) -> Exit {
     let unread_key = |target: &&Rehearsed| match &target.key {
-        Some(Err(failure)) => failure.verdict != crate::domain::Verdict::NotThisWay,
+        Some(Err(failure)) => failure.verdict != Verdict::NotThisWay,
         Some(Ok(_)) | None => false,
     };
     let listed = || rehearsal.managers.values().filter_map(|listed| listed.as_ref().ok());
@@ -88,11 +89,13 @@ fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &m
             output.line(format_args!("{} {name} answers, {version}", styled(GOOD, "pass")))?;
             for project in &listed.unread {
                 let (project, failure) = (&project.name, &project.failure);
-                output.line(format_args!(
-                    "{} {name}, project {project}: {}",
-                    styled(BAD, "fail"),
+                // It is a project that is not found, and no deployment.
+                let words = if failure.reason == Reason::NotFound {
+                    next(failure, "check its name or id in the configuration, and that the API key belongs to it")
+                } else {
                     in_words(failure)
-                ))?;
+                };
+                output.line(format_args!("{} {name}, project {project}: {words}", styled(BAD, "fail")))?;
             }
             for gap in &listed.gaps {
                 output.line(format_args!(
@@ -108,8 +111,13 @@ fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &m
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    let failed = failure.to_string();
-    format!("{}. Next: {}.", failed.trim_end_matches('.'), app::advice_against(failure.reason))
+    next(failure, app::advice_against(failure.reason))
+}
+
+fn next(failure: &Failure, advice: &str) -> String {
+    let failure = failure.to_string();
+    // Some servers end their sentences, others do not.
+    format!("{}. Next: {advice}.", failure.trim_end_matches('.'))
 }
 
 fn as_row(target: &Rehearsed) -> [String; 5] {
@@ -117,7 +125,10 @@ fn as_row(target: &Rehearsed) -> [String; 5] {
     let (key, word, reason) = match &target.key {
         None => ("-".to_owned(), state(decision), decision.to_string()),
         Some(Ok(key)) => (key.to_string(), state(decision), decision.to_string()),
-        Some(Err(failure)) => ("-".to_owned(), styled(BAD, failure.reason.as_str()), in_words(failure)),
+        Some(Err(failure)) if failure.verdict == Verdict::NotThisWay => {
+            ("-".to_owned(), styled(DIM, "not_managed"), in_words(failure))
+        }
+        Some(Err(failure)) => ("-".to_owned(), styled(BAD, "unreadable"), in_words(failure)),
     };
     [target.target.name().to_string(), key, word, moment(decision.due_at()), reason]
 }

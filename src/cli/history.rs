@@ -1,15 +1,13 @@
 //! `rekeyd history`: every attempt to rotate a key, the newest first.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
-use super::{Answer, Exit, Stop};
+use super::when::When;
+use super::{Answer, Exit};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{Period, State};
+use crate::domain::State;
 use crate::store::{Reader, RotationFilter, RotationRow};
 
 /// So many stand in a table if nothing is said.
@@ -24,10 +22,10 @@ pub(super) struct Args {
     target: Option<String>,
     /// Only attempts begun at or after this time: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    since: Option<When>,
     /// Only attempts begun before this time; a day stands for its whole length.
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    until: Option<When>,
     /// At most so many, the newest; without it 100 in a table and all in JSON.
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
@@ -37,11 +35,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    let zone = &settings.timezone;
+    let (now, zone) = (SystemClock::now(), &settings.timezone);
     let filter = RotationFilter {
         target: args.target.clone(),
-        since: args.since.as_deref().map(|text| time(text, zone, Edge::Start)).transpose()?,
-        until: args.until.as_deref().map(|text| time(text, zone, Edge::End)).transpose()?,
+        since: args.since.map(|since| since.start(now, zone)),
+        until: args.until.map(|until| until.end(now, zone)),
         limit: args.limit.or((!args.json).then_some(ROWS)),
     };
     let reader = Reader::open(&settings.state_dir)?;
@@ -57,7 +55,7 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
         let rows = reader.rotations(&filter)?;
         let count = rows.len();
         let heading = ["BEGUN", "TARGET", "SLOT", "STATE", "KEY BEFORE", "KEY AFTER", "ENDED", "WHY"];
-        output.table(heading, rows.iter().map(as_row).collect())?;
+        output.table(heading, &rows.iter().map(as_row).collect::<Vec<_>>())?;
         if filter.limit.is_some_and(|limit| count as u64 == u64::from(limit)) {
             output.line(format_args!("\nThe newest {count}; --limit or --since for more."))?;
         }
@@ -111,28 +109,4 @@ fn as_row(row: &RotationRow) -> [String; 8] {
         moment(row.ended_at),
         why,
     ]
-}
-
-/// Which end of a day is meant when only a day is said.
-#[derive(Clone, Copy)]
-enum Edge {
-    Start,
-    End,
-}
-
-/// A moment as people write it: an instant, a day in the configured zone, or a time ago.
-fn time(text: &str, zone: &TimeZone, edge: Edge) -> Result<Timestamp, Stop> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    if let Ok(period) = text.parse::<Period>() {
-        return Ok(period.before(SystemClock::now()));
-    }
-    let day = text.parse::<Date>().ok().and_then(|day| match edge {
-        Edge::Start => Some(day),
-        Edge::End => day.checked_add(1.day()).ok(),
-    });
-    day.and_then(|day| day.to_zoned(zone.clone()).ok()).map(|start| start.timestamp()).ok_or_else(|| {
-        Stop::Words(format!("{text:?} is no time; write 2026-05-01, 2026-05-01T06:00:00Z, or 90d for 90 days ago"))
-    })
 }

@@ -11,6 +11,8 @@ mod resume;
 mod run;
 mod simulate;
 mod status;
+mod table;
+mod when;
 
 use std::ffi::OsString;
 use std::io;

@@ -1,11 +1,12 @@
 //! Output for people and for machines. The only file that writes to the terminal.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
+
+use super::table;
 
 /// Standard output with colours where they can be shown, standard error for complaints.
 pub(super) struct Output {
@@ -17,9 +18,6 @@ pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-
-/// Lines are not wrapped to less than this where the width is unknown.
-const WIDTH_WITHOUT_TERMINAL: u16 = 160;
 
 impl Output {
     pub(super) fn new() -> Self {
@@ -42,20 +40,10 @@ impl Output {
         self.out.write_all(bytes)
     }
 
-    /// A table with a heading, fitted to the terminal.
-    pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if !io::stdout().is_terminal() {
-            table.set_width(WIDTH_WITHOUT_TERMINAL);
-        }
-        table.set_header(heading.map(|title| format!("{BOLD}{title}{BOLD:#}")));
-        table.add_rows(rows);
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        for line in table.lines() {
-            writeln!(self.out, "{}", line.trim_end())?;
+    /// A table with a heading, fitted to the terminal. The last column is free text.
+    pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+        for line in table::lines(heading, rows, width_of_terminal()) {
+            writeln!(self.out, "{line}")?;
         }
         self.out.flush()
     }
@@ -73,6 +61,12 @@ impl Output {
     pub(super) fn complains_in_colour(&self) -> bool {
         anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
     }
+}
+
+/// None where standard output is no terminal, or one that does not tell.
+fn width_of_terminal() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// `text` in a style.

@@ -44,7 +44,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
             }))?;
         }
     } else {
-        let rows = planned
+        let rows: Vec<_> = planned
             .into_iter()
             .map(|(name, record, decision)| {
                 let policy = settings.rules.policy_of(&record.target).map(|policy| policy.name.to_string());
@@ -52,7 +52,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
                 [due, name.to_string(), policy.unwrap_or_default(), state(decision), decision.to_string()]
             })
             .collect();
-        output.table(["DUE", "TARGET", "POLICY", "STATE", "REASON"], rows)?;
+        output.table(["DUE", "TARGET", "POLICY", "STATE", "REASON"], &rows)?;
     }
     Ok(Exit::Done)
 }

@@ -37,8 +37,9 @@ pub(super) struct Args {
 
 pub(super) fn simulate(args: &Args, output: &mut Output) -> Answer {
     if args.faults {
-        let rows = FaultKind::ALL.iter().map(|kind| [kind.name().to_owned(), kind.meaning().to_owned()]).collect();
-        output.table(["FAULT", "WHAT HAPPENS"], rows)?;
+        let rows: Vec<_> =
+            FaultKind::ALL.iter().map(|kind| [kind.name().to_owned(), kind.meaning().to_owned()]).collect();
+        output.table(["FAULT", "WHAT HAPPENS"], &rows)?;
         return Ok(Exit::Done);
     }
     let spec = SimulatorSpec {

@@ -26,12 +26,16 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
     let view = View::read(settings)?;
     let glob = WildMatch::new(&args.target);
     let mut rows = Vec::new();
-    for planned in &view.plan.decisions {
-        let Some(record) = view.fleet.targets.get(&planned.target) else { continue };
-        let name = record.target.name();
-        if !glob.matches(name.as_str()) {
-            continue;
-        }
+    let mut planned: Vec<_> = view
+        .plan
+        .decisions
+        .iter()
+        .filter_map(|planned| Some((view.fleet.targets.get(&planned.target)?, planned)))
+        .map(|(record, planned)| (record.target.name(), record, planned))
+        .filter(|(name, _, _)| glob.matches(name.as_str()))
+        .collect();
+    planned.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
+    for (name, record, planned) in planned {
         let key = record.key.as_ref();
         let next = planned.decision.due_at();
         if args.json {
@@ -76,7 +80,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
     }
     if !args.json {
         let count = rows.len();
-        output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], rows)?;
+        output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
         output.line("")?;
         for alert in &view.alerts {
             output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;

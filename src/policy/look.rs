@@ -10,6 +10,8 @@ use crate::domain::{Fleet, Period, Standing, TargetId, TargetRecord};
 
 /// A target that refuses this mechanism, or waits for an operator, is looked at once a day.
 const SELDOM: Period = Period::days(1);
+/// A key that was never read holds its target up: it is asked for again so soon, and then ever less often.
+const FIRST_AGAIN: Period = Period::seconds(10);
 
 /// The targets to look at now, and when there will be more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +34,11 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
         if outage || record.rotation.is_some() {
             continue;
         }
-        let Some(every) = distance(record, rules) else { continue };
+        let tried = tried.get(id).copied();
+        let Some(every) = distance(record, rules, tried) else { continue };
         let seen = record.key.as_ref().map(|key| key.last_seen);
         // A clock that was set back must not silence the looks until it has caught up, nor let them follow each other.
-        let newest = [seen, tried.get(id).copied()].into_iter().flatten().filter(|at| *at <= now).max();
+        let newest = [seen, tried].into_iter().flatten().filter(|at| *at <= now).max();
         let at = newest.map_or(Timestamp::MIN, |newest| {
             let early = Period::from_secs(place(id, every.as_secs() / 10)).map_or(newest, |part| part.before(newest));
             every.after(early)
@@ -52,11 +55,72 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
     looks
 }
 
-fn distance(record: &TargetRecord, rules: &Rules) -> Option<Period> {
+fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> Option<Period> {
     let policy = rules.policy_of(&record.target)?;
     match record.standing() {
+        Standing::Managed if record.key.is_none() => {
+            let failing = record.unread.as_ref().zip(tried).map(|((since, _), tried)| tried.duration_since(*since));
+            let failing = failing.and_then(|length| Period::from_secs(length.as_secs().try_into().ok()?));
+            Some(failing.unwrap_or(FIRST_AGAIN).max(FIRST_AGAIN).min(policy.observe_every))
+        }
         Standing::Managed if record.quarantine.is_none() => Some(policy.observe_every),
         Standing::Managed | Standing::Refused(_) => Some(SELDOM.max(policy.observe_every)),
         Standing::Listed(_) | Standing::Gone => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::domain::{Event, Failure, Listing, Mechanism, Reason, Role, Scope, Target, Verdict};
+    use crate::policy::{ManagerRules, Policy};
+
+    /// A target whose very first look fails must not wait for the next round of looks: nothing of it can be due before.
+    #[test]
+    fn a_key_that_was_never_read_is_asked_for_again_soon_and_then_less_often() {
+        let start: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let description = Target {
+            manager: "emea".into(),
+            project_id: "5f".into(),
+            project: "billing".to_owned(),
+            cluster_id: "6a".into(),
+            cluster: "ledger".to_owned(),
+            replica_set: "ledger".to_owned(),
+            role: Role::ReplicaSet,
+            mechanism: Mechanism::BackupKey,
+        };
+        let target = description.id();
+        let failure = Failure {
+            reason: Reason::ServerError,
+            verdict: Verdict::Transient,
+            scope: Scope::Target,
+            status: Some(500),
+            code: None,
+            retry_after_s: None,
+            detail: String::new(),
+        };
+        let mut fleet = Fleet::default();
+        let mut tell = |event: Event| {
+            let change = fleet.consequence(start, &event).unwrap().unwrap();
+            fleet.adopt(change);
+        };
+        tell(Event::TargetFound { description, listing: Listing::Eligible });
+        tell(Event::ObservationFailing { target: target.clone(), failure });
+        let policy = std::sync::Arc::new(Policy::with_defaults("default".into()));
+        let rules = Rules {
+            managers: BTreeMap::from([(
+                "emea".into(),
+                ManagerRules { max_concurrent: 1, policy, projects: Vec::new() },
+            )]),
+        };
+        let after = |seconds| start + SignedDuration::from_secs(seconds);
+        // Tried after so many seconds of failing, it waits so long; less a tenth at most, for its place.
+        for (tried, wait) in [(0, 10), (10, 10), (60, 60), (86_400, 900)] {
+            let tries = BTreeMap::from([(target.clone(), after(tried))]);
+            let looks = |at| looks(after(at), &fleet, &rules, &tries).now.len();
+            assert_eq!((looks(tried + wait * 9 / 10 - 1), looks(tried + wait)), (0, 1), "{tried} s");
+        }
     }
 }

@@ -1,8 +1,18 @@
 //! The real binary against the simulator, which runs in the test, survives the daemon's death and keeps the truth.
 
+#![allow(clippy::disallowed_methods, reason = "real processes need real time")]
+
 mod accounts;
 mod adversity;
+mod commands;
+mod demonstration;
 mod failpoints;
+mod full_disk;
 mod kills;
 mod main_job;
+mod second_daemon;
+mod secrets;
+mod series;
 mod site;
+mod stops;
+mod troubles;
