@@ -168,6 +168,25 @@ async fn a_lost_reply_leaves_a_rotation_uncertain() {
     assert!(detail.contains("https://login.example") && !detail.contains("token"), "{detail}");
 }
 
+/// Whatever a proxy's page says, the manager has not spoken: nothing is settled, and it is no single target's trouble.
+#[tokio::test]
+async fn a_page_of_a_proxys_proves_nothing() {
+    for (status, reason) in [
+        ("403 Forbidden", Reason::Unreadable),
+        ("404 Not Found", Reason::Unreadable),
+        ("407 Proxy Authentication Required", Reason::Unreadable),
+        ("409 Conflict", Reason::Unreadable),
+        ("499 Client Closed Request", Reason::Unreadable),
+        ("502 Bad Gateway", Reason::ServerError),
+        ("504 Gateway Timeout", Reason::ServerError),
+    ] {
+        let (get, put) = after_login(reply(status, "", "<html>\n<h1>nginx</h1>")).await;
+        assert_eq!((get.reason, get.verdict, get.scope), (reason, Verdict::Transient, Scope::Manager), "{get}");
+        assert_eq!((put.reason, put.verdict, put.scope), (reason, Verdict::Ambiguous, Scope::Manager), "{put}");
+        assert!(get.detail.contains("a proxy may have sent it"), "{get}");
+    }
+}
+
 #[tokio::test]
 async fn a_turned_away_rotation_is_no_rotation() {
     let busy =
@@ -301,7 +320,8 @@ async fn requests_leave_no_faster_than_allowed() {
 #[tokio::test]
 async fn an_observer_hears_of_each_call_once_and_how_it_ended() {
     let told = Arc::new(Told::default());
-    let server = Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", "")]).await;
+    let server =
+        Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", r#"{"error":404}"#)]).await;
     let settings = settings(&format!("http://{}", server.address));
     let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
     manager.rotate(&target()).await.expect("acceptance");
