@@ -56,7 +56,7 @@ impl Session {
             }
             let authorization = attempt.authorization(&call.method(), &call.uri());
             let reply = self.transport.send(call, authorization, left).await?;
-            if reply.status != 401 || (attempt.is_authenticated() && knows_us(&reply)) {
+            if reply.status != 401 || (attempt.stands(&reply.headers) && knows_us(&reply)) {
                 attempt.accepted(&reply.headers);
                 return Ok(reply);
             }

@@ -273,6 +273,21 @@ async fn a_missing_role_is_not_a_wrong_key() {
     assert_eq!(server.requests().len(), 4, "the login was good: neither it nor its nonce is given up");
 }
 
+/// Atlas puts an error code into every 401. A nonce that went stale is no missing role all the same.
+#[tokio::test]
+async fn a_stale_nonce_is_a_stale_nonce_whatever_the_body_says() {
+    let headers = "WWW-Authenticate: Digest realm=\"r\", nonce=\"m\", qop=\"auth\", stale=true\r\n";
+    let body = r#"{"error":401,"errorCode":"USER_UNAUTHORIZED","reason":"Unauthorized"}"#;
+    let key = reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#);
+    let server = Hostile::new([challenge(), key.clone(), reply("401 Unauthorized", headers, body), key]).await;
+    let manager = server.ops_manager();
+    manager.current_key(&target()).await.expect("a key");
+    manager.current_key(&target()).await.expect("a key, with the fresh nonce");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 4);
+    assert!(requests[3].contains("nonce=\"m\""), "{}", requests[3]);
+}
+
 #[tokio::test]
 async fn nobody_listening_is_the_manager_and_no_rotation() {
     let told = Arc::new(Told::default());
