@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls::{AlertDescription, CertificateError};
+use rustls::CertificateError;
 
 use super::refusal::Refusal;
 
@@ -19,7 +19,8 @@ pub(super) enum Error {
     /// TLS failed before any request could reach the server.
     #[error("TLS handshake")]
     Handshake(#[source] reqwest::Error),
-    /// TLS failed in the middle of a connection.
+    /// TLS failed on a connection that stood. With TLS 1.3 also a server that refuses our certificate is met here, since the
+    /// client counts the handshake as done by then; nothing tells that from an alert after earlier requests.
     #[error("TLS")]
     Tls(#[source] reqwest::Error),
     /// The call's time was over.
@@ -70,7 +71,7 @@ impl Error {
     pub(super) fn network(error: reqwest::Error, limit: Duration) -> Self {
         let error = error.without_url();
         match tls_error(&error) {
-            Some(tls) if error.is_connect() || refuses_certificate(tls) => Self::Handshake(error),
+            Some(_) if error.is_connect() => Self::Handshake(error),
             None if error.is_connect() || error.is_builder() => Self::Unreachable(error),
             _ if error.is_timeout() => Self::TimedOut(limit),
             Some(_) => Self::Tls(error),
@@ -132,25 +133,6 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
         };
     }
     None
-}
-
-/// With TLS 1.3 a server refuses the client's certificate when the client already counts the handshake as done. The
-/// server has then not read a byte of the request.
-fn refuses_certificate(error: &rustls::Error) -> bool {
-    use AlertDescription as Alert;
-    let rustls::Error::AlertReceived(alert) = error else { return false };
-    matches!(
-        *alert,
-        Alert::CertificateRequired
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-    )
 }
 
 fn seconds(length: Duration) -> impl fmt::Display {
