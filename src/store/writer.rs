@@ -18,6 +18,8 @@ use crate::ports::{Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
 const GROUP: usize = 256;
+/// Records read at a time when the ledger is looked into.
+const PAGE: u32 = 1000;
 
 pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
 
@@ -189,8 +191,9 @@ impl Writer {
         let result = result.map_err(JournalError::from);
         if let Err(error) = &result {
             self.take_back(mark, head);
-            // SQLite ends the whole transaction on some errors, a full disk among them.
-            if self.conn.is_autocommit() {
+            // SQLite ends the whole transaction on some errors, a full disk among them. What is neither the caller's doing
+            // nor lack of room casts doubt on everything, also on what the neighbours were told to follow.
+            if self.conn.is_autocommit() || matches!(error, JournalError::Io(_)) {
                 return Err(error.clone());
             }
             self.conn.execute_batch("ROLLBACK TO call").map_err(lost)?;
@@ -201,7 +204,7 @@ impl Writer {
 
     fn append(&mut self, entry: &Entry) -> Result<(), Fault> {
         let record = Record::following(&self.head, entry);
-        append_record(&self.conn, &record)?;
+        append_record(&self.conn, &record).map_err(Fault::Ledger)?;
         if let Some(applied) = project::apply(&self.conn, &mut self.fleet, record.seq, entry)? {
             self.group.undos.push(applied.undo);
             self.group.changes.push(applied.change);
@@ -249,20 +252,50 @@ impl Writer {
         if !matches!(error, JournalError::Full(_)) {
             self.conn = schema::connect(&self.path).map_err(told)?;
         }
-        let on_disk = load::head(&self.conn).map_err(told)?;
-        if on_disk.seq < self.head.seq {
-            let (found, wanted) = (on_disk.seq, self.head.seq);
-            return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
-        }
+        let moment = self.conn.unchecked_transaction().map_err(told)?;
+        let on_disk = follow(&moment, &self.head)?;
         if on_disk != self.head {
-            self.fleet = load::fleet(&self.conn).map_err(told)?;
+            self.fleet = load::fleet(&moment).map_err(told)?;
+            tracing::warn!(
+                records = on_disk.seq - self.head.seq,
+                first = self.head.seq + 1,
+                last = on_disk.seq,
+                "the ledger holds records that nobody was told of: an outcome was unclear, or another writer was there"
+            );
             self.head = on_disk;
             let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
             *published = Published { fleet: self.fleet.clone(), head: self.head.clone() };
         }
+        drop(moment);
         self.suspicion = None;
         Ok(())
     }
+}
+
+/// The ledger's head, if the ledger goes on from `known` without a fault.
+fn follow(conn: &Connection, known: &Head) -> Result<Head, JournalError> {
+    let told = |error: rusqlite::Error| classify(&error);
+    let on_disk = load::head(conn).map_err(told)?;
+    if on_disk.seq < known.seq {
+        let (found, wanted) = (on_disk.seq, known.seq);
+        return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
+    }
+    let mut head = known.clone();
+    while head.seq < on_disk.seq {
+        for record in load::records(conn, head.seq, PAGE).map_err(told)? {
+            if !record.continues(&head) {
+                return Err(stranger(record.seq));
+            }
+            head = record.head();
+        }
+    }
+    if head == on_disk { Ok(head) } else { Err(stranger(head.seq)) }
+}
+
+fn stranger(seq: u64) -> JournalError {
+    JournalError::Io(format!(
+        "the ledger does not go on from what was written: record {seq} is not ours; stop the daemon, see what `rekeyd audit verify` says, and restore a backup"
+    ))
 }
 
 /// Adds a record to the table.

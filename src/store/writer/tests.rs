@@ -156,3 +156,46 @@ fn a_file_that_was_replaced_is_not_written() {
     assert!(commit(&mut writer, vec![vec![found("b", 1)]])[0].is_ok());
     assert_agreement(&writer, dir.path());
 }
+
+/// What another program with a key to the file would do: the next record, valid, behind the writer's back.
+fn append_behind_the_back(dir: &Path, writer: &Writer, entry: &Entry) -> Record {
+    let record = Record::following(&writer.head, entry);
+    append_record(&Connection::open(dir.join(crate::store::DATABASE)).unwrap(), &record).unwrap();
+    record
+}
+
+fn stopped() -> Entry {
+    Entry { at: Timestamp::UNIX_EPOCH, actor: Actor::Daemon, event: Event::DaemonStopped { parked: 0 } }
+}
+
+/// Two writers break the first promise, so the next call must say that the ledger can not be written, and not blame its
+/// event; then the work goes on from what the disk says.
+#[test]
+fn another_writer_is_an_outage_and_then_the_truth() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let record = append_behind_the_back(dir.path(), &writer, &stopped());
+    let answers = commit(&mut writer, vec![vec![found("b", 1)], vec![found("c", 1)]]);
+    assert!(matches!(answers[..], [Err(JournalError::Io(_)), Err(JournalError::Io(_))]), "{answers:?}");
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Ok(())]), "{answers:?}");
+    assert_eq!(writer.head.seq, record.seq + 1);
+    assert_agreement(&writer, dir.path());
+}
+
+/// A tail that does not go on from our last record is no truth to work from, however often it is asked.
+#[test]
+fn a_tail_that_does_not_follow_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let mut record = Record::following(&writer.head, &stopped());
+    record.hash = [3; 32];
+    append_record(&Connection::open(dir.path().join(crate::store::DATABASE)).unwrap(), &record).unwrap();
+    for _ in 0..3 {
+        let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+        assert!(matches!(answers[..], [Err(JournalError::Io(_))]), "{answers:?}");
+    }
+    assert_eq!(writer.head.seq, 1);
+}
