@@ -31,7 +31,7 @@ pub use verify::{Broken, Verified, VerifyError};
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Clock, Head, Journal, JournalError};
 use lock::StateLock;
-use writer::{Ack, Op, Shared, Stopwatch, Writer};
+use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
 /// The database's name in the state directory.
 pub const DATABASE: &str = "rekeyd.db";
@@ -160,12 +160,12 @@ impl Drop for Store {
 impl Journal for Store {
     async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
         let entries = entries.into_iter().map(Entry::in_microseconds).collect();
-        self.ask(|ack| Op::Record(entries, ack)).await
+        self.ask(|ack| Op::Write(Work::Record(entries), ack)).await
     }
 
     async fn seen_again(&self, sightings: Vec<(TargetId, Timestamp)>) -> Result<(), JournalError> {
         let sightings = sightings.into_iter().map(|(target, at)| (target, microsecond(at))).collect();
-        self.ask(|ack| Op::SeenAgain(sightings, ack)).await
+        self.ask(|ack| Op::Write(Work::SeenAgain(sightings), ack)).await
     }
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {

@@ -21,24 +21,23 @@ const GROUP: usize = 256;
 /// Records read at a time when the ledger is looked into.
 const PAGE: u32 = 1000;
 
+/// Where the caller waits. One that went away loses only the news.
 pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Op {
-    /// Append to the ledger, all or none. Times are whole microseconds.
-    Record(Vec<Entry>, Ack),
-    /// Note when keys were seen again.
-    SeenAgain(Vec<(TargetId, Timestamp)>, Ack),
+    /// Write, and say when it is durable.
+    Write(Work, Ack),
     /// Do what is queued, then end in good order.
     Close(Ack),
 }
 
-impl Op {
-    /// Tells the caller. One that went away loses only the news.
-    fn answer(self, result: Result<(), JournalError>) {
-        let (Self::Record(_, ack) | Self::SeenAgain(_, ack) | Self::Close(ack)) = self;
-        let _ = ack.send(result);
-    }
+/// What one call writes.
+pub(super) enum Work {
+    /// Append to the ledger, all or none. Times are whole microseconds.
+    Record(Vec<Entry>),
+    /// Note when keys were seen again.
+    SeenAgain(Vec<(TargetId, Timestamp)>),
 }
 
 /// What everyone may read: as of the newest commit.
@@ -117,7 +116,7 @@ impl Writer {
                         ops.close();
                         closers.push(ack);
                     }
-                    Op::Record(..) | Op::SeenAgain(..) => group.push(op),
+                    Op::Write(work, ack) => group.push((work, ack)),
                 }
             }
             if !group.is_empty() {
@@ -138,14 +137,14 @@ impl Writer {
     }
 
     /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
-    fn commit(&mut self, ops: Vec<Op>) {
+    fn commit(&mut self, calls: Vec<(Work, Ack)>) {
         let recovered = self.recover();
         let start = self.head.clone();
-        match recovered.and_then(|()| self.transact(&ops)) {
+        match recovered.and_then(|()| self.transact(calls.iter().map(|(work, _)| work))) {
             Ok(results) => {
                 self.publish();
-                for (op, result) in ops.into_iter().zip(results) {
-                    op.answer(result);
+                for ((_, ack), result) in calls.into_iter().zip(results) {
+                    let _ = ack.send(result);
                 }
             }
             Err(error) => {
@@ -154,21 +153,21 @@ impl Writer {
                 }
                 self.take_back(0, start);
                 self.suspicion = Some(error.clone());
-                for op in ops {
-                    op.answer(Err(error.clone()));
+                for (_, ack) in calls {
+                    let _ = ack.send(Err(error.clone()));
                 }
             }
         }
     }
 
     /// Runs a group in one transaction. The inner results count only if the outer one is good.
-    fn transact(&mut self, ops: &[Op]) -> Result<Vec<Result<(), JournalError>>, JournalError> {
+    fn transact<'a>(
+        &mut self,
+        calls: impl Iterator<Item = &'a Work>,
+    ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
         let lost = |error: rusqlite::Error| classify(&error);
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(lost)?;
-        let mut results = Vec::with_capacity(ops.len());
-        for op in ops {
-            results.push(self.attempt(op)?);
-        }
+        let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
         self.conn.execute_batch("COMMIT").map_err(lost)?;
@@ -179,14 +178,13 @@ impl Writer {
     }
 
     /// Does one call's work behind a savepoint. The outer error means that the whole transaction is lost.
-    fn attempt(&mut self, op: &Op) -> Result<Result<(), JournalError>, JournalError> {
+    fn attempt(&mut self, work: &Work) -> Result<Result<(), JournalError>, JournalError> {
         let (mark, head) = (self.group.undos.len(), self.head.clone());
         let lost = |error: rusqlite::Error| classify(&error);
         self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
-        let result = match op {
-            Op::Record(entries, _) => entries.iter().try_for_each(|entry| self.append(entry)),
-            Op::SeenAgain(sightings, _) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
-            Op::Close(_) => Ok(()),
+        let result = match work {
+            Work::Record(entries) => entries.iter().try_for_each(|entry| self.append(entry)),
+            Work::SeenAgain(sightings) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
         };
         let result = result.map_err(JournalError::from);
         if let Err(error) = &result {

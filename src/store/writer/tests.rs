@@ -35,15 +35,15 @@ fn found(cluster_id: &str, length: usize) -> Entry {
 
 type Answer = oneshot::Receiver<Result<(), JournalError>>;
 
-fn op(entries: Vec<Entry>) -> (Op, Answer) {
+fn call(entries: Vec<Entry>) -> ((Work, Ack), Answer) {
     let (ack, answer) = oneshot::channel();
-    (Op::Record(entries, ack), answer)
+    ((Work::Record(entries), ack), answer)
 }
 
 /// Commits the calls as one group and returns each one's answer.
 fn commit(writer: &mut Writer, calls: Vec<Vec<Entry>>) -> Vec<Result<(), JournalError>> {
-    let (ops, answers): (Vec<Op>, Vec<Answer>) = calls.into_iter().map(op).unzip();
-    writer.commit(ops);
+    let (calls, answers): (Vec<_>, Vec<Answer>) = calls.into_iter().map(call).unzip();
+    writer.commit(calls);
     answers.into_iter().map(|mut answer| answer.try_recv().expect("every call is answered")).collect()
 }
 
