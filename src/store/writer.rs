@@ -64,6 +64,8 @@ pub(super) struct Writer {
     path: PathBuf,
     /// Tells the file apart from another one that took its name.
     inode: (u64, u64),
+    /// The same of its write-ahead log, which holds what was acknowledged and is not in the file yet.
+    log_inode: Option<(u64, u64)>,
     conn: Connection,
     /// With the group in hand taken in; differs from what is published only inside [`Writer::commit`].
     fleet: Fleet,
@@ -89,6 +91,7 @@ impl Writer {
         let published = Arc::new(RwLock::new(Published { fleet: fleet.clone(), head: head.clone() }));
         Ok(Self {
             inode: inode(path).unwrap_or_default(),
+            log_inode: inode(&log(path)),
             path: path.to_owned(),
             conn,
             fleet,
@@ -245,10 +248,13 @@ impl Writer {
         if inode(&self.path) != Some(self.inode) {
             return Err(JournalError::Io(format!("{} is not the file that was opened", self.path.display())));
         }
+        if inode(&log(&self.path)) != self.log_inode {
+            return Err(self.save_log());
+        }
         let Some(error) = &self.suspicion else { return Ok(()) };
         let told = |error: rusqlite::Error| classify(&error);
         if !matches!(error, JournalError::Full(_)) {
-            self.conn = schema::connect(&self.path).map_err(told)?;
+            self.reconnect()?;
         }
         let moment = self.conn.unchecked_transaction().map_err(told)?;
         let on_disk = follow(&moment, &self.head)?;
@@ -268,6 +274,38 @@ impl Writer {
         self.suspicion = None;
         Ok(())
     }
+
+    /// Brings into the database what only our handle on a log without a name still holds, and says what happened.
+    fn save_log(&mut self) -> JournalError {
+        let log = log(&self.path);
+        let saved = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        match saved.map_err(|error| classify(&error)) {
+            Ok(false) => match self.reconnect() {
+                Ok(()) => JournalError::Io(format!("{} was removed or replaced; nothing is lost", log.display())),
+                Err(error) => error,
+            },
+            Ok(true) => JournalError::Io(format!("{} was removed, and a reader is in the way", log.display())),
+            Err(error) => error,
+        }
+    }
+
+    /// Connects anew, and with a log that has a name.
+    fn reconnect(&mut self) -> Result<(), JournalError> {
+        let told = |error: rusqlite::Error| classify(&error);
+        // Closed before the other is opened: within a process the two would share an index of the old log.
+        self.conn = Connection::open_in_memory().map_err(told)?;
+        self.conn = schema::connect(&self.path).map_err(|error| JournalError::Io(error.to_string()))?;
+        load::head(&self.conn).map_err(told)?;
+        self.log_inode = inode(&log(&self.path));
+        Ok(())
+    }
+}
+
+/// The name of a database's write-ahead log.
+fn log(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 /// The ledger's head, if the ledger goes on from `known` without a fault.

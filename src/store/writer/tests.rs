@@ -199,3 +199,23 @@ fn a_tail_that_does_not_follow_is_refused() {
     }
     assert_eq!(writer.head.seq, 1);
 }
+
+/// A log that was deleted still holds, without a name, what was acknowledged: the next kill would lose it.
+#[test]
+fn a_deleted_log_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let log = dir.path().join("rekeyd.db-wal");
+    std::fs::remove_file(&log).unwrap();
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Err(JournalError::Io(_))]), "{answers:?}");
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Ok(())]), "{answers:?}");
+    // As after a kill: what the files say, without this process.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["rekeyd.db", "rekeyd.db-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    assert_agreement(&writer, copy.path());
+}
