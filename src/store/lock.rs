@@ -15,13 +15,22 @@ pub(super) struct StateLock {
     _file: File,
 }
 
-/// Makes the directory, closed to others, if it is missing.
+/// Makes the directory, closed to others, if it is missing. Not its parents: where a disk is not mounted, a new directory
+/// would stand in for it.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .map_err(|source| OpenError::File { path: state_dir.to_owned(), source })
+    let parent = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+    let sync = || File::open(parent).and_then(|dir| dir.sync_all());
+    match DirBuilder::new().mode(0o700).create(state_dir) {
+        Ok(()) => sync().map_err(|source| failed(parent, source)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // It may be from a start that died before this. A parent that may not be read was made by someone else.
+            let _ = sync();
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(failed(parent, error)),
+        Err(error) => Err(failed(state_dir, error)),
+    }
 }
 
 /// Makes an empty database file, closed to others, if there is none: `SQLite` would let the umask decide.
@@ -31,11 +40,12 @@ pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
     let path = state_dir.join(DATABASE);
     let failed = |source| OpenError::File { path: path.clone(), source };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        // The name must survive a power cut as surely as what is written behind it.
-        Ok(_) => File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
     }
+    // The name must survive a power cut as surely as what is written behind it, also a name from a start that died here.
+    File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
 impl StateLock {

@@ -63,3 +63,12 @@ async fn what_was_recorded_is_known_after_a_restart() {
     assert_eq!(store.fleet(), fleet);
     assert_eq!(store.head(), head);
 }
+
+/// A disk that is not mounted must not be stood in for by a new directory in its place.
+#[test]
+fn only_the_last_directory_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = Store::open(&dir.path().join("mount/state"), [7; 32]).err().expect("it is refused").to_string();
+    assert!(refusal.starts_with(&dir.path().join("mount").display().to_string()), "{refusal}");
+    Store::open(&dir.path().join("state"), [7; 32]).unwrap();
+}
