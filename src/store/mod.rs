@@ -68,6 +68,16 @@ pub enum OpenError {
         /// Process, host and since when, as far as it said.
         holder: String,
     },
+    /// The file system does not do what durability rests on.
+    #[error(
+        "{setting} is {found} and can not be changed; keep the state directory on a local file system that has shared memory"
+    )]
+    Unfit {
+        /// The database's setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+    },
     /// A later version of this program wrote it.
     #[error(
         "the database has version {found}, and this program knows up to {known}; use the newer program, or a copy of the database from before"
