@@ -43,6 +43,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         | Error::Handshake(_)
         | Error::Tls(_)
         | Error::TimedOut(_)
+        | Error::SlowListing(_)
         | Error::CutOff(_) => (None, None, None),
     };
     let detail = one_line(&detail(error, reason), LONGEST_DETAIL);
