@@ -103,6 +103,6 @@ fn only_the_last_directory_is_made() {
 /// Without a write-ahead log and a sync at every commit, an acknowledged record may be lost: better no start.
 #[test]
 fn a_file_system_without_a_log_is_refused() {
-    let refusal = schema::connect(Path::new(":memory:")).err().expect("it is refused");
+    let refusal = schema::connect(Path::new(":memory:")).expect_err("it is refused");
     assert!(matches!(&refusal, OpenError::Unfit { setting: "journal_mode", found } if found == "memory"), "{refusal}");
 }
