@@ -16,6 +16,9 @@ pub(super) enum Error {
     /// Nothing was sent: no name, no route, nobody listening, no connection in time.
     #[error("no connection")]
     Unreachable(#[source] reqwest::Error),
+    /// Nothing was sent: the turn did not come in time.
+    #[error("no turn to send within {}: the server asks to be left alone, or requests queue up", seconds(*.0))]
+    NoTurn(Duration),
     /// TLS failed before any request could reach the server.
     #[error("TLS handshake")]
     Handshake(#[source] reqwest::Error),

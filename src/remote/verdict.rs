@@ -21,6 +21,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
     let uncertain = uncertain(operation);
     let (reason, verdict, scope) = match error {
         Error::Unreachable(_) => (Reason::Unreachable, Verdict::Transient, Scope::Manager),
+        Error::NoTurn(_) => (Reason::RateLimited, Verdict::Transient, Scope::Target),
         // Nothing was sent, and a certificate is renewed by somebody else: the next try may well succeed without us.
         Error::Handshake(_) => (Reason::Tls, Verdict::Transient, Scope::Manager),
         Error::Tls(_) => (Reason::Tls, uncertain, Scope::Manager),
@@ -37,9 +38,12 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         }
         Error::Unreadable { status, .. } => (Some(*status), None, None),
         Error::NotDigest(_) => (Some(401), None, None),
-        Error::Unreachable(_) | Error::Handshake(_) | Error::Tls(_) | Error::TimedOut(_) | Error::CutOff(_) => {
-            (None, None, None)
-        }
+        Error::NoTurn(_)
+        | Error::Unreachable(_)
+        | Error::Handshake(_)
+        | Error::Tls(_)
+        | Error::TimedOut(_)
+        | Error::CutOff(_) => (None, None, None),
     };
     let detail = one_line(&detail(error, reason), LONGEST_DETAIL);
     Failure { reason, verdict, scope, status, code, retry_after_s, detail }

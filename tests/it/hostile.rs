@@ -332,6 +332,36 @@ async fn requests_leave_no_faster_than_allowed() {
     assert!(clock.monotonic() >= Duration::from_millis(500), "ten at once, and five more at ten a second");
 }
 
+/// One request is told to wait: the next one is any other, to whatever target.
+#[tokio::test]
+async fn who_asks_to_be_left_alone_is_left_alone_by_all() {
+    let busy = reply("503 Service Unavailable", "Retry-After: 1\r\n", r#"{"error":503,"reason":"Unavailable"}"#);
+    let server = Hostile::new([busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let manager = server.ops_manager();
+    let clock = real_clock();
+    manager.current_key(&target()).await.expect_err("busy");
+    manager.current_key(&target()).await.expect("a key");
+    assert!(clock.monotonic() >= Duration::from_secs(1), "asked again after {:?}", clock.monotonic());
+}
+
+/// The settle time of a rotation runs from its record. A PUT that must wait for long does not leave at all.
+#[tokio::test]
+async fn a_rotation_does_not_leave_late() {
+    let busy = reply("503 Service Unavailable", "Retry-After: 3600\r\n", r#"{"error":503,"reason":"Unavailable"}"#);
+    let server = Hostile::new([busy.clone(), busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let mut settings = settings(&format!("http://{}", server.address));
+    settings.request_timeout = Duration::from_secs(1);
+    settings.max_concurrent = 1;
+    let manager = ops_manager(settings);
+    manager.current_key(&target()).await.expect_err("busy");
+    let target = target();
+    let (first, second) = tokio::join!(manager.current_key(&target), manager.rotate(&target));
+    first.expect_err("busy again, after the server has been left alone for as long as a request may take");
+    let failure = second.expect_err("too late");
+    assert_eq!((failure.reason, failure.verdict), (Reason::RateLimited, Verdict::Transient), "{failure}");
+    assert!(server.requests().iter().all(|request| request.starts_with("GET ")), "the PUT has left");
+}
+
 #[tokio::test]
 async fn an_observer_hears_of_each_call_once_and_how_it_ended() {
     let told = Arc::new(Told::default());
