@@ -29,6 +29,9 @@ pub(super) enum Error {
     /// The call's time was over.
     #[error("no complete reply within {}", seconds(*.0))]
     TimedOut(Duration),
+    /// The pages of a listing go on for too long.
+    #[error("the listing did not end within {}", seconds(*.0))]
+    SlowListing(Duration),
     /// The connection ended before the whole reply was there.
     #[error("no whole reply")]
     CutOff(#[source] reqwest::Error),
@@ -61,8 +64,14 @@ pub(super) enum Unreadable {
     StrangeKey(&'static str),
     #[error("the listing has no results field")]
     NoResults,
-    #[error("the listing holds an entry without a usable id")]
+    #[error("the listing holds no entry with a usable id")]
     NoId,
+    #[error("the listing holds {}; the rest was read", entries(*.0))]
+    OddEntries(usize),
+    #[error("the listing is longer than {0} entries")]
+    TooManyEntries(usize),
+    #[error("the listing is longer than {0} bytes")]
+    TooManyBytes(usize),
     #[error("page {0} of the listing repeats earlier pages")]
     PageRepeats(u32),
     #[error("the listing does not end within {0} pages")]
@@ -140,6 +149,10 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
 
 fn seconds(length: Duration) -> impl fmt::Display {
     format!("{} s", length.as_secs_f64())
+}
+
+fn entries(odd: usize) -> String {
+    format!("{odd} {} without a usable id", if odd == 1 { "entry" } else { "entries" })
 }
 
 fn or_nothing(schemes: &str) -> &str {

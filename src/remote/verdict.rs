@@ -25,7 +25,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         // Nothing was sent, and a certificate is renewed by somebody else: the next try may well succeed without us.
         Error::Handshake(_) => (Reason::Tls, Verdict::Transient, Scope::Manager),
         Error::Tls(_) => (Reason::Tls, uncertain, Scope::Manager),
-        Error::TimedOut(_) => (Reason::TimedOut, uncertain, Scope::Target),
+        Error::TimedOut(_) | Error::SlowListing(_) => (Reason::TimedOut, uncertain, Scope::Target),
         Error::CutOff(_) => (Reason::CutOff, uncertain, Scope::Target),
         Error::Unreadable { .. } => (Reason::Unreadable, uncertain, Scope::Target),
         Error::NotDigest(_) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
@@ -43,6 +43,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         | Error::Handshake(_)
         | Error::Tls(_)
         | Error::TimedOut(_)
+        | Error::SlowListing(_)
         | Error::CutOff(_) => (None, None, None),
     };
     let detail = one_line(&detail(error, reason), LONGEST_DETAIL);
