@@ -68,7 +68,7 @@ impl Session {
             if left.is_zero() {
                 return Err(Error::TimedOut(self.request_timeout));
             }
-            let authorization = attempt.authorization(&call.method(), &call.uri());
+            let authorization = attempt.authorization(&call.method(), &call.uri()).map_err(|_| Error::Unanswerable)?;
             let reply = self.transport.send(call, authorization, left).await?;
             self.heed(&reply);
             if reply.status != 401 || (attempt.stands(&reply.headers) && knows_us(&reply)) {

@@ -29,6 +29,8 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         Error::CutOff(_) => (Reason::CutOff, uncertain, Scope::Target),
         Error::Unreadable { .. } => (Reason::Unreadable, uncertain, Scope::Target),
         Error::NotDigest(_) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
+        // The challenge can not be worked with; what it was asked for has not left.
+        Error::Unanswerable => (Reason::Unreadable, Verdict::Permanent, Scope::Manager),
         Error::Refused(refusal) if refusal.document.is_none() => wordless(refusal.status, operation),
         Error::Refused(refusal) => refused(refusal, uncertain),
     };
@@ -37,7 +39,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
             (Some(refusal.status), refusal.code().map(|code| one_line(code, LONGEST_CODE)), refusal.retry_after_s)
         }
         Error::Unreadable { status, .. } => (Some(*status), None, None),
-        Error::NotDigest(_) => (Some(401), None, None),
+        Error::NotDigest(_) | Error::Unanswerable => (Some(401), None, None),
         Error::NoTurn(_)
         | Error::Unreachable(_)
         | Error::Handshake(_)

@@ -348,7 +348,7 @@ async fn who_asks_to_be_left_alone_is_left_alone_by_all() {
 #[tokio::test]
 async fn a_rotation_does_not_leave_late() {
     let busy = reply("503 Service Unavailable", "Retry-After: 3600\r\n", r#"{"error":503,"reason":"Unavailable"}"#);
-    let server = Hostile::new([busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let server = Hostile::new([busy.clone(), busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
     let mut settings = settings(&format!("http://{}", server.address));
     settings.request_timeout = Duration::from_secs(1);
     settings.max_concurrent = 1;
@@ -356,7 +356,7 @@ async fn a_rotation_does_not_leave_late() {
     manager.current_key(&target()).await.expect_err("busy");
     let target = target();
     let (first, second) = tokio::join!(manager.current_key(&target), manager.rotate(&target));
-    first.expect("a key, when the server has been left alone for as long as a request may take");
+    first.expect_err("busy again, after the server has been left alone for as long as a request may take");
     let failure = second.expect_err("too late");
     assert_eq!((failure.reason, failure.verdict), (Reason::RateLimited, Verdict::Transient), "{failure}");
     assert!(server.requests().iter().all(|request| request.starts_with("GET ")), "the PUT has left");

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use digest_auth::{AuthContext, AuthorizationHeader, HttpMethod, Qop};
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use challenge::{Challenge, Protection};
@@ -76,8 +76,11 @@ pub(crate) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The header for the next request; none before the first challenge. `uri` is the path with the query.
-    pub(crate) fn authorization(&self, method: &Method, uri: &str) -> Option<HeaderValue> {
-        let Lane { challenge, nonce } = self.lane.as_ref()?;
+    ///
+    /// # Errors
+    /// If no header can carry the answer: what the challenge or the public key holds is not to be sent.
+    pub(crate) fn authorization(&self, method: &Method, uri: &str) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
+        let Some(Lane { challenge, nonce }) = &self.lane else { return Ok(None) };
         let qop = match challenge.protection {
             Protection::Auth => Some(Qop::AUTH),
             Protection::None => None,
@@ -103,9 +106,9 @@ impl Attempt<'_> {
             None::<&[u8]>,
             HttpMethod::from(method.as_str()),
         ));
-        let mut value = HeaderValue::try_from(header.to_string()).ok()?;
+        let mut value = HeaderValue::try_from(header.to_string())?;
         value.set_sensitive(true);
-        Some(value)
+        Ok(Some(value))
     }
 
     /// Whether a 401 with these headers may speak of something else than the login: there was one, and its nonce is not

@@ -102,7 +102,7 @@ fn login(password: &str) -> Login {
 fn call(login: &Login, server: &mut Server) -> bool {
     let mut attempt = login.attempt();
     loop {
-        match server.handle(attempt.authorization(&Method::GET, URI)) {
+        match server.handle(attempt.authorization(&Method::GET, URI).expect("a header")) {
             None => {
                 attempt.accepted(&HeaderMap::new());
                 return true;
@@ -182,9 +182,10 @@ fn a_key_changed_behind_warm_nonces_ends_at_once() {
     let (login, mut server) = (login("right"), Server::new(Dialect::Auth("SHA-256")));
     let mut attempts: Vec<_> = (0..4).map(|_| login.attempt()).collect();
     for attempt in &mut attempts {
-        let challenge = server.handle(attempt.authorization(&Method::GET, URI)).expect("a challenge");
+        let challenge =
+            server.handle(attempt.authorization(&Method::GET, URI).expect("a header")).expect("a challenge");
         assert_eq!(attempt.refused(&challenge), Next::Answer);
-        assert_eq!(server.handle(attempt.authorization(&Method::GET, URI)), None);
+        assert_eq!(server.handle(attempt.authorization(&Method::GET, URI).expect("a header")), None);
     }
     attempts.into_iter().for_each(|attempt| attempt.accepted(&HeaderMap::new()));
     server.password = "changed";
@@ -215,12 +216,12 @@ fn a_nonce_given_to_two_requests_at_once_serves_one_at_a_time_afterwards() {
         assert_eq!(attempt.refused(&challenge), Next::Answer);
     }
     for attempt in attempts {
-        assert_eq!(server.handle(attempt.authorization(&Method::GET, URI)), None);
+        assert_eq!(server.handle(attempt.authorization(&Method::GET, URI).expect("a header")), None);
         attempt.accepted(&HeaderMap::new());
     }
     let (first, second) = (login.attempt(), login.attempt());
-    assert!(first.authorization(&Method::GET, URI).is_some(), "the nonce is still good");
-    assert!(second.authorization(&Method::GET, URI).is_none(), "two requests hold one nonce");
+    assert!(first.authorization(&Method::GET, URI).expect("a header").is_some(), "the nonce is still good");
+    assert!(second.authorization(&Method::GET, URI).expect("a header").is_none(), "two requests hold one nonce");
 }
 
 #[test]
@@ -238,7 +239,7 @@ fn a_next_nonce_is_used_next() {
     let mut attempt = login.attempt();
     let challenge = server.handle(None).expect("a challenge");
     assert_eq!(attempt.refused(&challenge), Next::Answer);
-    assert_eq!(server.handle(attempt.authorization(&Method::GET, URI)), None);
+    assert_eq!(server.handle(attempt.authorization(&Method::GET, URI).expect("a header")), None);
     server.nonces.insert("following".to_owned(), (0, 0));
     let info = HeaderValue::from_static("nextnonce=\"following\"");
     attempt.accepted(&HeaderMap::from_iter([("authentication-info".parse().expect("a name"), info)]));
@@ -254,10 +255,20 @@ fn a_realm_comes_back_as_it_came() {
     let login = login("right");
     let mut attempt = login.attempt();
     assert_eq!(attempt.refused(&HeaderMap::from_iter([(WWW_AUTHENTICATE, value)])), Next::Answer);
-    let answer = attempt.authorization(&Method::PUT, URI).expect("an answer");
+    let answer = attempt.authorization(&Method::PUT, URI).expect("a header").expect("an answer");
     let answer = String::from_utf8(answer.as_bytes().to_vec()).expect("UTF-8");
     assert!(answer.contains("realm=\"say \\\"Schlüssel\\\"\""), "{answer}");
     assert!(answer.contains("opaque=\"o\"") && answer.contains(&format!("uri=\"{URI}\"")), "{answer}");
+}
+
+/// Sent bare, the request would only bring the same challenge again, and read as a wrong key.
+#[test]
+fn an_answer_that_no_header_can_carry_is_an_error_and_no_bare_request() {
+    let login = Login::new("key\u{7}".to_owned(), "right".into());
+    let mut attempt = login.attempt();
+    let challenge = Server::new(Dialect::Auth("MD5")).handle(None).expect("a challenge");
+    assert_eq!(attempt.refused(&challenge), Next::Answer);
+    assert!(attempt.authorization(&Method::GET, URI).is_err());
 }
 
 #[test]
@@ -266,7 +277,7 @@ fn only_digest_is_answered() {
     let login = login("right");
     let mut attempt = login.attempt();
     assert_eq!(attempt.refused(&headers), Next::NotDigest("Basic".to_owned()));
-    assert_eq!(attempt.authorization(&Method::GET, URI), None);
+    assert_eq!(attempt.authorization(&Method::GET, URI).expect("a header"), None);
 }
 
 /// What one of many interleaved calls does next.
@@ -303,7 +314,7 @@ proptest! {
             flights[at] = match (step, request) {
                 (Step::Drop, _) => None,
                 (Step::Go, None) => {
-                    let request = Some(attempt.authorization(&Method::GET, URI));
+                    let request = Some(attempt.authorization(&Method::GET, URI).expect("a header"));
                     Some(Flight { attempt, request })
                 }
                 (Step::Go, Some(request)) => {
@@ -335,7 +346,7 @@ proptest! {
         let mut calls: [Option<Attempt<'_>>; 4] = Default::default();
         for (at, step) in steps {
             let mut attempt = calls[at].take().unwrap_or_else(|| login.attempt());
-            let request = attempt.authorization(&Method::GET, URI);
+            let request = attempt.authorization(&Method::GET, URI).expect("a header");
             let is_bare = request.is_none();
             match (server.handle(request), step) {
                 (_, Step::Drop) => {}
