@@ -42,7 +42,7 @@ impl Output {
 
     /// A table with a heading, fitted to the terminal. The last column is free text.
     pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
-        for line in table::lines(heading, &rows, width_of_terminal()) {
+        for line in table::lines(heading, rows, width_of_terminal()) {
             writeln!(self.out, "{line}")?;
         }
         self.out.flush()
@@ -77,6 +77,11 @@ pub(super) fn styled(style: Style, text: impl Display) -> String {
 /// A moment to the second, in UTC; a dash for none.
 pub(super) fn moment(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
+}
+
+/// A moment to the minute, in UTC, for columns that are narrow; a dash for none.
+pub(super) fn minute(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%MZ").to_string())
 }
 
 /// How long ago, roughly, as a person would say it: `12 d`, `3 h`, `40 s`.

@@ -1,5 +1,7 @@
 //! The real binary against the simulator, which runs in the test, survives the daemon's death and keeps the truth.
 
+#![expect(clippy::disallowed_methods, reason = "other processes live in real time")]
+
 mod accounts;
 mod commands;
 mod demonstration;
