@@ -4,8 +4,8 @@ use serde_json::json;
 use wildmatch::WildMatch;
 
 use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
-use super::status::state;
-use super::{Answer, Exit, Stop, runtime};
+use super::status::{reason, state};
+use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Listed, Rehearsal, Rehearsed};
 use crate::config::Config;
 use crate::domain::{Decision, Failure, ManagerName, Reason, Verdict};
@@ -53,6 +53,9 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
         let managed = targets.iter().filter(|target| is_managed(target)).count();
         output.line(format_args!("\n{managed} of {} targets would be managed; nothing was rotated.", targets.len()))?;
+    }
+    if rehearsal.managers.values().all(Result::is_ok) {
+        found_some(targets.len(), &args.target)?;
     }
     Ok(verdict(&rehearsal, &targets, !config.settings.warnings.is_empty()))
 }
@@ -122,15 +125,15 @@ fn next(failure: &Failure, advice: &str) -> String {
 
 fn as_row(target: &Rehearsed) -> [String; 5] {
     let decision = &target.planned.decision;
-    let (key, word, reason) = match &target.key {
-        None => ("-".to_owned(), state(decision), decision.to_string()),
-        Some(Ok(key)) => (key.to_string(), state(decision), decision.to_string()),
+    let (key, word, why) = match &target.key {
+        None => ("-".to_owned(), state(decision), reason(decision)),
+        Some(Ok(key)) => (key.to_string(), state(decision), reason(decision)),
         Some(Err(failure)) if failure.verdict == Verdict::NotThisWay => {
             ("-".to_owned(), styled(DIM, "not_managed"), in_words(failure))
         }
         Some(Err(failure)) => ("-".to_owned(), styled(BAD, "unreadable"), in_words(failure)),
     };
-    [target.target.name().to_string(), key, word, moment(decision.due_at()), reason]
+    [target.target.name().to_string(), key, word, moment(decision.due_at()), why]
 }
 
 fn manager_as_json(name: &ManagerName, listed: &Result<Listed, Failure>) -> serde_json::Value {

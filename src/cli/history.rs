@@ -54,6 +54,9 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
     } else {
         let rows = reader.rotations(&filter)?;
         let count = rows.len();
+        if count == 0 {
+            output.line("no attempt to rotate a key is on record that fits")?;
+        }
         let heading = ["BEGUN", "TARGET", "SLOT", "STATE", "KEY BEFORE", "KEY AFTER", "ENDED", "WHY"];
         output.table(heading, &rows.iter().map(as_row).collect::<Vec<_>>())?;
         if filter.limit.is_some_and(|limit| count as u64 == u64::from(limit)) {

@@ -184,6 +184,16 @@ fn settings(cli: &Cli) -> Result<Settings, Stop> {
     loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
 }
 
+/// A pattern that matched no target is mistyped more often than not, and must not look like good news.
+fn found_some(matched: usize, glob: &str) -> Result<(), Stop> {
+    if matched == 0 && glob != "*" {
+        return Err(Stop::Words(format!(
+            "no target's name matches {glob:?}; * stands for any text, slashes too, and `rekeyd status` lists all"
+        )));
+    }
+    Ok(())
+}
+
 /// A runtime for commands that wait for sockets.
 fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
     tokio::runtime::Builder::new_multi_thread()

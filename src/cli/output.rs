@@ -79,6 +79,11 @@ pub(super) fn moment(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
 }
 
+/// A moment to the minute, in UTC, for columns that are narrow; a dash for none.
+pub(super) fn minute(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%MZ").to_string())
+}
+
 /// How long ago, roughly, as a person would say it: `12 d`, `3 h`, `40 s`.
 pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);

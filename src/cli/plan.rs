@@ -4,8 +4,8 @@ use serde_json::json;
 use wildmatch::WildMatch;
 
 use super::output::{Output, moment};
-use super::status::state;
-use super::{Answer, Exit};
+use super::status::{reason, state};
+use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
 
@@ -32,6 +32,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
         .collect();
     // What comes first stands first; what has no time stands last.
     planned.sort_by_key(|(name, _, decision)| (decision.due_at().is_none(), decision.due_at(), name.clone()));
+    found_some(planned.len(), &args.target)?;
     if args.json {
         for (name, record, decision) in planned {
             output.json(&json!({
@@ -49,7 +50,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
             .map(|(name, record, decision)| {
                 let policy = settings.rules.policy_of(&record.target).map(|policy| policy.name.to_string());
                 let due = moment(decision.due_at());
-                [due, name.to_string(), policy.unwrap_or_default(), state(decision), decision.to_string()]
+                [due, name.to_string(), policy.unwrap_or_default(), state(decision), reason(decision)]
             })
             .collect();
         output.table(["DUE", "TARGET", "POLICY", "STATE", "REASON"], &rows)?;

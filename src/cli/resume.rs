@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Which targets, by name; `*` stands for anything.
     target: String,
     /// Why, for the record.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
 }
 

@@ -3,15 +3,15 @@
 use serde_json::json;
 use wildmatch::WildMatch;
 
-use super::output::{BAD, DIM, GOOD, Output, WARN, ago, moment, styled};
-use super::{Answer, Exit};
+use super::output::{BAD, DIM, GOOD, Output, WARN, ago, minute, styled};
+use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
-use crate::domain::Decision;
+use crate::domain::{Decision, WaitReason};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read."
+    after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read or nothing matches."
 )]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
@@ -35,6 +35,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         .filter(|(name, _, _)| glob.matches(name.as_str()))
         .collect();
     planned.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
+    found_some(planned.len(), &args.target)?;
     for (name, record, planned) in planned {
         let key = record.key.as_ref();
         let next = planned.decision.due_at();
@@ -72,9 +73,9 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
                 state(&planned.decision),
                 key.map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
                 age,
-                moment(record.last_rotation_at),
-                moment(next),
-                planned.decision.to_string(),
+                minute(record.last_rotation_at),
+                minute(next),
+                reason(&planned.decision),
             ]);
         }
     }
@@ -93,6 +94,19 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         output.line(format_args!("{count} targets, {alerts}; ledger head {}", view.head.seq))?;
     }
     Ok(if view.alerts.is_empty() { Exit::Done } else { Exit::Attention })
+}
+
+/// The decision's reason, where a column for the time does not tell it already.
+pub(super) fn reason(decision: &Decision) -> String {
+    match decision {
+        Decision::Wait { reason: WaitReason::NotDue, .. } => String::new(),
+        Decision::Wait { .. }
+        | Decision::Resume { .. }
+        | Decision::Withdraw { .. }
+        | Decision::Rotate { .. }
+        | Decision::Quarantined { .. }
+        | Decision::NotManaged { .. } => decision.to_string(),
+    }
 }
 
 /// The decision's word, coloured.

@@ -18,7 +18,7 @@ const INDENT: usize = 4;
 /// What does not fit is not squeezed: the free text moves below its row, and if even that does not help, each row becomes a
 /// paragraph, its first column a heading.
 pub(super) fn lines<const N: usize>(titles: [&str; N], rows: &[[String; N]], width: Option<usize>) -> Vec<String> {
-    let Some((words_title, titles)) = titles.split_last() else { return Vec::new() };
+    let Some((words_title, titles)) = titles.split_last().filter(|_| !rows.is_empty()) else { return Vec::new() };
     let rows: Vec<(&String, &[String])> = rows.iter().filter_map(|row| row.split_last()).collect();
     let mut widths: Vec<usize> = titles.iter().map(|title| shown_width(title)).collect();
     for (_, cells) in &rows {

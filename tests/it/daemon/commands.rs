@@ -94,6 +94,15 @@ async fn they_answer_whether_the_daemon_is_up_down_or_dead() {
     daemon.stop();
     let history = read_everything(&site, targets);
     assert_eq!(history.len(), 14);
+
+    // A mistyped name must not look like good news, nor an empty reason like a reason.
+    for command in
+        [&["status", "nobody"][..], &["status", "nobody", "--json"], &["plan", "nobody"], &["check", "nobody"]]
+    {
+        let answer = site.ask(command);
+        assert!(answer.code == Some(1) && answer.err.contains("no target's name matches \"nobody\""), "{answer:?}");
+    }
+    assert_eq!(site.ask(&["resume", "*", "--reason", ""]).code, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

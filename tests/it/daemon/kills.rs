@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rekeyd::domain::State;
-use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Simulator, SimulatorSpec};
+use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Scope, Simulator, SimulatorSpec};
 use rekeyd::store::RotationFilter;
 
 use super::accounts::{agree, all_settled, verified};
 use super::site::{Site, Wanted, until};
 use crate::world::Chance;
 
-const TARGETS: usize = 320;
+const TARGETS: usize = 400;
 const KILLS: usize = 24;
 const SEED: u64 = 20;
 
@@ -24,6 +24,8 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
         faults: vec![
             FaultKind::CutAfter.everywhere().probability(0.1),
             FaultKind::Slow(Duration::from_millis(40)).everywhere().probability(0.5),
+            // These act when the next life is well under way: it must not take the old key for a proof.
+            FaultKind::Slow(Duration::from_millis(1_500)).everywhere().scope(Scope::Put).probability(0.1),
         ],
         seed: SEED,
         ..SimulatorSpec::default()
@@ -51,7 +53,7 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
             verified(&site);
         }
     }
-    eprintln!("{found:?} {}", simulator.truth().changes.len());
+    println!("what the kills found: {found:?}");
     for state in [State::Intended, State::Sending, State::Confirming] {
         assert!(found.contains_key(&state), "no kill found a rotation {state:?}: {found:?}");
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Long enough for a debug build on a busy machine; nothing waits for it when all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a test's configuration says. Everything that is not here is at its default.
 pub(super) struct Wanted {
@@ -205,7 +205,7 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Resul
         if began.elapsed() > PATIENCE {
             return Err(format!("waited {PATIENCE:?} in vain until {what}"));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
