@@ -50,7 +50,8 @@ pub struct Discovery {
     pub sightings: Vec<Sighting>,
     /// Sharded clusters without config servers.
     pub gaps: Vec<Gap>,
-    /// Projects whose listing failed: of their targets this listing says nothing.
+    /// Projects whose listing failed, or holds entries that cannot be read: that a target of theirs is missing here says
+    /// nothing.
     pub unread: Vec<UnreadProject>,
     /// The server's own version, where it tells.
     pub server_version: Option<String>,

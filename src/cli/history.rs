@@ -84,7 +84,9 @@ fn as_json(row: &RotationRow) -> serde_json::Value {
         "accepted_at": row.accepted_at,
         "done_at": row.ended_at.filter(|_| row.state == State::Done),
         "ended_at": row.ended_at,
+        "stage": row.stage,
         "failure": row.failure,
+        "why": row.why,
         "retry_at": row.retry_at,
         "ledger_seq": row.seq,
     })

@@ -9,6 +9,7 @@ use super::{Answer, Exit, Stop, runtime};
 use crate::app;
 use crate::config::Settings;
 use crate::domain::{Actor, Event};
+use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -23,8 +24,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn resume(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    let uid = std::fs::metadata("/proc/self").map(|process| process.uid());
-    let uid = uid.map_err(|error| Stop::Words(format!("cannot tell who you are, for the record: {error}")))?;
+    // Before the store is opened, which would begin a ledger where there is none.
+    drop(Reader::open(&settings.state_dir)?);
+    let uid = person().map_err(|error| Stop::Words(format!("cannot tell who you are, for the record: {error}")))?;
     let glob = WildMatch::new(&args.target);
     let resumed = runtime()?.block_on(app::record_by_hand(settings, Actor::Operator(uid), |fleet| {
         let quarantined = fleet.targets.values().filter(|record| record.quarantine.is_some());
@@ -46,4 +48,48 @@ pub(super) fn resume(args: &Args, settings: &Settings, output: &mut Output) -> A
         )));
     }
     Ok(Exit::Done)
+}
+
+/// The person who logged in, also behind `sudo`; where nobody did, such as in a container, the process's user.
+fn person() -> std::io::Result<u32> {
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| logged_in(&text));
+    match login {
+        Some(uid) => Ok(uid),
+        None => std::fs::metadata("/proc/self").map(|process| process.uid()),
+    }
+}
+
+/// What `/proc/self/loginuid` tells; the kernel writes -1, unsigned, where nobody logged in.
+fn logged_in(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record must name the person, and not call an absent one 4294967295.
+    #[test]
+    fn nobody_logged_in_is_nobody() {
+        assert_eq!(logged_in("1000\n"), Some(1000));
+        assert_eq!(logged_in("4294967295"), None);
+        assert_eq!(logged_in(""), None);
+    }
+
+    /// A command that mends a quarantine must not make a ledger in a directory that was mistyped.
+    #[test]
+    fn without_a_ledger_none_is_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = dir.path().join("state");
+        let text = format!("version = 1\nstate_dir = {:?}\n", state_dir.display().to_string());
+        let config = dir.path().join("rekeyd.toml");
+        std::fs::write(&config, text).unwrap();
+        let settings = crate::config::load_settings(&config, &crate::config::Environment::of_this_process());
+        let args = Args { target: "*".to_owned(), reason: "CHG-1".to_owned() };
+        let Err(Stop::Words(words)) = resume(&args, &settings.unwrap(), &mut Output::new()) else {
+            panic!("it went on")
+        };
+        assert!(words.starts_with("there is no ledger in "), "{words}");
+        assert!(!state_dir.exists());
+    }
 }

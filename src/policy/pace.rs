@@ -10,14 +10,18 @@ use crate::domain::{Failure, Phase, RotationId, TargetId};
 
 /// The first retry comes within this; a blip is over by then.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
-/// No retry waits longer: with 8 attempts a slot is tried for about half a day before an operator is asked.
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// Each further retry may wait this many times as long as the one before.
+const RETRY_GROWTH: u32 = 4;
+/// No retry waits longer: with 8 attempts a slot is tried for about four hours before an operator is asked, and for eight
+/// at the most.
+const LONGEST_RETRY: Duration = Duration::from_secs(4 * 3600);
 /// A server may ask to be left alone for a day, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// When the attempt after a failed one may be made.
 ///
-/// Exponential backoff with full jitter, and never sooner than the server asked. The waits shrink with the interval, so that a rehearsal with short intervals meets them too.
+/// Exponential backoff with full jitter, and never sooner than the server asked. The waits shrink with the interval, so
+/// that a rehearsal with short intervals meets them too.
 pub fn retry_at(
     now: Timestamp,
     target: &TargetId,
@@ -26,7 +30,7 @@ pub fn retry_at(
     policy: &Policy,
 ) -> Timestamp {
     let longest = (policy.every.as_duration() / 10).clamp(Duration::from_secs(1), LONGEST_RETRY);
-    let ceiling = doubling(FIRST_RETRY.min(longest), failed.attempt.saturating_sub(1), longest);
+    let ceiling = growing(FIRST_RETRY.min(longest), RETRY_GROWTH, failed.attempt.saturating_sub(1), longest);
     let wait = ceiling.mul_f64(jitter(target, failed));
     let asked = failure.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
     add(now, wait.max(asked))
@@ -53,17 +57,17 @@ pub fn poll_after(looks: u32, give_up_after: Duration) -> Duration {
     let longest = (give_up_after / 20).clamp(Duration::from_millis(200), Duration::from_secs(15));
     match looks.checked_sub(1) {
         None => Duration::ZERO,
-        Some(earlier) => doubling(Duration::from_millis(100), earlier, longest),
+        Some(earlier) => growing(Duration::from_millis(100), 2, earlier, longest),
     }
 }
 
 /// The wait before the next probe of a manager that has failed `failures` times in a row, at least once.
 pub fn probe_after(failures: u32) -> Duration {
-    doubling(Duration::from_secs(2), failures.saturating_sub(1), Duration::from_secs(300))
+    growing(Duration::from_secs(2), 2, failures.saturating_sub(1), Duration::from_secs(300))
 }
 
-fn doubling(first: Duration, times: u32, longest: Duration) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
+fn growing(first: Duration, growth: u32, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(growth.saturating_pow(times)).min(longest)
 }
 
 fn add(start: Timestamp, wait: Duration) -> Timestamp {
@@ -87,6 +91,26 @@ mod tests {
         }
     }
 
+    /// The budget of attempts outlasts a disturbance of an hour, and does not outlast a working day.
+    #[test]
+    fn eight_attempts_take_hours() {
+        let policy = Policy::with_defaults("default".into());
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let spans: Vec<i64> = (0..500)
+            .map(|n| {
+                let target = TargetId::new(format!("emea/5f/{n}"));
+                let wait = |attempt| {
+                    let id = RotationId { slot: 1, attempt };
+                    retry_at(now, &target, id, &failure(None), &policy).duration_since(now).as_secs()
+                };
+                (1..8).map(wait).sum()
+            })
+            .collect();
+        let mean = spans.iter().sum::<i64>() / 500;
+        assert!((3 * 3600..5 * 3600).contains(&mean), "{mean}");
+        assert!(spans.iter().all(|span| *span < 8 * 3600), "{:?}", spans.iter().max());
+    }
+
     /// A server that asks for quiet gets it, within a day; without a wish the wait stays under the ceiling.
     #[test]
     fn honours_retry_after_and_stays_under_the_ceiling() {
@@ -96,9 +120,9 @@ mod tests {
         for attempt in 1..40 {
             let id = RotationId { slot: 1, attempt };
             let wait = retry_at(now, &target, id, &failure(None), &policy).duration_since(now);
-            assert!(wait <= SignedDuration::from_hours(1), "attempt {attempt}: {wait}");
-            let asked = retry_at(now, &target, id, &failure(Some(7200)), &policy).duration_since(now);
-            assert_eq!(asked, SignedDuration::from_hours(2));
+            assert!(wait <= SignedDuration::from_hours(4), "attempt {attempt}: {wait}");
+            let asked = retry_at(now, &target, id, &failure(Some(18_000)), &policy).duration_since(now);
+            assert_eq!(asked, SignedDuration::from_hours(5));
         }
         let greedy = retry_at(now, &target, RotationId { slot: 1, attempt: 1 }, &failure(Some(u64::MAX)), &policy);
         assert_eq!(greedy.duration_since(now), SignedDuration::from_hours(24));

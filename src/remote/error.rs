@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls::{AlertDescription, CertificateError};
+use rustls::CertificateError;
 
 use super::refusal::Refusal;
 
@@ -16,15 +16,22 @@ pub(super) enum Error {
     /// Nothing was sent: no name, no route, nobody listening, no connection in time.
     #[error("no connection")]
     Unreachable(#[source] reqwest::Error),
+    /// Nothing was sent: the turn did not come in time.
+    #[error("no turn to send within {}: the server asks to be left alone, or requests queue up", seconds(*.0))]
+    NoTurn(Duration),
     /// TLS failed before any request could reach the server.
     #[error("TLS handshake")]
     Handshake(#[source] reqwest::Error),
-    /// TLS failed in the middle of a connection.
+    /// TLS failed on a connection that stood. With TLS 1.3 also a server that refuses our certificate is met here, since the
+    /// client counts the handshake as done by then; nothing tells that from an alert after earlier requests.
     #[error("TLS")]
     Tls(#[source] reqwest::Error),
     /// The call's time was over.
     #[error("no complete reply within {}", seconds(*.0))]
     TimedOut(Duration),
+    /// The pages of a listing go on for too long.
+    #[error("the listing did not end within {}", seconds(*.0))]
+    SlowListing(Duration),
     /// The connection ended before the whole reply was there.
     #[error("no whole reply")]
     CutOff(#[source] reqwest::Error),
@@ -57,8 +64,14 @@ pub(super) enum Unreadable {
     StrangeKey(&'static str),
     #[error("the listing has no results field")]
     NoResults,
-    #[error("the listing holds an entry without a usable id")]
+    #[error("the listing holds no entry with a usable id")]
     NoId,
+    #[error("the listing holds {}; the rest was read", entries(*.0))]
+    OddEntries(usize),
+    #[error("the listing is longer than {0} entries")]
+    TooManyEntries(usize),
+    #[error("the listing is longer than {0} bytes")]
+    TooManyBytes(usize),
     #[error("page {0} of the listing repeats earlier pages")]
     PageRepeats(u32),
     #[error("the listing does not end within {0} pages")]
@@ -70,7 +83,7 @@ impl Error {
     pub(super) fn network(error: reqwest::Error, limit: Duration) -> Self {
         let error = error.without_url();
         match tls_error(&error) {
-            Some(tls) if error.is_connect() || refuses_certificate(tls) => Self::Handshake(error),
+            Some(_) if error.is_connect() => Self::Handshake(error),
             None if error.is_connect() || error.is_builder() => Self::Unreachable(error),
             _ if error.is_timeout() => Self::TimedOut(limit),
             Some(_) => Self::Tls(error),
@@ -134,27 +147,12 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
     None
 }
 
-/// With TLS 1.3 a server refuses the client's certificate when the client already counts the handshake as done. The
-/// server has then not read a byte of the request.
-fn refuses_certificate(error: &rustls::Error) -> bool {
-    use AlertDescription as Alert;
-    let rustls::Error::AlertReceived(alert) = error else { return false };
-    matches!(
-        *alert,
-        Alert::CertificateRequired
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-    )
-}
-
 fn seconds(length: Duration) -> impl fmt::Display {
     format!("{} s", length.as_secs_f64())
+}
+
+fn entries(odd: usize) -> String {
+    format!("{odd} {} without a usable id", if odd == 1 { "entry" } else { "entries" })
 }
 
 fn or_nothing(schemes: &str) -> &str {

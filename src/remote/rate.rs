@@ -34,6 +34,12 @@ impl Rate {
         self.take(clock.monotonic());
     }
 
+    /// Lets nothing leave for this long, and no burst afterwards.
+    pub(super) fn hold(&self, now: Duration, length: Duration) {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *full_at = (*full_at).max(now + length + self.burst);
+    }
+
     fn take(&self, now: Duration) -> Duration {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let before = (*full_at).max(now);
@@ -56,6 +62,16 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert!((0..4).all(|_| rate.take(later) <= later), "idle time fills the bucket again, and no further");
         assert!(rate.take(later) > later);
+    }
+
+    #[test]
+    fn a_hold_is_kept_by_all_and_never_shortened() {
+        let rate = Rate::per_second(4);
+        let start = Duration::from_secs(100);
+        rate.hold(start, Duration::from_secs(30));
+        rate.hold(start, Duration::from_secs(10));
+        let turns: Vec<Duration> = (0..3).map(|_| rate.take(start) - start).collect();
+        assert_eq!(turns, [30_000, 30_250, 30_500].map(Duration::from_millis));
     }
 
     #[test]

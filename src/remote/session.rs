@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::domain::ManagerName;
-use crate::ports::{Clock, RequestObserver, RequestOutcome};
+use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 
 use super::digest::{Login, Next};
 use super::error::Error;
 use super::rate::Rate;
-use super::refusal::{Document, NO_CURRENT_USER, Refusal};
+use super::refusal::{Document, NO_CURRENT_USER, Refusal, retry_after};
 use super::transport::{Call, Reply, Transport};
 
 /// The connections, the login and the limits of one manager.
@@ -28,11 +28,16 @@ pub(super) struct Session {
 
 impl Session {
     /// Makes one call and returns its reply if that is a success. `request_timeout` runs from the first byte to the
-    /// last, challenges included, but not while the call waits for its turn.
+    /// last, challenges included, but not while the call waits for its turn; for that a rotation has the same time again.
     pub(super) async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        let asked = self.clock.monotonic();
         let _turn = self.in_flight.acquire().await.expect("this semaphore is never closed");
         self.rate.wait(&*self.clock).await;
         let started = self.clock.monotonic();
+        // The settle time of a rotation runs from its record, and is longer than one request may take, not than a queue.
+        if call.operation == Operation::RotateKey && started.saturating_sub(asked) > self.request_timeout {
+            return Err(Error::NoTurn(self.request_timeout));
+        }
         let result = self.authenticated(call, started + self.request_timeout).await;
         let outcome = match &result {
             Ok(reply) => RequestOutcome::Status(reply.status),
@@ -46,6 +51,15 @@ impl Session {
         if reply.is_success() { Ok(reply) } else { Err(Error::Refused(Refusal::of(&reply, self.clock.now()))) }
     }
 
+    /// Leaves the server alone for as long as it asks: every call waits, whatever it is about. No longer than one request
+    /// may take, though: so late the next one asks again.
+    fn heed(&self, reply: &Reply) {
+        if let Some(seconds) = retry_after(&reply.headers, self.clock.now()) {
+            let length = Duration::from_secs(seconds).min(self.request_timeout);
+            self.rate.hold(self.clock.monotonic(), length);
+        }
+    }
+
     /// Sends the call, and sends it again for as long as the login finds a reason in a 401.
     async fn authenticated(&self, call: &Call, deadline: Duration) -> Result<Reply, Error> {
         let mut attempt = self.login.attempt();
@@ -56,7 +70,8 @@ impl Session {
             }
             let authorization = attempt.authorization(&call.method(), &call.uri());
             let reply = self.transport.send(call, authorization, left).await?;
-            if reply.status != 401 || (attempt.is_authenticated() && knows_us(&reply)) {
+            self.heed(&reply);
+            if reply.status != 401 || (attempt.stands(&reply.headers) && knows_us(&reply)) {
                 attempt.accepted(&reply.headers);
                 return Ok(reply);
             }

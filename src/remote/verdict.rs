@@ -1,4 +1,9 @@
-//! From an error to what it permits: the one place that decides whether a request may have acted.
+//! From an error to what it permits: the one place that decides whether a request may have acted, and how far that reaches.
+//!
+//! One reply tells little of the whole manager. These do: no connection, no TLS, a refused login, and a page without the
+//! manager's own document that says 4xx, 502, 503 or 504, which comes from something in front of it. Everything else, a
+//! time-out and a cut connection among them, may be one target's trouble and is taken for that; that many targets fail
+//! at once is for the engine to see.
 
 use crate::domain::{Failure, Reason, Scope, Verdict};
 use crate::ports::Operation;
@@ -16,13 +21,15 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
     let uncertain = uncertain(operation);
     let (reason, verdict, scope) = match error {
         Error::Unreachable(_) => (Reason::Unreachable, Verdict::Transient, Scope::Manager),
+        Error::NoTurn(_) => (Reason::RateLimited, Verdict::Transient, Scope::Target),
         // Nothing was sent, and a certificate is renewed by somebody else: the next try may well succeed without us.
         Error::Handshake(_) => (Reason::Tls, Verdict::Transient, Scope::Manager),
         Error::Tls(_) => (Reason::Tls, uncertain, Scope::Manager),
-        Error::TimedOut(_) => (Reason::TimedOut, uncertain, Scope::Target),
+        Error::TimedOut(_) | Error::SlowListing(_) => (Reason::TimedOut, uncertain, Scope::Target),
         Error::CutOff(_) => (Reason::CutOff, uncertain, Scope::Target),
         Error::Unreadable { .. } => (Reason::Unreadable, uncertain, Scope::Target),
         Error::NotDigest(_) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
+        Error::Refused(refusal) if refusal.document.is_none() => wordless(refusal.status, operation),
         Error::Refused(refusal) => refused(refusal, uncertain),
     };
     let (status, code, retry_after_s) = match error {
@@ -31,9 +38,13 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         }
         Error::Unreadable { status, .. } => (Some(*status), None, None),
         Error::NotDigest(_) => (Some(401), None, None),
-        Error::Unreachable(_) | Error::Handshake(_) | Error::Tls(_) | Error::TimedOut(_) | Error::CutOff(_) => {
-            (None, None, None)
-        }
+        Error::NoTurn(_)
+        | Error::Unreachable(_)
+        | Error::Handshake(_)
+        | Error::Tls(_)
+        | Error::TimedOut(_)
+        | Error::SlowListing(_)
+        | Error::CutOff(_) => (None, None, None),
     };
     let detail = one_line(&detail(error, reason), LONGEST_DETAIL);
     Failure { reason, verdict, scope, status, code, retry_after_s, detail }
@@ -48,9 +59,26 @@ fn uncertain(operation: Operation) -> Verdict {
     }
 }
 
+/// What a status comes to without the manager's own document. Whoever sent it, it does not show what became of the request.
+fn wordless(status: u16, operation: Operation) -> (Reason, Verdict, Scope) {
+    let uncertain = uncertain(operation);
+    // A listing is one project's, whose size may be all the trouble; how the manager is, the list of projects shows.
+    let in_front = match operation {
+        Operation::List => Scope::Target,
+        Operation::GetKey | Operation::RotateKey => Scope::Manager,
+    };
+    match status {
+        // Digest (RFC 7616) knows no document.
+        401 => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
+        408 | 502..=504 => (Reason::ServerError, uncertain, in_front),
+        429 => (Reason::RateLimited, uncertain, in_front),
+        500..=599 => (Reason::ServerError, uncertain, Scope::Target),
+        _ => (Reason::Unreadable, uncertain, in_front),
+    }
+}
+
+/// What a refusal comes to whose document is the manager's own word.
 fn refused(refusal: &Refusal, uncertain: Verdict) -> (Reason, Verdict, Scope) {
-    // A well-formed document is the manager's own word that it turned the request away.
-    let turned_away = if refusal.document.is_some() { Verdict::Transient } else { uncertain };
     match (refusal.status, refusal.code()) {
         // Seen on real servers but documented nowhere, nor is their status.
         (_, Some("GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS")) => {
@@ -67,9 +95,10 @@ fn refused(refusal: &Refusal, uncertain: Verdict) -> (Reason, Verdict, Scope) {
         (404, _) => (Reason::NotFound, Verdict::Permanent, Scope::Target),
         (408, _) => (Reason::ServerError, uncertain, Scope::Target),
         (409, _) => (Reason::Conflict, Verdict::Transient, Scope::Target),
-        (429, _) => (Reason::RateLimited, turned_away, Scope::Target),
+        // The document says that the request was turned away.
+        (429, _) => (Reason::RateLimited, Verdict::Transient, Scope::Target),
+        (503, _) => (Reason::ServerError, Verdict::Transient, Scope::Target),
         (400..=499, _) => (Reason::Refused, Verdict::Permanent, Scope::Target),
-        (503, _) => (Reason::ServerError, turned_away, Scope::Target),
         (500..=599, _) => (Reason::ServerError, uncertain, Scope::Target),
         _ => (Reason::Unreadable, uncertain, Scope::Target),
     }
@@ -121,17 +150,24 @@ mod tests {
             (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Reason::AddressRefused, Permanent, Manager),
             (403, "FEATURE_UNSUPPORTED", Reason::Refused, Permanent, Target),
             (404, "BACKUP_CONFIG_NOT_FOUND", Reason::NotFound, Permanent, Target),
-            (405, "-", Reason::Refused, Permanent, Target),
-            (408, "-", Reason::ServerError, Ambiguous, Target),
+            (403, "-", Reason::Unreadable, Ambiguous, Manager),
+            (404, "-", Reason::Unreadable, Ambiguous, Manager),
+            (405, "-", Reason::Unreadable, Ambiguous, Manager),
+            (405, "", Reason::Refused, Permanent, Target),
+            (408, "-", Reason::ServerError, Ambiguous, Manager),
             (408, "", Reason::ServerError, Ambiguous, Target),
             (409, "CANNOT_GET_BACKUP_CONFIG_INVALID_STATE", Reason::Conflict, Transient, Target),
+            (409, "-", Reason::Unreadable, Ambiguous, Manager),
             (429, "RATE_LIMITED", Reason::RateLimited, Transient, Target),
-            (429, "-", Reason::RateLimited, Ambiguous, Target),
+            (429, "-", Reason::RateLimited, Ambiguous, Manager),
             (500, "UNEXPECTED_ERROR", Reason::ServerError, Ambiguous, Target),
             (503, "", Reason::ServerError, Transient, Target),
-            (503, "-", Reason::ServerError, Ambiguous, Target),
+            (500, "-", Reason::ServerError, Ambiguous, Target),
+            (502, "-", Reason::ServerError, Ambiguous, Manager),
+            (503, "-", Reason::ServerError, Ambiguous, Manager),
+            (504, "-", Reason::ServerError, Ambiguous, Manager),
             (504, "", Reason::ServerError, Ambiguous, Target),
-            (302, "-", Reason::Unreadable, Ambiguous, Target),
+            (302, "-", Reason::Unreadable, Ambiguous, Manager),
             // The status of these two is documented nowhere.
             (400, "GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS", Reason::NotThisWay, NotThisWay, Target),
             (500, "GET_ENCRYPTION_KEY_DISABLED_FOR_WT_CHECKPOINTS", Reason::NotThisWay, NotThisWay, Target),

@@ -10,8 +10,10 @@ use crate::ports::JournalError;
 pub(super) enum Fault {
     /// The fold refuses it.
     Impossible(Contradiction),
-    /// The database refuses it.
-    Sql(rusqlite::Error),
+    /// The tables refuse what follows from it.
+    Row(rusqlite::Error),
+    /// The ledger itself does not take its record.
+    Ledger(rusqlite::Error),
 }
 
 impl From<Contradiction> for Fault {
@@ -22,7 +24,7 @@ impl From<Contradiction> for Fault {
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
+        Self::Row(error)
     }
 }
 
@@ -30,20 +32,26 @@ impl From<Fault> for JournalError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Impossible(contradiction) => contradiction.into(),
-            Fault::Sql(error) => classify(&error),
+            // The tables hold their own copy of the rules: what they refuse can not follow from what is known.
+            Fault::Row(error) if breaks_a_rule(&error) => Contradiction(error.to_string()).into(),
+            Fault::Row(error) | Fault::Ledger(error) => classify(&error),
         }
     }
 }
 
-/// The engine's view of a database error.
+/// The engine's view of a database error that no caller's event explains.
 pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
     let said = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => JournalError::Full(said),
         Some(ErrorCode::ReadOnly) => JournalError::ReadOnly(said),
-        // The tables hold their own copy of the rules: what they refuse can not follow from what is known.
-        Some(ErrorCode::ConstraintViolation) => Contradiction(said).into(),
-        None if matches!(error, rusqlite::Error::StatementChangedRows(_)) => Contradiction(said).into(),
+        // A record that was made to follow the last one follows it, unless that is no longer the last.
+        Some(ErrorCode::ConstraintViolation) => JournalError::Io(format!("another writer was in the database: {said}")),
         _ => JournalError::Io(said),
     }
+}
+
+fn breaks_a_rule(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        || matches!(error, rusqlite::Error::StatementChangedRows(_))
 }

@@ -1,27 +1,40 @@
 //! The state directory, and the lock that keeps a second daemon out of it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::{DATABASE, LOCK, OpenError};
 
 /// The sole right to write in a state directory; ends with the value, or with the process however it dies.
+///
+/// The operating system's lock on the directory itself decides: a file in it could be removed, and the next daemon would
+/// lock another one. The lock file only tells people who holds it, and that a ledger was begun here.
 #[derive(Debug)]
 pub(super) struct StateLock {
-    _file: File,
+    _dir: File,
+    words: PathBuf,
 }
 
-/// Makes the directory, closed to others, if it is missing.
+/// Makes the directory, closed to others, if it is missing. Not its parents: where a disk is not mounted, a new directory
+/// would stand in for it.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .map_err(|source| OpenError::File { path: state_dir.to_owned(), source })
+    let parent = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+    let sync = || File::open(parent).and_then(|dir| dir.sync_all());
+    match DirBuilder::new().mode(0o700).create(state_dir) {
+        Ok(()) => sync().map_err(|source| failed(parent, source)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // It may be from a start that died before this. A parent that may not be read was made by someone else.
+            let _ = sync();
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(failed(parent, error)),
+        Err(error) => Err(failed(state_dir, error)),
+    }
 }
 
 /// Makes an empty database file, closed to others, if there is none: `SQLite` would let the umask decide.
@@ -31,49 +44,52 @@ pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
     let path = state_dir.join(DATABASE);
     let failed = |source| OpenError::File { path: path.clone(), source };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        // The name must survive a power cut as surely as what is written behind it.
-        Ok(_) => File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
     }
+    // The name must survive a power cut as surely as what is written behind it, also a name from a start that died here.
+    File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
 impl StateLock {
     /// Takes the lock, or says who has it.
-    ///
-    /// The operating system's lock decides; the file's content only tells people who holds it.
     pub(super) fn take(state_dir: &Path) -> Result<Self, OpenError> {
-        let path = state_dir.join(LOCK);
-        let failed = |source| OpenError::File { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let words = state_dir.join(LOCK);
+        let failed = |source| OpenError::File { path: state_dir.to_owned(), source };
+        let dir = File::open(state_dir).map_err(failed)?;
+        match dir.try_lock() {
+            Ok(()) => Ok(Self { _dir: dir, words }),
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Held { path: path.clone(), holder: holder(&mut file) });
+                Err(OpenError::Held { path: state_dir.to_owned(), holder: holder(&words) })
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Whether a ledger was begun here, whatever became of it.
+    pub(super) fn was_signed(&self) -> bool {
+        self.words.exists()
+    }
+
+    /// Writes down who holds the lock. To be done once there is a ledger: from then on a missing one is a loss.
+    pub(super) fn sign(&self) -> Result<(), OpenError> {
+        let failed = |source| OpenError::File { path: self.words.clone(), source };
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.words).map_err(failed)?;
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = if host.trim().is_empty() { "an unknown host" } else { host.trim() };
         // Only for people: a full disk must not keep the daemon from starting here.
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "pid {} on {host}", std::process::id()));
-        Ok(Self { _file: file })
+        let _ = writeln!(file, "pid {} on {host}", std::process::id());
+        Ok(())
     }
 }
 
 /// Who holds the lock: what the holder wrote when it began, and when that was, by the file's own date.
-fn holder(file: &mut File) -> String {
-    let mut said = String::new();
-    let _ = file.take(200).read_to_string(&mut said);
-    let since = file.metadata().and_then(|data| data.modified()).ok().and_then(|date| Timestamp::try_from(date).ok());
-    match (said.trim(), since) {
+fn holder(words: &Path) -> String {
+    let said = fs::read_to_string(words).unwrap_or_default();
+    let since = fs::metadata(words).and_then(|data| data.modified()).ok();
+    match (said.trim(), since.and_then(|date| Timestamp::try_from(date).ok())) {
         ("", _) => "a process that did not say who it is".to_owned(),
         (who, Some(since)) => format!("{who}, since {since:.0}"),
         (who, None) => who.to_owned(),

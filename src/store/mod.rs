@@ -31,7 +31,7 @@ pub use verify::{Broken, Verified, VerifyError};
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Clock, Head, Journal, JournalError};
 use lock::StateLock;
-use writer::{Ack, Op, Shared, Stopwatch, Writer};
+use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
 /// The database's name in the state directory.
 pub const DATABASE: &str = "rekeyd.db";
@@ -63,10 +63,30 @@ pub enum OpenError {
     /// Another daemon works in it.
     #[error("{} is held by {holder}; a state directory has room for one daemon", path.display())]
     Held {
-        /// The lock file.
+        /// The state directory.
         path: PathBuf,
         /// Process, host and since when, as far as it said.
         holder: String,
+    },
+    /// There was a ledger, and it is gone.
+    #[error(
+        "{} is gone or empty, but {} shows that a ledger was kept there: restore the database from a backup; or, to begin a new ledger on purpose, which knows no key's age and may rotate every key again, remove both files", path.display(), sign.display()
+    )]
+    Lost {
+        /// The database.
+        path: PathBuf,
+        /// The file that shows it.
+        sign: PathBuf,
+    },
+    /// The file system does not do what durability rests on.
+    #[error(
+        "{setting} is {found} and can not be changed; keep the state directory on a local file system that has shared memory"
+    )]
+    Unfit {
+        /// The database's setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
     },
     /// A later version of this program wrote it.
     #[error(
@@ -96,7 +116,7 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens the ledger in a state directory, and makes either if it is missing. One at a time may.
+    /// Opens the ledger in a state directory, and makes either if there never was one. One at a time may.
     ///
     /// `new_ledger_id`, 32 random bytes, becomes the identity of a ledger that is new; an old one keeps its own.
     ///
@@ -105,11 +125,19 @@ impl Store {
     pub fn open(state_dir: &Path, new_ledger_id: [u8; 32]) -> Result<Self, OpenError> {
         lock::prepare(state_dir)?;
         let lock = StateLock::take(state_dir)?;
-        lock::make_database(state_dir)?;
         let path = state_dir.join(DATABASE);
+        let lost = || OpenError::Lost { path: path.clone(), sign: state_dir.join(LOCK) };
+        if lock.was_signed() && !path.exists() {
+            return Err(lost());
+        }
+        lock::make_database(state_dir)?;
         let mut conn = schema::connect(&path)?;
+        if lock.was_signed() && schema::version(&conn)?.is_none() {
+            return Err(lost());
+        }
         schema::migrate(&mut conn)?;
         schema::identify(&conn, new_ledger_id)?;
+        lock.sign()?;
         if let Some(last) = load::last_record(&conn)?
             && last.hash != last.expected_hash()
         {
@@ -167,12 +195,12 @@ impl Drop for Store {
 impl Journal for Store {
     async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
         let entries = entries.into_iter().map(Entry::in_microseconds).collect();
-        self.ask(|ack| Op::Record(entries, ack)).await
+        self.ask(|ack| Op::Write(Work::Record(entries), ack)).await
     }
 
     async fn seen_again(&self, sightings: Vec<(TargetId, Timestamp)>) -> Result<(), JournalError> {
         let sightings = sightings.into_iter().map(|(target, at)| (target, microsecond(at))).collect();
-        self.ask(|ack| Op::SeenAgain(sightings, ack)).await
+        self.ask(|ack| Op::Write(Work::SeenAgain(sightings), ack)).await
     }
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {

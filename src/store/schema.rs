@@ -11,15 +11,25 @@ refinery::embed_migrations!("migrations");
 
 /// How long to wait for a lock that another connection holds: only recovery and checkpoints take one.
 const BUSY: Duration = Duration::from_secs(5);
+/// How `SQLite` reports `synchronous=FULL`.
+const FULL: i64 = 2;
 
 /// The connection that writes. The file must exist: a database that went missing is not silently begun anew.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     prepare(&conn)?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // SQLite answers with another mode, and no error, where the file system can not have this one.
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(OpenError::Unfit { setting: "journal_mode", found: mode });
+    }
     // NORMAL could lose the last commits in a power cut: a rotation that was sent and not recorded.
     conn.pragma_update(None, "synchronous", "FULL")?;
+    let level: i64 = conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    if level != FULL {
+        return Err(OpenError::Unfit { setting: "synchronous", found: level.to_string() });
+    }
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
     Ok(conn)
 }

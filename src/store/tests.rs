@@ -63,3 +63,46 @@ async fn what_was_recorded_is_known_after_a_restart() {
     assert_eq!(store.fleet(), fleet);
     assert_eq!(store.head(), head);
 }
+
+/// Two daemons on one state directory would rotate twice, also after someone tidied the lock file away.
+#[test]
+fn the_lock_outlives_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Store::open(dir.path(), [7; 32]).unwrap();
+    std::fs::remove_file(dir.path().join(LOCK)).unwrap();
+    assert!(matches!(Store::open(dir.path(), [7; 32]), Err(OpenError::Held { .. })));
+}
+
+/// A ledger begun anew knows no key: with `first_rotation = "now"` it would rotate the whole fleet again.
+#[test]
+fn a_lost_database_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATABASE);
+    drop(Store::open(dir.path(), [7; 32]).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        let refusal = Store::open(dir.path(), [8; 32]).err().expect("it is refused").to_string();
+        assert!(refusal.contains("backup") && refusal.contains(LOCK), "{refusal}");
+        assert!(!path.exists());
+    }
+    std::fs::write(&path, "").unwrap();
+    assert!(Store::open(dir.path(), [8; 32]).is_err(), "an emptied one was begun anew");
+    std::fs::remove_file(dir.path().join(LOCK)).unwrap();
+    assert_eq!(Store::open(dir.path(), [8; 32]).unwrap().head(), Head { seq: 0, hash: [8; 32] });
+}
+
+/// A disk that is not mounted must not be stood in for by a new directory in its place.
+#[test]
+fn only_the_last_directory_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = Store::open(&dir.path().join("mount/state"), [7; 32]).err().expect("it is refused").to_string();
+    assert!(refusal.starts_with(&dir.path().join("mount").display().to_string()), "{refusal}");
+    Store::open(&dir.path().join("state"), [7; 32]).unwrap();
+}
+
+/// Without a write-ahead log and a sync at every commit, an acknowledged record may be lost: better no start.
+#[test]
+fn a_file_system_without_a_log_is_refused() {
+    let refusal = schema::connect(Path::new(":memory:")).err().expect("it is refused");
+    assert!(matches!(&refusal, OpenError::Unfit { setting: "journal_mode", found } if found == "memory"), "{refusal}");
+}

@@ -140,7 +140,9 @@ impl Replay {
         match project::apply(&self.scratch, &mut self.fleet, record.seq, &Entry { at: record.at, actor, event }) {
             Ok(_) => Ok(()),
             Err(Fault::Impossible(contradiction)) => Err(broken(contradiction.to_string()).into()),
-            Err(Fault::Sql(error)) => Err(broken(format!("its consequences do not fit the tables: {error}")).into()),
+            Err(Fault::Row(error) | Fault::Ledger(error)) => {
+                Err(broken(format!("its consequences do not fit the tables: {error}")).into())
+            }
         }
     }
 

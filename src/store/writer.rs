@@ -18,25 +18,26 @@ use crate::ports::{Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
 const GROUP: usize = 256;
+/// Records read at a time when the ledger is looked into.
+const PAGE: u32 = 1000;
 
+/// Where the caller waits. One that went away loses only the news.
 pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Op {
-    /// Append to the ledger, all or none. Times are whole microseconds.
-    Record(Vec<Entry>, Ack),
-    /// Note when keys were seen again.
-    SeenAgain(Vec<(TargetId, Timestamp)>, Ack),
+    /// Write, and say when it is durable.
+    Write(Work, Ack),
     /// Do what is queued, then end in good order.
     Close(Ack),
 }
 
-impl Op {
-    /// Tells the caller. One that went away loses only the news.
-    fn answer(self, result: Result<(), JournalError>) {
-        let (Self::Record(_, ack) | Self::SeenAgain(_, ack) | Self::Close(ack)) = self;
-        let _ = ack.send(result);
-    }
+/// What one call writes.
+pub(super) enum Work {
+    /// Append to the ledger, all or none. Times are whole microseconds.
+    Record(Vec<Entry>),
+    /// Note when keys were seen again.
+    SeenAgain(Vec<(TargetId, Timestamp)>),
 }
 
 /// What everyone may read: as of the newest commit.
@@ -63,6 +64,8 @@ pub(super) struct Writer {
     path: PathBuf,
     /// Tells the file apart from another one that took its name.
     inode: (u64, u64),
+    /// The same of its write-ahead log, which holds what was acknowledged and is not in the file yet.
+    log_inode: Option<(u64, u64)>,
     conn: Connection,
     /// With the group in hand taken in; differs from what is published only inside [`Writer::commit`].
     fleet: Fleet,
@@ -88,6 +91,7 @@ impl Writer {
         let published = Arc::new(RwLock::new(Published { fleet: fleet.clone(), head: head.clone() }));
         Ok(Self {
             inode: inode(path).unwrap_or_default(),
+            log_inode: inode(&log(path)),
             path: path.to_owned(),
             conn,
             fleet,
@@ -115,7 +119,7 @@ impl Writer {
                         ops.close();
                         closers.push(ack);
                     }
-                    Op::Record(..) | Op::SeenAgain(..) => group.push(op),
+                    Op::Write(work, ack) => group.push((work, ack)),
                 }
             }
             if !group.is_empty() {
@@ -136,14 +140,14 @@ impl Writer {
     }
 
     /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
-    fn commit(&mut self, ops: Vec<Op>) {
+    fn commit(&mut self, calls: Vec<(Work, Ack)>) {
         let recovered = self.recover();
         let start = self.head.clone();
-        match recovered.and_then(|()| self.transact(&ops)) {
+        match recovered.and_then(|()| self.transact(calls.iter().map(|(work, _)| work))) {
             Ok(results) => {
                 self.publish();
-                for (op, result) in ops.into_iter().zip(results) {
-                    op.answer(result);
+                for ((_, ack), result) in calls.into_iter().zip(results) {
+                    let _ = ack.send(result);
                 }
             }
             Err(error) => {
@@ -152,21 +156,21 @@ impl Writer {
                 }
                 self.take_back(0, start);
                 self.suspicion = Some(error.clone());
-                for op in ops {
-                    op.answer(Err(error.clone()));
+                for (_, ack) in calls {
+                    let _ = ack.send(Err(error.clone()));
                 }
             }
         }
     }
 
     /// Runs a group in one transaction. The inner results count only if the outer one is good.
-    fn transact(&mut self, ops: &[Op]) -> Result<Vec<Result<(), JournalError>>, JournalError> {
+    fn transact<'a>(
+        &mut self,
+        calls: impl Iterator<Item = &'a Work>,
+    ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
         let lost = |error: rusqlite::Error| classify(&error);
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(lost)?;
-        let mut results = Vec::with_capacity(ops.len());
-        for op in ops {
-            results.push(self.attempt(op)?);
-        }
+        let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
         self.conn.execute_batch("COMMIT").map_err(lost)?;
@@ -177,20 +181,20 @@ impl Writer {
     }
 
     /// Does one call's work behind a savepoint. The outer error means that the whole transaction is lost.
-    fn attempt(&mut self, op: &Op) -> Result<Result<(), JournalError>, JournalError> {
+    fn attempt(&mut self, work: &Work) -> Result<Result<(), JournalError>, JournalError> {
         let (mark, head) = (self.group.undos.len(), self.head.clone());
         let lost = |error: rusqlite::Error| classify(&error);
         self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
-        let result = match op {
-            Op::Record(entries, _) => entries.iter().try_for_each(|entry| self.append(entry)),
-            Op::SeenAgain(sightings, _) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
-            Op::Close(_) => Ok(()),
+        let result = match work {
+            Work::Record(entries) => entries.iter().try_for_each(|entry| self.append(entry)),
+            Work::SeenAgain(sightings) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
         };
         let result = result.map_err(JournalError::from);
         if let Err(error) = &result {
             self.take_back(mark, head);
-            // SQLite ends the whole transaction on some errors, a full disk among them.
-            if self.conn.is_autocommit() {
+            // SQLite ends the whole transaction on some errors, a full disk among them. What is neither the caller's doing
+            // nor lack of room casts doubt on everything, also on what the neighbours were told to follow.
+            if self.conn.is_autocommit() || matches!(error, JournalError::Io(_)) {
                 return Err(error.clone());
             }
             self.conn.execute_batch("ROLLBACK TO call").map_err(lost)?;
@@ -201,7 +205,7 @@ impl Writer {
 
     fn append(&mut self, entry: &Entry) -> Result<(), Fault> {
         let record = Record::following(&self.head, entry);
-        append_record(&self.conn, &record)?;
+        append_record(&self.conn, &record).map_err(Fault::Ledger)?;
         if let Some(applied) = project::apply(&self.conn, &mut self.fleet, record.seq, entry)? {
             self.group.undos.push(applied.undo);
             self.group.changes.push(applied.change);
@@ -244,25 +248,90 @@ impl Writer {
         if inode(&self.path) != Some(self.inode) {
             return Err(JournalError::Io(format!("{} is not the file that was opened", self.path.display())));
         }
+        if inode(&log(&self.path)) != self.log_inode {
+            return Err(self.save_log());
+        }
         let Some(error) = &self.suspicion else { return Ok(()) };
         let told = |error: rusqlite::Error| classify(&error);
         if !matches!(error, JournalError::Full(_)) {
-            self.conn = schema::connect(&self.path).map_err(told)?;
+            self.reconnect()?;
         }
-        let on_disk = load::head(&self.conn).map_err(told)?;
-        if on_disk.seq < self.head.seq {
-            let (found, wanted) = (on_disk.seq, self.head.seq);
-            return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
-        }
+        let moment = self.conn.unchecked_transaction().map_err(told)?;
+        let on_disk = follow(&moment, &self.head)?;
         if on_disk != self.head {
-            self.fleet = load::fleet(&self.conn).map_err(told)?;
+            self.fleet = load::fleet(&moment).map_err(told)?;
+            tracing::warn!(
+                records = on_disk.seq - self.head.seq,
+                first = self.head.seq + 1,
+                last = on_disk.seq,
+                "the ledger holds records that nobody was told of: an outcome was unclear, or another writer was there"
+            );
             self.head = on_disk;
             let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
             *published = Published { fleet: self.fleet.clone(), head: self.head.clone() };
         }
+        drop(moment);
         self.suspicion = None;
         Ok(())
     }
+
+    /// Brings into the database what only our handle on a log without a name still holds, and says what happened.
+    fn save_log(&mut self) -> JournalError {
+        let log = log(&self.path);
+        let saved = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        match saved.map_err(|error| classify(&error)) {
+            Ok(false) => match self.reconnect() {
+                Ok(()) => JournalError::Io(format!("{} was removed or replaced; nothing is lost", log.display())),
+                Err(error) => error,
+            },
+            Ok(true) => JournalError::Io(format!("{} was removed, and a reader is in the way", log.display())),
+            Err(error) => error,
+        }
+    }
+
+    /// Connects anew, and with a log that has a name.
+    fn reconnect(&mut self) -> Result<(), JournalError> {
+        let told = |error: rusqlite::Error| classify(&error);
+        // Closed before the other is opened: within a process the two would share an index of the old log.
+        self.conn = Connection::open_in_memory().map_err(told)?;
+        self.conn = schema::connect(&self.path).map_err(|error| JournalError::Io(error.to_string()))?;
+        load::head(&self.conn).map_err(told)?;
+        self.log_inode = inode(&log(&self.path));
+        Ok(())
+    }
+}
+
+/// The name of a database's write-ahead log.
+fn log(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// The ledger's head, if the ledger goes on from `known` without a fault.
+fn follow(conn: &Connection, known: &Head) -> Result<Head, JournalError> {
+    let told = |error: rusqlite::Error| classify(&error);
+    let on_disk = load::head(conn).map_err(told)?;
+    if on_disk.seq < known.seq {
+        let (found, wanted) = (on_disk.seq, known.seq);
+        return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
+    }
+    let mut head = known.clone();
+    while head.seq < on_disk.seq {
+        for record in load::records(conn, head.seq, PAGE).map_err(told)? {
+            if !record.continues(&head) {
+                return Err(stranger(record.seq));
+            }
+            head = record.head();
+        }
+    }
+    if head == on_disk { Ok(head) } else { Err(stranger(head.seq)) }
+}
+
+fn stranger(seq: u64) -> JournalError {
+    JournalError::Io(format!(
+        "the ledger does not go on from what was written: record {seq} is not ours; stop the daemon, see what `rekeyd audit verify` says, and restore a backup"
+    ))
 }
 
 /// Adds a record to the table.

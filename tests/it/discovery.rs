@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
-use rekeyd::domain::{Listing, ProjectSelector, Reason, Role, Scope, Verdict};
-use rekeyd::ports::KeyService;
+use rekeyd::domain::{Failure, Listing, ProjectSelector, Reason, Role, Scope, Verdict};
+use rekeyd::ports::{Clock, Discovery, KeyService};
+use rekeyd::remote::ops_manager::OpsManager;
 use serde_json::{Value, json};
 
-use crate::far_end::{ops_manager, settings};
+use crate::far_end::{Told, ops_manager, settings};
 
 /// A server that asks for no login and gives each path's documents by page number.
 #[derive(Default, Clone)]
@@ -122,6 +126,115 @@ async fn a_manager_that_refuses_us_is_one_failure_and_not_many() {
     let failure = ops_manager(settings(&url(shelf.serve().await))).discover().await.expect_err("refused");
     assert_eq!((failure.reason, failure.scope), (Reason::AddressRefused, Scope::Manager));
     assert!(failure.detail.contains("203.0.113.9"), "{failure}");
+}
+
+/// Every other entry is as good as before, and that something was passed over is told each time.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_costs_no_other() {
+    for odd in
+        [json!({"id": "../x", "name": "odd"}), json!({"name": "odd"}), json!({"id": 7}), json!("odd"), json!(null)]
+    {
+        let shelf = Shelf::default()
+            .list("/groups", json!([odd, group("p1", "one"), group("p2", "two")]))
+            .list("/groups/p1/clusters", json!([replica_set("a1"), odd]))
+            .list("/groups/p1/backupConfigs", json!([{"clusterId": "a1", "statusName": "STARTED"}]))
+            .list("/groups/p2/clusters", json!([replica_set("b1"), replica_set("b2")]))
+            .list("/groups/p2/backupConfigs", json!([{"clusterId": "b1", "statusName": "STARTED"}, odd]));
+        let found = ops_manager(settings(&url(shelf.serve().await))).discover().await.expect("a listing");
+        let listed: Vec<_> = found.sightings.iter().map(|s| (s.target.name().to_string(), &s.listing)).collect();
+        // Of b2 nothing is said: the backup that cannot be read may be its own.
+        let expected =
+            [("emea/one/a1/a1".to_owned(), &Listing::Eligible), ("emea/two/b1/b1".to_owned(), &Listing::Eligible)];
+        assert_eq!(listed, expected);
+        let unread: Vec<_> =
+            found.unread.iter().map(|u| (u.id.as_ref().map(|id| id.as_str()), u.failure.reason)).collect();
+        assert_eq!(
+            unread,
+            [(None, Reason::Unreadable), (Some("p1"), Reason::Unreadable), (Some("p2"), Reason::Unreadable)]
+        );
+        assert!(found.unread[1].failure.detail.contains("1 entry"), "{}", found.unread[1].failure);
+    }
+}
+
+/// A page of a proxy's may be the time-out of one large project.
+#[tokio::test]
+async fn a_proxys_page_on_one_project_leaves_the_others_alone() {
+    let shelf = Shelf::default()
+        .list("/groups", json!([group("p1", "one"), group("p2", "two")]))
+        .page("/groups/p1/clusters", 504, json!("<html>Gateway Time-out</html>"))
+        .list("/groups/p2/clusters", json!([replica_set("b1")]))
+        .list("/groups/p2/backupConfigs", json!([]));
+    let found = ops_manager(settings(&url(shelf.serve().await))).discover().await.expect("a listing");
+    assert_eq!(found.sightings.len(), 1);
+    assert_eq!(found.unread.iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["one"]);
+}
+
+/// A clock that goes on by so many seconds with every page that the server gives.
+struct PageClock {
+    pages: Arc<AtomicU64>,
+    seconds: u64,
+}
+
+#[async_trait]
+#[expect(clippy::disallowed_methods, reason = "no time passes in this test but that of the pages")]
+impl Clock for PageClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.pages.load(Ordering::SeqCst) * self.seconds)
+    }
+
+    async fn sleep(&self, length: Duration) {
+        tokio::time::sleep(length).await;
+    }
+}
+
+/// Lists a manager with eight projects of one cluster each, whose pages take so long; `endless` listings of clusters never end.
+async fn slow(seconds: u64, endless: bool) -> (Result<Discovery, Failure>, u64) {
+    let pages = Arc::new(AtomicU64::new(0));
+    let served = Arc::clone(&pages);
+    let handle = async move |uri: Uri| {
+        let number = served.fetch_add(1, Ordering::SeqCst);
+        if uri.path().ends_with("/groups") {
+            let groups: Vec<_> = (0..8).map(|n| group(&format!("p{n}"), &format!("project {n}"))).collect();
+            return json!({"results": groups, "totalCount": 8}).to_string();
+        }
+        let links = if endless { json!([{"rel": "next"}]) } else { json!([]) };
+        json!({"results": [{"id": format!("c{number}"), "clusterId": format!("c{number}")}], "totalCount": 1, "links": links})
+            .to_string()
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = Router::new().fallback(handle);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let clock = Arc::new(PageClock { pages: Arc::clone(&pages), seconds });
+    let manager = OpsManager::new(settings(&format!("http://{address}")), clock, Arc::new(Told::default()));
+    let found = manager.expect("usable settings").discover().await;
+    (found, pages.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_listing_that_does_not_end_in_time_is_given_up() {
+    let (found, pages) = slow(15, true).await;
+    let found = found.expect("the projects");
+    let unread: Vec<_> = found.unread.iter().map(|u| u.failure.reason).collect();
+    assert_eq!(unread, [Reason::TimedOut; 8]);
+    assert!(pages < 200, "{pages} pages");
+    assert!(found.unread[0].failure.detail.contains("200 s"), "{}", found.unread[0].failure);
+}
+
+/// What a discovery has no time for is named, not forgotten.
+#[tokio::test]
+async fn a_discovery_ends_in_time_and_names_what_it_did_not_reach() {
+    let (found, pages) = slow(500, false).await;
+    let found = found.expect("the projects");
+    assert_eq!(found.sightings.len(), 3);
+    let unread: Vec<_> = found.unread.iter().map(|u| (u.name.as_str(), u.failure.reason)).collect();
+    assert_eq!(unread.len(), 5);
+    assert!(unread.contains(&("project 7", Reason::TimedOut)), "{unread:?}");
+    assert!(pages < 10, "{pages} pages");
 }
 
 #[tokio::test]

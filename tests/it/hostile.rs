@@ -168,6 +168,25 @@ async fn a_lost_reply_leaves_a_rotation_uncertain() {
     assert!(detail.contains("https://login.example") && !detail.contains("token"), "{detail}");
 }
 
+/// Whatever a proxy's page says, the manager has not spoken: nothing is settled, and it is no single target's trouble.
+#[tokio::test]
+async fn a_page_of_a_proxys_proves_nothing() {
+    for (status, reason) in [
+        ("403 Forbidden", Reason::Unreadable),
+        ("404 Not Found", Reason::Unreadable),
+        ("407 Proxy Authentication Required", Reason::Unreadable),
+        ("409 Conflict", Reason::Unreadable),
+        ("499 Client Closed Request", Reason::Unreadable),
+        ("502 Bad Gateway", Reason::ServerError),
+        ("504 Gateway Timeout", Reason::ServerError),
+    ] {
+        let (get, put) = after_login(reply(status, "", "<html>\n<h1>nginx</h1>")).await;
+        assert_eq!((get.reason, get.verdict, get.scope), (reason, Verdict::Transient, Scope::Manager), "{get}");
+        assert_eq!((put.reason, put.verdict, put.scope), (reason, Verdict::Ambiguous, Scope::Manager), "{put}");
+        assert!(get.detail.contains("a proxy may have sent it"), "{get}");
+    }
+}
+
 #[tokio::test]
 async fn a_turned_away_rotation_is_no_rotation() {
     let busy =
@@ -254,6 +273,21 @@ async fn a_missing_role_is_not_a_wrong_key() {
     assert_eq!(server.requests().len(), 4, "the login was good: neither it nor its nonce is given up");
 }
 
+/// Atlas puts an error code into every 401. A nonce that went stale is no missing role all the same.
+#[tokio::test]
+async fn a_stale_nonce_is_a_stale_nonce_whatever_the_body_says() {
+    let headers = "WWW-Authenticate: Digest realm=\"r\", nonce=\"m\", qop=\"auth\", stale=true\r\n";
+    let body = r#"{"error":401,"errorCode":"USER_UNAUTHORIZED","reason":"Unauthorized"}"#;
+    let key = reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#);
+    let server = Hostile::new([challenge(), key.clone(), reply("401 Unauthorized", headers, body), key]).await;
+    let manager = server.ops_manager();
+    manager.current_key(&target()).await.expect("a key");
+    manager.current_key(&target()).await.expect("a key, with the fresh nonce");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 4);
+    assert!(requests[3].contains("nonce=\"m\""), "{}", requests[3]);
+}
+
 #[tokio::test]
 async fn nobody_listening_is_the_manager_and_no_rotation() {
     let told = Arc::new(Told::default());
@@ -298,10 +332,41 @@ async fn requests_leave_no_faster_than_allowed() {
     assert!(clock.monotonic() >= Duration::from_millis(500), "ten at once, and five more at ten a second");
 }
 
+/// One request is told to wait: the next one is any other, to whatever target.
+#[tokio::test]
+async fn who_asks_to_be_left_alone_is_left_alone_by_all() {
+    let busy = reply("503 Service Unavailable", "Retry-After: 1\r\n", r#"{"error":503,"reason":"Unavailable"}"#);
+    let server = Hostile::new([busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let manager = server.ops_manager();
+    let clock = real_clock();
+    manager.current_key(&target()).await.expect_err("busy");
+    manager.current_key(&target()).await.expect("a key");
+    assert!(clock.monotonic() >= Duration::from_secs(1), "asked again after {:?}", clock.monotonic());
+}
+
+/// The settle time of a rotation runs from its record. A PUT that must wait for long does not leave at all.
+#[tokio::test]
+async fn a_rotation_does_not_leave_late() {
+    let busy = reply("503 Service Unavailable", "Retry-After: 3600\r\n", r#"{"error":503,"reason":"Unavailable"}"#);
+    let server = Hostile::new([busy, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let mut settings = settings(&format!("http://{}", server.address));
+    settings.request_timeout = Duration::from_secs(1);
+    settings.max_concurrent = 1;
+    let manager = ops_manager(settings);
+    manager.current_key(&target()).await.expect_err("busy");
+    let target = target();
+    let (first, second) = tokio::join!(manager.current_key(&target), manager.rotate(&target));
+    first.expect("a key, when the server has been left alone for as long as a request may take");
+    let failure = second.expect_err("too late");
+    assert_eq!((failure.reason, failure.verdict), (Reason::RateLimited, Verdict::Transient), "{failure}");
+    assert!(server.requests().iter().all(|request| request.starts_with("GET ")), "the PUT has left");
+}
+
 #[tokio::test]
 async fn an_observer_hears_of_each_call_once_and_how_it_ended() {
     let told = Arc::new(Told::default());
-    let server = Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", "")]).await;
+    let server =
+        Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", r#"{"error":404}"#)]).await;
     let settings = settings(&format!("http://{}", server.address));
     let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
     manager.rotate(&target()).await.expect("acceptance");

@@ -132,7 +132,7 @@ async fn a_second_daemon_is_refused_and_told_who_is_there() {
 fn files_are_closed_to_others() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
-    let state_dir = dir.path().join("new/state");
+    let state_dir = dir.path().join("state");
     let _store = Store::open(&state_dir, [9; 32]).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&state_dir), 0o700);

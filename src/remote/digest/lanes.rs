@@ -1,5 +1,6 @@
 //! Nonces in use. Each lane holds one nonce and serves one request at a time, so that the request counter of a nonce
-//! goes up on the wire in the order in which it was counted, which strict servers insist on.
+//! goes up on the wire in the order in which it was counted, which strict servers insist on. Only a server that gives
+//! one nonce to two requests at once makes them share it, and only until the first of them is done.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -65,9 +66,17 @@ impl Lanes {
         self.lock().idle.pop()
     }
 
-    /// Hands a lane back for the next request. A lane that is dropped instead is simply gone.
+    /// Hands a lane back for the next request, unless another one holds the same nonce. A lane that is dropped instead is
+    /// simply gone.
     pub(super) fn give_back(&self, lane: Lane) {
-        self.lock().idle.push(lane);
+        let mut state = self.lock();
+        // One for this lane and one for the memory of nonces.
+        if Arc::strong_count(&lane.nonce) <= 2 {
+            state.idle.push(lane);
+        } else {
+            // Before the lock is: the other holder may be next.
+            drop(lane);
+        }
     }
 
     /// Forgets every idle lane: the login that they were made for is not accepted any more.
@@ -79,8 +88,9 @@ impl Lanes {
     pub(super) fn open(&self, challenge: Challenge) -> Lane {
         let mut state = self.lock();
         let known = state.nonces.iter().find(|(text, _)| *text == challenge.nonce);
-        if let Some((_, nonce)) = known {
-            return Lane { nonce: Arc::clone(nonce), challenge };
+        if let Some(nonce) = known.map(|(_, nonce)| Arc::clone(nonce)) {
+            state.idle.retain(|idle| !Arc::ptr_eq(&idle.nonce, &nonce));
+            return Lane { nonce, challenge };
         }
         let nonce = Arc::new(Nonce::new());
         if state.nonces.len() == REMEMBERED {

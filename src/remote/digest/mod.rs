@@ -108,9 +108,10 @@ impl Attempt<'_> {
         Some(value)
     }
 
-    /// Whether the next request proves who we are, and may therefore carry something.
-    pub(crate) fn is_authenticated(&self) -> bool {
-        self.lane.is_some()
+    /// Whether a 401 with these headers may speak of something else than the login: there was one, and its nonce is not
+    /// said to be stale.
+    pub(crate) fn stands(&self, headers: &HeaderMap) -> bool {
+        self.lane.is_some() && !challenge::strongest(headers).is_some_and(|challenge| challenge.stale)
     }
 
     /// The server knows us, whatever it said about the request: its nonce is good for the next one.

@@ -204,6 +204,25 @@ fn a_nonce_that_worked_is_trusted_against_a_refusal_only_once() {
     assert_eq!(server.bad_logins, 2);
 }
 
+/// Lanes that share a nonce could overtake each other on the wire.
+#[test]
+fn a_nonce_given_to_two_requests_at_once_serves_one_at_a_time_afterwards() {
+    let (login, mut server) = (login("right"), Server::new(Dialect::Auth("MD5")));
+    server.repeats = u32::MAX;
+    let mut attempts = [login.attempt(), login.attempt()];
+    for attempt in &mut attempts {
+        let challenge = server.handle(None).expect("a challenge");
+        assert_eq!(attempt.refused(&challenge), Next::Answer);
+    }
+    for attempt in attempts {
+        assert_eq!(server.handle(attempt.authorization(&Method::GET, URI)), None);
+        attempt.accepted(&HeaderMap::new());
+    }
+    let (first, second) = (login.attempt(), login.attempt());
+    assert!(first.authorization(&Method::GET, URI).is_some(), "the nonce is still good");
+    assert!(second.authorization(&Method::GET, URI).is_none(), "two requests hold one nonce");
+}
+
 #[test]
 fn a_server_that_never_says_yes_is_left_alone() {
     let mut server = Server::new(Dialect::Auth("MD5"));

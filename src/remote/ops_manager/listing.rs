@@ -45,27 +45,29 @@ impl Kind {
 }
 
 /// Joins one project's clusters with its backups. Without `backups`, which a key may lack the role to list, nothing
-/// speaks against a target: then the first GET of its key tells.
+/// speaks against a target: then the first GET of its key tells. With `odd_backups`, of which nobody knows whose they are,
+/// nothing is said of clusters that no other backup belongs to.
 pub(super) fn read(
     manager: &ManagerName,
     project: &Project,
     clusters: &[Cluster],
     backups: Option<&[BackupConfig]>,
+    odd_backups: bool,
 ) -> (Vec<Sighting>, Vec<Gap>) {
     let sharded: HashMap<String, &Cluster> = clusters
         .iter()
         .filter(|cluster| matches!(Kind::of(cluster), Kind::Sharded))
         .map(|cluster| (cluster_name(cluster), cluster))
         .collect();
-    let backups = backups.map(|backups| Backups::new(backups, &sharded));
+    let backups = backups.map(|backups| Backups::new(backups, &sharded, odd_backups));
     let sightings = clusters.iter().filter_map(|cluster| {
         let name = cluster_name(cluster);
-        let backup = || backups.as_ref().map_or(Listing::Eligible, |backups| backups.listing(cluster, &name));
+        let backup = || backups.as_ref().map_or(Some(Listing::Eligible), |backups| backups.listing(cluster, &name));
         let (role, listing) = match Kind::of(cluster) {
             Kind::Sharded => return None,
-            Kind::ConfigServer => (Role::ConfigServer, backup()),
-            Kind::ReplicaSet if is_shard(cluster) || sharded.contains_key(&name) => (Role::Shard, backup()),
-            Kind::ReplicaSet => (Role::ReplicaSet, backup()),
+            Kind::ConfigServer => (Role::ConfigServer, backup()?),
+            Kind::ReplicaSet if is_shard(cluster) || sharded.contains_key(&name) => (Role::Shard, backup()?),
+            Kind::ReplicaSet => (Role::ReplicaSet, backup()?),
             Kind::Unknown => {
                 let type_name = first_name([cluster.type_name.as_deref()]).unwrap_or_else(|| "without a name".into());
                 (Role::ReplicaSet, Listing::UnknownType { type_name })
@@ -111,26 +113,29 @@ struct Backups<'a> {
     by_id: HashMap<&'a str, &'a BackupConfig>,
     /// The configuration of a sharded cluster as a whole. It governs its members, where they have no entry of their own.
     by_cluster: HashMap<String, &'a BackupConfig>,
+    /// Whether there are others, of clusters unknown.
+    odd: bool,
 }
 
 impl<'a> Backups<'a> {
-    fn new(backups: &'a [BackupConfig], sharded: &HashMap<String, &Cluster>) -> Self {
+    fn new(backups: &'a [BackupConfig], sharded: &HashMap<String, &Cluster>, odd: bool) -> Self {
         let by_id: HashMap<_, _> = backups.iter().filter_map(|backup| Some((backup.id()?, backup))).collect();
         let by_cluster =
             sharded.iter().filter_map(|(name, cluster)| Some((name.clone(), *by_id.get(cluster.id()?)?))).collect();
-        Self { by_id, by_cluster }
+        Self { by_id, by_cluster, odd }
     }
 
-    fn listing(&self, cluster: &Cluster, name: &str) -> Listing {
+    /// None where nothing can be said.
+    fn listing(&self, cluster: &Cluster, name: &str) -> Option<Listing> {
         let own = cluster.id().and_then(|id| self.by_id.get(id));
         let Some(backup) = own.or_else(|| self.by_cluster.get(name)) else {
-            return Listing::NoBackup;
+            return (!self.odd).then_some(Listing::NoBackup);
         };
-        match (first_name([backup.status_name.as_deref()]), backup.encryption_enabled) {
+        Some(match (first_name([backup.status_name.as_deref()]), backup.encryption_enabled) {
             (Some(status), _) if status != "STARTED" => Listing::BackupNotStarted { status },
             (_, Some(false)) => Listing::NotEncrypted,
             (_, Some(true) | None) => Listing::Eligible,
-        }
+        })
     }
 }
 
@@ -166,7 +171,7 @@ mod tests {
         let clusters: Vec<Cluster> = serde_json::from_value(clusters.clone()).unwrap();
         let backups: Option<Vec<BackupConfig>> =
             backups.map(|backups| serde_json::from_value(backups.clone()).unwrap());
-        read(&"emea".into(), &Project::new("p1", Some("billing")), &clusters, backups.as_deref())
+        read(&"emea".into(), &Project::new("p1", Some("billing")), &clusters, backups.as_deref(), false)
     }
 
     /// A sharded cluster of two shards as the operator's test fixtures show it (mongodb-kubernetes,

@@ -27,6 +27,11 @@ use listing::Project;
 use paging::{PAGE_SIZE, Pages};
 use wire::{BackupConfig, Cluster, Group, Identified, Page};
 
+/// Request time-outs that one listing may take, all its pages together.
+const LONGEST_LISTING: u32 = 10;
+/// The time for the listings of one discovery. Projects that are not reached in it are told as unread.
+const LONGEST_DISCOVERY: Duration = Duration::from_secs(3600);
+
 /// Everything that one Ops Manager is reached by. Has no `Debug`: it holds secrets.
 #[derive(Clone)]
 pub struct Settings {
@@ -105,54 +110,81 @@ impl OpsManager {
         self.url(["groups", project, "backupConfigs", cluster, "encryptionKey"])
     }
 
-    /// Reads a listing to its end; also gives the version that the server told.
-    async fn list<T>(&self, path: &[&str]) -> Result<(Vec<T>, Option<String>), Failure>
+    /// Reads a listing to its end, which must come before `latest` by the monotonic clock, and within a time of its own.
+    async fn list<T>(&self, path: &[&str], latest: Duration) -> Result<Listed<T>, Failure>
     where
         T: DeserializeOwned + Identified,
     {
+        let longest = self.session.request_timeout.saturating_mul(LONGEST_LISTING);
+        let own = self.session.clock.monotonic().saturating_add(longest);
+        let (latest, limit) = if latest < own { (latest, LONGEST_DISCOVERY) } else { (own, longest) };
+        let fail = |error: Error| verdict::failure(&error, Operation::List);
         let mut pages = Pages::new();
         loop {
+            if self.session.clock.monotonic() >= latest {
+                return Err(fail(Error::SlowListing(limit)));
+            }
             let mut url = self.url(path.iter().copied());
             let number = pages.next_page();
             url.query_pairs_mut()
                 .append_pair("pageNum", &number.to_string())
                 .append_pair("itemsPerPage", &PAGE_SIZE.to_string());
-            let fail = |error: Error| verdict::failure(&error, Operation::List);
             let Reply { status, headers, body } =
                 self.session.call(&Call { operation: Operation::List, url }).await.map_err(fail)?;
             let unreadable = |unreadable: Unreadable| fail(Error::Unreadable { status, unreadable });
-            let page: Page<T> = serde_json::from_slice(&body.map_err(fail)?).map_err(|e| unreadable(e.into()))?;
-            if !pages.add(page).map_err(unreadable)? {
-                return Ok((pages.into_entries(), server_version(&headers)));
+            let body = body.map_err(fail)?;
+            let page: Page<T> = serde_json::from_slice(&body).map_err(|e| unreadable(e.into()))?;
+            if !pages.add(page, body.len()).map_err(unreadable)? {
+                let (entries, odd) = pages.into_entries();
+                let odd = (odd > 0).then(|| unreadable(Unreadable::OddEntries(odd)));
+                return Ok(Listed { entries, odd, server_version: server_version(&headers) });
             }
         }
     }
 
     /// Lists one project's targets into the discovery.
-    async fn read_project(&self, project: &Project, discovery: &mut Discovery) -> Result<(), Failure> {
-        let (clusters, _) = self.list::<Cluster>(&["groups", project.id.as_str(), "clusters"]).await?;
-        let backups = match self.list::<BackupConfig>(&["groups", project.id.as_str(), "backupConfigs"]).await {
-            Ok((backups, _)) => Some(backups),
+    async fn read_project(&self, project: &Project, latest: Duration, into: &mut Discovery) -> Result<(), Failure> {
+        let clusters = self.list::<Cluster>(&["groups", project.id.as_str(), "clusters"], latest).await?;
+        let backups = self.list::<BackupConfig>(&["groups", project.id.as_str(), "backupConfigs"], latest).await;
+        let (backups, odd_backup) = match backups {
+            Ok(backups) => (Some(backups.entries), backups.odd),
             // A key may rotate without being allowed to list backups.
-            Err(failure) if failure.reason == Reason::RoleMissing => None,
+            Err(failure) if failure.reason == Reason::RoleMissing => (None, None),
             Err(failure) => return Err(failure),
         };
-        let (sightings, gaps) = listing::read(&self.session.manager, project, &clusters, backups.as_deref());
-        discovery.sightings.extend(sightings);
-        discovery.gaps.extend(gaps);
-        Ok(())
+        let manager = &self.session.manager;
+        let (sightings, gaps) =
+            listing::read(manager, project, &clusters.entries, backups.as_deref(), odd_backup.is_some());
+        into.sightings.extend(sightings);
+        // The entry that cannot be read may be the config servers'.
+        if clusters.odd.is_none() {
+            into.gaps.extend(gaps);
+        }
+        clusters.odd.or(odd_backup).map_or(Ok(()), Err)
     }
+}
+
+/// A listing that was read to its end.
+struct Listed<T> {
+    entries: Vec<T>,
+    /// Set when entries were passed over.
+    odd: Option<Failure>,
+    server_version: Option<String>,
 }
 
 #[async_trait]
 impl KeyService for OpsManager {
     async fn discover(&self) -> Result<Discovery, Failure> {
-        let (groups, server_version) = self.list::<Group>(&["groups"]).await?;
-        let visible = groups.iter().filter_map(|group| Some(Project::new(group.id()?, group.name.as_deref())));
-        let (wanted, unread) = choose(visible.collect(), &self.projects);
-        let mut discovery = Discovery { unread, server_version, ..Discovery::default() };
+        let latest = self.session.clock.monotonic() + LONGEST_DISCOVERY;
+        let groups = self.list::<Group>(&["groups"], latest).await?;
+        let visible = groups.entries.iter().filter_map(|group| Some(Project::new(group.id()?, group.name.as_deref())));
+        let (wanted, mut unread) = choose(visible.collect(), &self.projects);
+        if let Some(failure) = groups.odd {
+            unread.push(UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure });
+        }
+        let mut discovery = Discovery { unread, server_version: groups.server_version, ..Discovery::default() };
         for project in wanted {
-            match self.read_project(&project, &mut discovery).await {
+            match self.read_project(&project, latest, &mut discovery).await {
                 Ok(()) => {}
                 Err(failure) if failure.scope == Scope::Manager => return Err(failure),
                 Err(failure) => {

@@ -13,17 +13,23 @@ use crate::remote::error::Unreadable;
 pub(super) const PAGE_SIZE: u32 = 500;
 /// 100,000 entries from a server that gives 100 a page.
 const MOST_PAGES: u32 = 1_000;
+/// Far more than one project or one manager has.
+const MOST_ENTRIES: usize = 100_000;
+/// Bytes of all pages together.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A listing while it is read.
 pub(super) struct Pages<T> {
     entries: Vec<T>,
     seen: HashSet<String>,
+    odd: usize,
     read: u32,
+    bytes: usize,
 }
 
 impl<T: Identified> Pages<T> {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), seen: HashSet::new(), read: 0 }
+        Self { entries: Vec::new(), seen: HashSet::new(), odd: 0, read: 0, bytes: 0 }
     }
 
     /// The number of the page to ask for, from 1.
@@ -31,9 +37,14 @@ impl<T: Identified> Pages<T> {
         self.read + 1
     }
 
-    /// Takes a page in and tells whether there are more. An entry that moved to the next page meanwhile is kept once.
-    pub(super) fn add(&mut self, page: Page<T>) -> Result<bool, Unreadable> {
+    /// Takes a page in, which came in so many bytes, and tells whether there are more. An entry that moved to the next page
+    /// meanwhile is kept once. One that cannot be told from others is passed over and counted.
+    pub(super) fn add(&mut self, page: Page<T>, bytes: usize) -> Result<bool, Unreadable> {
         self.read += 1;
+        self.bytes += bytes;
+        if self.bytes > MOST_BYTES {
+            return Err(Unreadable::TooManyBytes(MOST_BYTES));
+        }
         let has_next = page.has_next();
         let total = page.total_count;
         let results = page.results.ok_or(Unreadable::NoResults)?;
@@ -42,23 +53,32 @@ impl<T: Identified> Pages<T> {
         }
         let before = self.entries.len();
         for entry in results {
-            let id = entry.id().ok_or(Unreadable::NoId)?.to_owned();
-            if self.seen.insert(id) {
-                self.entries.push(entry);
+            match entry.known() {
+                Some(entry) if self.seen.insert(entry.id().unwrap_or_default().to_owned()) => self.entries.push(entry),
+                Some(_) => {}
+                None => self.odd += 1,
             }
         }
-        if self.entries.len() == before {
-            return Err(Unreadable::PageRepeats(self.read));
+        if self.entries.len() > MOST_ENTRIES {
+            return Err(Unreadable::TooManyEntries(MOST_ENTRIES));
         }
-        let is_whole = !has_next && total.is_some_and(|total| self.entries.len() as u64 >= total);
+        if self.entries.is_empty() {
+            return Err(Unreadable::NoId);
+        }
+        if self.entries.len() == before {
+            // Entries that cannot be told apart may be new ones or the same again: either way nothing more comes of it.
+            return if self.odd > 0 { Ok(false) } else { Err(Unreadable::PageRepeats(self.read)) };
+        }
+        let is_whole = !has_next && total.is_some_and(|total| (self.entries.len() + self.odd) as u64 >= total);
         if !is_whole && self.read == MOST_PAGES {
             return Err(Unreadable::TooManyPages(MOST_PAGES));
         }
         Ok(!is_whole)
     }
 
-    pub(super) fn into_entries(self) -> Vec<T> {
-        self.entries
+    /// The entries, and how many were passed over.
+    pub(super) fn into_entries(self) -> (Vec<T>, usize) {
+        (self.entries, self.odd)
     }
 }
 
@@ -73,9 +93,9 @@ mod tests {
         let mut pages: Pages<Cluster> = Pages::new();
         loop {
             let page = serde_json::from_value(server(pages.next_page()))?;
-            if !pages.add(page)? {
+            if !pages.add(page, 0)? {
                 let asked = pages.read;
-                return Ok((pages.into_entries().into_iter().filter_map(|cluster| cluster.id).collect(), asked));
+                return Ok((pages.into_entries().0.into_iter().filter_map(|cluster| cluster.id).collect(), asked));
             }
         }
     }
@@ -133,6 +153,24 @@ mod tests {
         assert!(matches!(read(same), Err(Unreadable::PageRepeats(2))));
         let endless = |n| page(n..n + 1, json!({"links": links_to_next()}));
         assert!(matches!(read(endless), Err(Unreadable::TooManyPages(MOST_PAGES))));
+    }
+
+    #[test]
+    fn a_listing_without_measure_is_an_error() {
+        let large = |n| page(n * 500..(n + 1) * 500, json!({"links": links_to_next()}));
+        assert!(matches!(read(large), Err(Unreadable::TooManyEntries(MOST_ENTRIES))));
+        let mut pages: Pages<Cluster> = Pages::new();
+        let mut add = |n| pages.add(serde_json::from_value(page(n..n + 1, json!({}))).unwrap(), MOST_BYTES / 2);
+        assert!(add(1).unwrap() && add(2).unwrap());
+        assert!(matches!(add(3), Err(Unreadable::TooManyBytes(MOST_BYTES))));
+    }
+
+    #[test]
+    fn a_page_of_odd_entries_ends_a_listing_and_is_told() {
+        let mut pages: Pages<Cluster> = Pages::new();
+        assert!(pages.add(serde_json::from_value(page(0..2, json!({}))).unwrap(), 0).unwrap());
+        assert!(!pages.add(serde_json::from_value(json!({"results": [{"id": 7}]})).unwrap(), 0).unwrap());
+        assert_eq!(pages.into_entries().1, 1);
     }
 
     #[test]

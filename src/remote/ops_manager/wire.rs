@@ -2,6 +2,7 @@
 //! over, and nothing is kept: a project's document holds its `agentApiKey`, which is a secret.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::domain::KeyId;
 use crate::remote::error::Unreadable;
@@ -10,7 +11,7 @@ use crate::remote::error::Unreadable;
 #[derive(Deserialize)]
 pub(super) struct Page<T> {
     /// Not an empty list when it is missing: that would read as if everything had vanished.
-    pub(super) results: Option<Vec<T>>,
+    pub(super) results: Option<Vec<Entry<T>>>,
     #[serde(rename = "totalCount")]
     pub(super) total_count: Option<u64>,
     #[serde(default)]
@@ -26,6 +27,24 @@ impl<T> Page<T> {
     /// Whether the server speaks of a next page. Its address is not used: it may name another host.
     pub(super) fn has_next(&self) -> bool {
         self.links.iter().flatten().any(|link| link.rel.as_deref() == Some("next"))
+    }
+}
+
+/// An entry as it came: one that makes no sense must not cost the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Entry<T> {
+    Known(T),
+    Odd(IgnoredAny),
+}
+
+impl<T: Identified> Entry<T> {
+    /// The entry, if it has a usable id.
+    pub(super) fn known(self) -> Option<T> {
+        match self {
+            Self::Known(entry) => entry.id().is_some().then_some(entry),
+            Self::Odd(IgnoredAny) => None,
+        }
     }
 }
 

@@ -35,15 +35,15 @@ fn found(cluster_id: &str, length: usize) -> Entry {
 
 type Answer = oneshot::Receiver<Result<(), JournalError>>;
 
-fn op(entries: Vec<Entry>) -> (Op, Answer) {
+fn call(entries: Vec<Entry>) -> ((Work, Ack), Answer) {
     let (ack, answer) = oneshot::channel();
-    (Op::Record(entries, ack), answer)
+    ((Work::Record(entries), ack), answer)
 }
 
 /// Commits the calls as one group and returns each one's answer.
 fn commit(writer: &mut Writer, calls: Vec<Vec<Entry>>) -> Vec<Result<(), JournalError>> {
-    let (ops, answers): (Vec<Op>, Vec<Answer>) = calls.into_iter().map(op).unzip();
-    writer.commit(ops);
+    let (calls, answers): (Vec<_>, Vec<Answer>) = calls.into_iter().map(call).unzip();
+    writer.commit(calls);
     answers.into_iter().map(|mut answer| answer.try_recv().expect("every call is answered")).collect()
 }
 
@@ -155,4 +155,67 @@ fn a_file_that_was_replaced_is_not_written() {
     std::fs::rename(&aside, &path).unwrap();
     assert!(commit(&mut writer, vec![vec![found("b", 1)]])[0].is_ok());
     assert_agreement(&writer, dir.path());
+}
+
+/// What another program with a key to the file would do: the next record, valid, behind the writer's back.
+fn append_behind_the_back(dir: &Path, writer: &Writer, entry: &Entry) -> Record {
+    let record = Record::following(&writer.head, entry);
+    append_record(&Connection::open(dir.join(crate::store::DATABASE)).unwrap(), &record).unwrap();
+    record
+}
+
+fn stopped() -> Entry {
+    Entry { at: Timestamp::UNIX_EPOCH, actor: Actor::Daemon, event: Event::DaemonStopped { parked: 0 } }
+}
+
+/// Two writers break the first promise, so the next call must say that the ledger can not be written, and not blame its
+/// event; then the work goes on from what the disk says.
+#[test]
+fn another_writer_is_an_outage_and_then_the_truth() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let record = append_behind_the_back(dir.path(), &writer, &stopped());
+    let answers = commit(&mut writer, vec![vec![found("b", 1)], vec![found("c", 1)]]);
+    assert!(matches!(answers[..], [Err(JournalError::Io(_)), Err(JournalError::Io(_))]), "{answers:?}");
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Ok(())]), "{answers:?}");
+    assert_eq!(writer.head.seq, record.seq + 1);
+    assert_agreement(&writer, dir.path());
+}
+
+/// A tail that does not go on from our last record is no truth to work from, however often it is asked.
+#[test]
+fn a_tail_that_does_not_follow_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let mut record = Record::following(&writer.head, &stopped());
+    record.hash = [3; 32];
+    append_record(&Connection::open(dir.path().join(crate::store::DATABASE)).unwrap(), &record).unwrap();
+    for _ in 0..3 {
+        let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+        assert!(matches!(answers[..], [Err(JournalError::Io(_))]), "{answers:?}");
+    }
+    assert_eq!(writer.head.seq, 1);
+}
+
+/// A log that was deleted still holds, without a name, what was acknowledged: the next kill would lose it.
+#[test]
+fn a_deleted_log_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
+    let log = dir.path().join("rekeyd.db-wal");
+    std::fs::remove_file(&log).unwrap();
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Err(JournalError::Io(_))]), "{answers:?}");
+    let answers = commit(&mut writer, vec![vec![found("b", 1)]]);
+    assert!(matches!(answers[..], [Ok(())]), "{answers:?}");
+    // As after a kill: what the files say, without this process.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["rekeyd.db", "rekeyd.db-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    assert_agreement(&writer, copy.path());
 }
