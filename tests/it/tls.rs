@@ -19,16 +19,16 @@ use tokio_rustls::TlsAcceptor;
 use crate::far_end::{Told, ops_manager, real_clock, settings, target};
 
 /// An authority that signs certificates for `localhost`.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-struct Signed {
+pub(crate) struct Signed {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,14 +36,14 @@ impl Authority {
     }
 
     /// A certificate that expires on the first of January of this year.
-    fn sign(&self, expires: i32) -> Signed {
+    pub(crate) fn sign(&self, expires: i32) -> Signed {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
         (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(expires, 1, 1));
         let key = KeyPair::generate().expect("a key");
         Signed { certificate: params.signed_by(&key, &self.0).expect("a certificate"), key }
     }
 
-    fn pem(&self) -> Vec<u8> {
+    pub(crate) fn pem(&self) -> Vec<u8> {
         self.0.pem().into_bytes()
     }
 }
@@ -55,7 +55,7 @@ impl Signed {
 }
 
 /// A server that names a key to whoever gets through the handshake; with `clients`, only to those they vouch for.
-async fn serve(own: &Signed, clients: Option<&Authority>) -> SocketAddr {
+pub(crate) async fn serve(own: &Signed, clients: Option<&Authority>) -> SocketAddr {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = match clients {
         None => ServerConfig::builder().with_no_client_auth(),
