@@ -249,7 +249,8 @@ impl TargetRecord {
                 self.regressed_at = None;
                 self.last_rotation_at = Some(at);
                 self.quarantine = None;
-                let still = |resting: &Unconfirmed| resting.rotation.slot == rotation.slot && resting.rotation != *rotation;
+                let still =
+                    |resting: &Unconfirmed| resting.rotation.slot == rotation.slot && resting.rotation != *rotation;
                 self.unconfirmed = self.unconfirmed.take().filter(still);
                 self.open_next_slot();
             }
@@ -261,7 +262,8 @@ impl TargetRecord {
             }
             Event::RotationUnconfirmed { rotation, failure, retry_at, .. } => {
                 let given_up = self.rotation.take();
-                self.unconfirmed = given_up.map(|given_up| Unconfirmed { rotation: *rotation, due_at: given_up.due_at });
+                self.unconfirmed =
+                    given_up.map(|given_up| Unconfirmed { rotation: *rotation, due_at: given_up.due_at });
                 self.failures += 1;
                 self.setback = Some((failure.clone(), *retry_at));
             }

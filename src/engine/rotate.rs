@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
 use crate::domain::{
-    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
+    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord,
+    Verdict,
 };
 use crate::policy::{Policy, give_up_after, poll_after, retry_at};
 use crate::ports::{JournalError, KeyService};
@@ -62,7 +63,12 @@ impl Attempt<'_> {
                     rotation.looked_at = looked_at;
                     self.send(rotation).await
                 }
-                Ok((key, _)) => self.changed(&rotation, How::FoundChanged, key).await,
+                Ok((key, _)) => {
+                    // An earlier attempt at the slot that was given up may have acted since.
+                    let ours =
+                        self.record.unconfirmed.as_ref().is_some_and(|late| late.rotation.slot == rotation.id.slot);
+                    self.changed(&rotation, if ours { How::Recovered } else { How::FoundChanged }, key).await
+                }
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
             },

@@ -102,9 +102,9 @@ fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRe
     if let Some(rotation) = &record.rotation {
         return match (unmanaged, &rotation.phase, failing) {
             (Err(why), Phase::Intended, _) => Assessment::Decided(Decision::Withdraw { rotation: rotation.id, why }),
-            (Err(why), _, _) if rules.policy_of(target).is_none() => {
-                Assessment::Decided(Decision::NotManaged { why: format!("{why}; rotation {} is unsettled", rotation.id) })
-            }
+            (Err(why), _, _) if rules.policy_of(target).is_none() => Assessment::Decided(Decision::NotManaged {
+                why: format!("{why}; rotation {} is unsettled", rotation.id),
+            }),
             (_, _, Some(failing)) => wait(None, failing),
             (_, _, None) => Assessment::Decided(Decision::Resume { rotation: rotation.id }),
         };

@@ -19,6 +19,7 @@ mod hostile;
 mod house;
 mod ledger;
 mod seen;
+mod simulation;
 mod simulator;
 mod tls;
 mod world;

@@ -51,11 +51,9 @@ pub(super) fn write(
         Event::RotationAccepted { status, .. } => {
             go_on(&[("sent_at", &sent_at), ("accepted_at", &at), ("accepted", status)])
         }
-        Event::RotationUnconfirmed { failure, retry_at, .. } => go_on(&[
-            ("ended_at", &at),
-            ("failure", &Json(failure)),
-            ("retry_at", &Micros(*retry_at)),
-        ]),
+        Event::RotationUnconfirmed { failure, retry_at, .. } => {
+            go_on(&[("ended_at", &at), ("failure", &Json(failure)), ("retry_at", &Micros(*retry_at))])
+        }
         Event::RotationWithdrawn { why, .. } => go_on(&[("ended_at", &at), ("why", why)]),
         Event::RotationDone { due_at, how, key_before, key_after, .. } => end(
             Micros(*due_at),
