@@ -63,7 +63,12 @@ impl Attempt<'_> {
                     rotation.looked_at = looked_at;
                     self.send(rotation).await
                 }
-                Ok((key, _)) => self.changed(&rotation, How::FoundChanged, key).await,
+                Ok((key, _)) => {
+                    // An earlier attempt at the slot that was given up may have acted since.
+                    let ours =
+                        self.record.unconfirmed.as_ref().is_some_and(|late| late.rotation.slot == rotation.id.slot);
+                    self.changed(&rotation, if ours { How::Recovered } else { How::FoundChanged }, key).await
+                }
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
             },

@@ -90,9 +90,9 @@ impl Engine {
             self.state.swept(self.clock.as_ref());
             let cost = self.clock.monotonic().saturating_sub(started);
             tokio::select! {
-                () = sweep.notified() => {}
+                // In this order, so that the same run goes the same way.
+                biased;
                 () = closing.cancelled() => {}
-                () = self.clock.sleep(pause) => {}
                 Some(ended) = hand.tasks.join_next_with_id() => {
                     self.ended(&mut hand, ended).await;
                     self.clock.sleep(cost * (PLANNING_SHARE - 1)).await;
@@ -100,6 +100,8 @@ impl Engine {
                         self.ended(&mut hand, ended).await;
                     }
                 }
+                () = sweep.notified() => {}
+                () = self.clock.sleep(pause) => {}
             }
         }
         self.close(hand, grace).await;
@@ -306,6 +308,7 @@ impl Engine {
     async fn close(&self, mut hand: Hand, grace: Duration) {
         let finish = async { while hand.tasks.join_next().await.is_some() {} };
         tokio::select! {
+            biased;
             () = finish => {}
             () = self.clock.sleep(grace) => {}
         }

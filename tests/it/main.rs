@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod ledger;
 mod seen;
+mod simulation;
 mod simulator;
 mod systemd;
 mod tls;

@@ -1,0 +1,445 @@
+//! A manager that keeps the truth: every key that a target ever had, why it came, and every PUT with what it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rekeyd::domain::{
+    Failure, KeyId, Listing, Mechanism, Phase, Reason, Role, RotationId, Scope, Sighting, Target, TargetId, Verdict,
+};
+use rekeyd::ports::{Accepted, Clock, Discovery, Journal, KeyService};
+
+use super::book::Book;
+use super::clock::{Chance, VirtualClock};
+use super::fired::Fired;
+use super::kill::{Kill, Moment};
+
+/// A request that has no reply by then is given up.
+const TIME_OUT: Duration = Duration::from_secs(30);
+
+/// What the far end does with one PUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Acts and says so.
+    Apply,
+    /// Acts, and the reply is lost.
+    ApplyAndCut,
+    /// Acts, and answers 500.
+    ApplyAndFail,
+    /// Acts, and the reply comes when nobody waits any more.
+    ApplyAndStall,
+    /// Acts only after so many seconds, and says yes at once.
+    ApplyLater(u64),
+    /// Acts only after so many seconds, and the reply is lost.
+    CutAndApplyLater(u64),
+    /// Acts only after so many seconds, and answers 500.
+    FailAndApplyLater(u64),
+    /// Acts, and again after so many seconds.
+    ApplyTwice(u64),
+    /// The connection breaks before it acts.
+    Cut,
+    /// Answers 500 and does nothing.
+    Fail,
+    /// Says yes and does nothing.
+    Nothing,
+    /// Refuses for now, proves that it did not act, and may ask to be left alone for so many seconds.
+    Busy(Option<u64>),
+    /// Refuses for good.
+    Refuse,
+    /// No connection: nothing is sent.
+    Unreachable,
+}
+
+/// Why a key came into use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    First,
+    /// By the PUT of this number.
+    Put(usize),
+    Foreign,
+    Regression,
+}
+
+/// A key coming into use.
+#[derive(Clone, Debug)]
+pub(crate) struct Came {
+    pub(crate) id: KeyId,
+    pub(crate) at: Duration,
+    pub(crate) cause: Cause,
+}
+
+/// A PUT that arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Put {
+    pub(crate) target: TargetId,
+    pub(crate) rotation: RotationId,
+    pub(crate) arrived: Duration,
+    pub(crate) effects: Vec<Duration>,
+    /// The answer proved that it did nothing.
+    pub(crate) refused: bool,
+}
+
+impl Put {
+    /// Whether all that it did was later than the settle time.
+    pub(crate) fn was_late(&self, settle: Duration) -> bool {
+        self.effects.iter().all(|effect| *effect > self.arrived + settle)
+    }
+}
+
+/// A key shown in a reply that reached its asker.
+pub(crate) struct Shown {
+    pub(crate) target: TargetId,
+    pub(crate) key: KeyId,
+    pub(crate) at: Duration,
+}
+
+/// One manager. What was sent to it arrives, even if the sender dies meanwhile.
+pub(crate) struct FarEnd(Arc<Site>);
+
+impl std::ops::Deref for FarEnd {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.0
+    }
+}
+
+/// Where the requests arrive.
+pub(crate) struct Site {
+    clock: Arc<VirtualClock>,
+    book: Arc<Book>,
+    kill: Arc<Kill>,
+    fired: Arc<Fired>,
+    /// In which no second PUT for a slot may leave.
+    settle: Duration,
+    inner: Mutex<Truth>,
+}
+
+pub(crate) struct Truth {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) keys: BTreeMap<TargetId, Vec<Came>>,
+    pub(crate) puts: Vec<Put>,
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) gets: u64,
+    pub(crate) listings: u64,
+    pub(crate) applied: u64,
+    /// When PUTs already taken in will act.
+    later: Vec<(Duration, usize)>,
+    /// Until then no connection is made.
+    pub(crate) down_until: Duration,
+    /// Until then every request is taken in and none answered.
+    pub(crate) hangs_until: Duration,
+    /// Until then PUTs are refused for want of a role.
+    pub(crate) role_missing_until: Duration,
+    pub(crate) hidden: BTreeSet<TargetId>,
+    pub(crate) refusing: BTreeSet<TargetId>,
+    pub(crate) broken: BTreeSet<TargetId>,
+    pub(crate) fates: Vec<Fate>,
+    /// So many GETs in a thousand fail or hang.
+    pub(crate) bad_gets: u64,
+    pub(crate) chance: Chance,
+    /// What should never have happened.
+    pub(crate) violations: Vec<String>,
+    /// Whether the wall clock ever stepped: then what is early is not known.
+    pub(crate) clock_stepped: bool,
+}
+
+impl FarEnd {
+    pub(crate) fn new(
+        clock: Arc<VirtualClock>,
+        book: Arc<Book>,
+        kill: Arc<Kill>,
+        fired: Arc<Fired>,
+        settle: Duration,
+        targets: Vec<Target>,
+        fates: &[Fate],
+        chance: Chance,
+    ) -> Self {
+        let first = |target: &Target| Came {
+            id: KeyId::new(format!("{}-0", target.cluster_id)),
+            at: Duration::ZERO,
+            cause: Cause::First,
+        };
+        let truth = Truth {
+            keys: targets.iter().map(|target| (target.id(), vec![first(target)])).collect(),
+            targets,
+            puts: Vec::new(),
+            shown: Vec::new(),
+            gets: 0,
+            listings: 0,
+            applied: 0,
+            later: Vec::new(),
+            down_until: Duration::ZERO,
+            hangs_until: Duration::ZERO,
+            role_missing_until: Duration::ZERO,
+            hidden: BTreeSet::new(),
+            refusing: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            fates: fates.to_vec(),
+            bad_gets: 0,
+            chance,
+            violations: Vec::new(),
+            clock_stepped: false,
+        };
+        Self(Arc::new(Site { clock, book, kill, fired, settle, inner: Mutex::new(truth) }))
+    }
+}
+
+impl Site {
+    /// The truth as of now: what was to act by now has acted.
+    pub(crate) fn truth(&self) -> MutexGuard<'_, Truth> {
+        let mut truth = self.inner.lock().unwrap();
+        let now = self.clock.monotonic();
+        let (mut ripe, later): (Vec<_>, Vec<_>) = truth.later.drain(..).partition(|(at, _)| *at <= now);
+        truth.later = later;
+        ripe.sort_unstable();
+        for (at, put) in ripe {
+            self.act(&mut truth, put, at);
+        }
+        truth
+    }
+
+    /// Somebody else rotates the key.
+    pub(crate) fn rotate_behind_our_back(&self, target: &TargetId) {
+        let now = self.clock.monotonic();
+        self.truth().new_key(target, now, Cause::Foreign);
+    }
+
+    /// The key goes back to the first one that the target ever had.
+    pub(crate) fn restore(&self, target: &TargetId) {
+        let now = self.clock.monotonic();
+        let mut truth = self.truth();
+        let keys = truth.keys.get_mut(target).unwrap();
+        if keys.last().unwrap().id != keys[0].id {
+            let id = keys[0].id.clone();
+            keys.push(Came { id, at: now, cause: Cause::Regression });
+        }
+    }
+
+    fn act(&self, truth: &mut Truth, number: usize, at: Duration) {
+        let put = truth.puts[number].clone();
+        truth.puts[number].effects.push(at);
+        truth.applied += 1;
+        truth.new_key(&put.target, at, Cause::Put(number));
+        // The first promise: of the PUTs for one slot at most one acted within the settle time.
+        let one = |other: &&Put| (&other.target, other.rotation.slot) == (&put.target, put.rotation.slot);
+        let punctual = |other: &&Put| other.effects.iter().any(|effect| *effect <= other.arrived + self.settle);
+        let doubled: Vec<_> =
+            truth.puts.iter().filter(one).filter(punctual).map(|put| put.rotation.to_string()).collect();
+        if doubled.len() > 1 {
+            truth.violations.push(format!("{}: two rotations for one slot: {doubled:?}", put.target));
+        }
+    }
+
+    async fn travel(&self) {
+        let milliseconds = 1 + self.inner.lock().unwrap().chance.below(40);
+        self.clock.sleep(Duration::from_millis(milliseconds)).await;
+    }
+
+    /// What meets every request: a manager that is down, or hangs.
+    async fn reach(&self, scope: Scope) -> Result<(), Failure> {
+        self.travel().await;
+        let (down, hangs) = {
+            let truth = self.truth();
+            let now = self.clock.monotonic();
+            (now < truth.down_until, now < truth.hangs_until)
+        };
+        if hangs {
+            self.fired.count("manager: hangs");
+            self.clock.sleep(TIME_OUT).await;
+            return Err(failure(Reason::TimedOut, Verdict::Transient, scope));
+        }
+        if down {
+            self.fired.count("manager: down");
+            return Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager));
+        }
+        Ok(())
+    }
+
+    /// Takes a PUT in, if the record allows it.
+    fn take_in(&self, truth: &mut Truth, target: &TargetId) -> usize {
+        let now = self.clock.monotonic();
+        let record = self.book.fleet().targets.get(target).cloned();
+        let rotation = record.and_then(|record| record.rotation.clone());
+        let number = truth.puts.len();
+        match &rotation {
+            Some(rotation) if matches!(rotation.phase, Phase::Sending { .. }) => {
+                if truth.puts.iter().any(|put| put.target == *target && put.rotation == rotation.id) {
+                    truth.violations.push(format!("{target}: a second PUT for attempt {}", rotation.id));
+                }
+                let unsettled = truth.puts.iter().any(|put| {
+                    let same = (&put.target, put.rotation.slot) == (target, rotation.id.slot);
+                    same && !put.refused && put.effects.is_empty() && now < put.arrived + self.settle
+                });
+                if unsettled {
+                    truth.violations.push(format!("{target}: PUT {} before the settle time", rotation.id));
+                }
+            }
+            _ => truth.violations.push(format!("{target}: a PUT without a record: {rotation:?}")),
+        }
+        let rotation = rotation.map_or(RotationId { slot: 0, attempt: 0 }, |rotation| rotation.id);
+        truth.puts.push(Put { target: target.clone(), rotation, arrived: now, effects: Vec::new(), refused: false });
+        number
+    }
+}
+
+impl Truth {
+    fn new_key(&mut self, target: &TargetId, at: Duration, cause: Cause) {
+        let keys = self.keys.get_mut(target).unwrap();
+        let (_, cluster) = target.as_str().rsplit_once('/').unwrap();
+        keys.push(Came { id: KeyId::new(format!("{cluster}-{}", keys.len())), at, cause });
+    }
+
+    pub(crate) fn newest(&self, target: &TargetId) -> &Came {
+        self.keys[target].last().unwrap()
+    }
+}
+
+pub(crate) fn failure(reason: Reason, verdict: Verdict, scope: Scope) -> Failure {
+    Failure { reason, verdict, scope, status: None, code: None, retry_after_s: None, detail: String::new() }
+}
+
+/// So many targets of a manager, two to a cluster.
+pub(crate) fn targets(manager: &str, count: usize) -> Vec<Target> {
+    (0..count)
+        .map(|n| Target {
+            manager: manager.into(),
+            project_id: "5f".into(),
+            project: "billing".to_owned(),
+            cluster_id: format!("{n:04}").as_str().into(),
+            cluster: format!("cluster-{:04}", n / 2),
+            replica_set: format!("rs-{n:04}"),
+            role: if n % 2 == 0 { Role::ConfigServer } else { Role::Shard },
+            mechanism: Mechanism::BackupKey,
+        })
+        .collect()
+}
+
+#[async_trait]
+impl KeyService for FarEnd {
+    async fn discover(&self) -> Result<Discovery, Failure> {
+        self.reach(Scope::Manager).await?;
+        let mut truth = self.truth();
+        truth.listings += 1;
+        let shown = truth.targets.iter().filter(|target| !truth.hidden.contains(&target.id())).cloned();
+        let sightings = shown.map(|target| Sighting { target, listing: Listing::Eligible }).collect();
+        Ok(Discovery { sightings, ..Discovery::default() })
+    }
+
+    async fn current_key(&self, target: &Target) -> Result<KeyId, Failure> {
+        self.reach(Scope::Target).await?;
+        let id = target.id();
+        let (key, bad) = {
+            let mut truth = self.truth();
+            truth.gets += 1;
+            let bad = truth.bad_gets;
+            let bad = truth.chance.per_mille(bad);
+            if truth.hidden.contains(&id) || truth.broken.contains(&id) {
+                self.fired.count("GET: not found");
+                return Err(failure(Reason::NotFound, Verdict::Permanent, Scope::Target));
+            }
+            if truth.refusing.contains(&id) {
+                self.fired.count("GET: not this way");
+                return Err(failure(Reason::NotThisWay, Verdict::NotThisWay, Scope::Target));
+            }
+            (truth.newest(&id).id.clone(), bad)
+        };
+        if bad {
+            self.fired.count("GET: reply lost");
+            self.clock.sleep(TIME_OUT).await;
+            return Err(failure(Reason::TimedOut, Verdict::Transient, Scope::Target));
+        }
+        self.travel().await;
+        self.kill.reached(Moment::AfterGet);
+        let at = self.clock.monotonic();
+        self.inner.lock().unwrap().shown.push(Shown { target: id, key: key.clone(), at });
+        Ok(key)
+    }
+
+    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure> {
+        self.kill.reached(Moment::BeforePut);
+        let (site, id) = (Arc::clone(&self.0), target.id());
+        tokio::spawn(async move { site.take_put(&id).await }).await.unwrap()
+    }
+}
+
+impl Site {
+    async fn take_put(&self, target: &TargetId) -> Result<Accepted, Failure> {
+        self.reach(Scope::Target).await.map_err(|failure| match failure.reason {
+            Reason::TimedOut => Failure { verdict: Verdict::Ambiguous, ..failure },
+            _ => failure,
+        })?;
+        let fate = self.decide(target);
+        self.fired.count(self.name(fate));
+        self.kill.reached(Moment::AfterPut);
+        self.travel().await;
+        match fate {
+            Fate::Apply | Fate::ApplyLater(_) | Fate::ApplyTwice(_) | Fate::Nothing => Ok(Accepted { status: 201 }),
+            Fate::ApplyAndCut | Fate::CutAndApplyLater(_) | Fate::Cut => {
+                Err(failure(Reason::CutOff, Verdict::Ambiguous, Scope::Target))
+            }
+            Fate::ApplyAndFail | Fate::FailAndApplyLater(_) | Fate::Fail => {
+                Err(failure(Reason::ServerError, Verdict::Ambiguous, Scope::Target))
+            }
+            Fate::ApplyAndStall => {
+                self.clock.sleep(TIME_OUT).await;
+                Err(failure(Reason::TimedOut, Verdict::Ambiguous, Scope::Target))
+            }
+            Fate::Busy(retry_after_s) => {
+                Err(Failure { retry_after_s, ..failure(Reason::RateLimited, Verdict::Transient, Scope::Target) })
+            }
+            Fate::Refuse => Err(failure(Reason::RoleMissing, Verdict::Permanent, Scope::Target)),
+            Fate::Unreachable => Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager)),
+        }
+    }
+
+    /// Draws a PUT's fate and lets it do what it does now.
+    fn decide(&self, target: &TargetId) -> Fate {
+        let mut truth = self.truth();
+        let number = self.take_in(&mut truth, target);
+        let now = self.clock.monotonic();
+        let fates = truth.fates.clone();
+        let fate = if now < truth.role_missing_until { Fate::Refuse } else { truth.chance.pick(&fates) };
+        match fate {
+            Fate::Apply | Fate::ApplyAndCut | Fate::ApplyAndFail | Fate::ApplyAndStall => {
+                self.act(&mut truth, number, now);
+            }
+            Fate::ApplyTwice(seconds) => {
+                self.act(&mut truth, number, now);
+                truth.later.push((now + Duration::from_secs(seconds), number));
+            }
+            Fate::ApplyLater(seconds) | Fate::CutAndApplyLater(seconds) | Fate::FailAndApplyLater(seconds) => {
+                truth.later.push((now + Duration::from_secs(seconds), number));
+            }
+            Fate::Busy(_) | Fate::Refuse | Fate::Unreachable => truth.puts[number].refused = true,
+            Fate::Cut | Fate::Fail | Fate::Nothing => {}
+        }
+        fate
+    }
+
+    fn name(&self, fate: Fate) -> &'static str {
+        match fate {
+            Fate::Apply => "PUT: in order",
+            Fate::ApplyAndCut => "PUT: acts, reply lost",
+            Fate::ApplyAndFail => "PUT: acts, answers 500",
+            Fate::ApplyAndStall => "PUT: acts, reply beyond the time-out",
+            Fate::ApplyTwice(_) => "PUT: acts twice",
+            Fate::ApplyLater(seconds) | Fate::CutAndApplyLater(seconds) | Fate::FailAndApplyLater(seconds)
+                if seconds > self.settle.as_secs() =>
+            {
+                "PUT: acts after the settle time"
+            }
+            Fate::ApplyLater(_) => "PUT: accepted, acts late",
+            Fate::CutAndApplyLater(_) => "PUT: reply lost, acts late",
+            Fate::FailAndApplyLater(_) => "PUT: answers 500, acts late",
+            Fate::Cut => "PUT: lost",
+            Fate::Fail => "PUT: answers 500, never acts",
+            Fate::Nothing => "PUT: accepted, never acts",
+            Fate::Busy(None) => "PUT: busy",
+            Fate::Busy(Some(_)) => "PUT: rate limit with Retry-After",
+            Fate::Refuse => "PUT: role withdrawn",
+            Fate::Unreachable => "PUT: no connection",
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The promises, checked: what the ledger tells against what the far end knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rekeyd::domain::{Entry, Event, Fleet, How, KeyChange, KeyId, RotationId, TargetId, TargetRecord};
+use rekeyd::policy::due_at;
+use rekeyd::ports::{Clock, Journal};
+
+use super::World;
+use super::far_end::{Came, Cause, Truth};
+
+/// So long after a look its news is on record, if the daemon lived and the ledger could be written.
+const SOON: Duration = Duration::from_secs(60);
+
+/// How the ledger accounts for a key.
+enum Account {
+    Seen,
+    Done(RotationId, How),
+    Changed(KeyChange, Option<RotationId>),
+}
+
+impl World {
+    /// Everything that must be true at any moment.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let mut truth = self.far_end.truth();
+        if let Some(violation) = truth.violations.first() {
+            return Err(violation.clone());
+        }
+        let entries = self.journal.entries();
+        let fleet = self.journal.fleet();
+        self.check_limits(&fleet)?;
+        check_dues(&entries)?;
+        for (target, keys) in &truth.keys {
+            let accounts = accounts(&entries, target);
+            let explained = self.explain(&truth, target, keys, &accounts)?;
+            if let Some(record) = fleet.targets.get(target) {
+                self.check_age(&truth, keys, explained, record)?;
+            }
+        }
+        self.check_shown(&mut truth, &entries)
+    }
+
+    /// Everything that must be true when all has been well for days: nothing open, nothing overdue, every key known.
+    pub(crate) fn check_calm(&self) -> Result<(), String> {
+        let now = self.clock.now();
+        let fleet = self.journal.fleet();
+        let truth = self.far_end.truth();
+        let (every, spread) = (self.policy.every.as_duration(), self.policy.spread.as_secs(self.policy.every));
+        let latest = now + SignedDuration::try_from(every + Duration::from_secs(spread + 60)).unwrap();
+        for (target, keys) in &truth.keys {
+            let record = fleet.targets.get(target).ok_or_else(|| format!("{target}: never found"))?;
+            let known = record.key.as_ref().map(|key| &key.id);
+            if known != keys.last().map(|came| &came.id) {
+                return Err(format!("{target}: the ledger has {known:?}, the far end {:?}", keys.last()));
+            }
+            if let Some(rotation) = &record.rotation {
+                return Err(format!("{target}: rotation {} is stuck", rotation.id));
+            }
+            let due = due_at(record, &self.policy).ok_or_else(|| format!("{target}: no due time"))?;
+            if due + SignedDuration::from_hours(24) < now || due > latest {
+                return Err(format!("{target}: starves, due at {due}, now {now}: {record:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, fleet: &Fleet) -> Result<(), String> {
+        let rules = self.rules.lock().unwrap();
+        let open: Vec<_> = fleet
+            .targets
+            .values()
+            .filter(|record| record.rotation.is_some() && rules.policy_of(&record.target).is_some())
+            .collect();
+        for (n, one) in open.iter().enumerate() {
+            if let Some(other) = open.iter().skip(n + 1).find(|other| one.target.is_member_with(&other.target)) {
+                return Err(format!("{} and {} at once", one.target.name(), other.target.name()));
+            }
+        }
+        let limit = rules.managers.values().next().map_or(0, |manager| manager.max_concurrent);
+        if open.len() > limit {
+            return Err(format!("{} rotations at once, {limit} allowed", open.len()));
+        }
+        Ok(())
+    }
+
+    /// Every key on record came at the far end, in that order and for the reason on record. Returns the truth's number of
+    /// the last key on record.
+    fn explain(
+        &self,
+        truth: &Truth,
+        target: &TargetId,
+        keys: &[Came],
+        accounts: &[(Entry, Account)],
+    ) -> Result<Option<usize>, String> {
+        let settle = self.policy.settle.as_duration();
+        let mut next = 0;
+        let mut answers: BTreeMap<u64, Cause> = BTreeMap::new();
+        let mut last = None;
+        for (entry, account) in accounts {
+            let key = key_after(&entry.event);
+            let Some(found) = keys.iter().skip(next).position(|came| came.id == *key) else {
+                return Err(format!("{target}: {key} is on record and never came: {keys:?}"));
+            };
+            let number = next + found;
+            let cause = keys[number].cause;
+            let put = if let Cause::Put(put) = cause { Some(&truth.puts[put]) } else { None };
+            let late = put.is_some_and(|put| put.was_late(settle));
+            let known_before = accounts
+                .iter()
+                .take_while(|(other, _)| other != entry)
+                .any(|(other, _)| key_after(&other.event) == key);
+            // Somebody else's key was taken for its doing: no look can tell the two apart.
+            let usurped = put.is_some_and(|put| answers.get(&put.rotation.slot) == Some(&Cause::Foreign));
+            let twice = put.is_some_and(|put| put.effects.len() > 1);
+            let truthful = match account {
+                Account::Seen => next == 0,
+                _ if known_before => matches!(account, Account::Changed(KeyChange::Regression, _)),
+                Account::Changed(KeyChange::Regression, _) => false,
+                _ if twice || usurped => true,
+                Account::Done(rotation, How::Rotated | How::Recovered) => {
+                    put.is_none_or(|put| put.rotation.slot == rotation.slot || late)
+                }
+                Account::Done(rotation, How::FoundChanged) => {
+                    put.is_none_or(|put| put.rotation.slot != rotation.slot && late)
+                }
+                Account::Changed(KeyChange::Foreign, suspect) => put.is_none_or(|put| {
+                    late && (suspect.is_some() || answers.keys().any(|slot| *slot > put.rotation.slot))
+                }),
+            };
+            if !truthful {
+                return Err(format!(
+                    "{target}: {:?} is not what happened: {cause:?} {put:?} among {keys:?}",
+                    entry.event
+                ));
+            }
+            if let Account::Done(rotation, _) = account {
+                answers.insert(rotation.slot, cause);
+            }
+            next = number + 1;
+            last = Some(number);
+        }
+        Ok(last)
+    }
+
+    /// A key is never taken for younger than it is.
+    fn check_age(
+        &self,
+        truth: &Truth,
+        keys: &[Came],
+        explained: Option<usize>,
+        record: &TargetRecord,
+    ) -> Result<(), String> {
+        let (Some(number), Some(key), false) = (explained, &record.key, truth.clock_stepped) else { return Ok(()) };
+        let came = &keys[number];
+        let first = keys.iter().find(|other| other.id == came.id).unwrap_or(came);
+        let came_at: Timestamp = self.clock.true_time(first.at);
+        match key.not_before {
+            Some(since) if since > came_at => {
+                Err(format!("{}: {} came at {came_at} and is dated {since}", record.target.name(), key.id))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What a daemon was shown is on record soon after, if it lived and the ledger could be written.
+    fn check_shown(&self, truth: &mut Truth, entries: &[Entry]) -> Result<(), String> {
+        let troubles = self.journal.written().troubles.clone();
+        let now = self.clock.monotonic();
+        let told: BTreeSet<(TargetId, &str)> = entries
+            .iter()
+            .filter(|entry| account(&entry.event).is_some())
+            .filter_map(|entry| Some((entry.event.target()?, key_after(&entry.event).as_str())))
+            .collect();
+        let (old, young) = std::mem::take(&mut truth.shown).into_iter().partition(|shown| shown.at + SOON < now);
+        truth.shown = young;
+        let old: Vec<_> = old;
+        for shown in old {
+            let disturbed = troubles.iter().any(|at| *at >= shown.at && *at <= shown.at + SOON);
+            if !disturbed && !told.contains(&(shown.target.clone(), shown.key.as_str())) {
+                return Err(format!("{}: {} was shown and is not on record", shown.target, shown.key));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No intent is older than its due time.
+fn check_dues(entries: &[Entry]) -> Result<(), String> {
+    for entry in entries {
+        if let Event::RotationIntended { target, due_at, .. } = &entry.event
+            && *due_at > entry.at
+        {
+            return Err(format!("{target}: intended at {}, due only at {due_at}", entry.at));
+        }
+    }
+    Ok(())
+}
+
+/// The records that say that a key came into use, in order.
+fn accounts(entries: &[Entry], target: &TargetId) -> Vec<(Entry, Account)> {
+    let of_target = entries.iter().filter(|entry| entry.event.target().as_ref() == Some(target));
+    of_target.filter_map(|entry| Some((entry.clone(), account(&entry.event)?))).collect()
+}
+
+fn account(event: &Event) -> Option<Account> {
+    match event {
+        Event::KeySeen { .. } => Some(Account::Seen),
+        Event::RotationDone { rotation, how, .. } => Some(Account::Done(*rotation, *how)),
+        Event::KeyChanged { change, suspect, .. } => Some(Account::Changed(*change, *suspect)),
+        _ => None,
+    }
+}
+
+fn key_after(event: &Event) -> &KeyId {
+    match event {
+        Event::KeySeen { key, .. } => key,
+        Event::RotationDone { key_after, .. } => key_after,
+        Event::KeyChanged { after, .. } => after,
+        _ => unreachable!("accounts are of these kinds"),
+    }
+}
