@@ -18,6 +18,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod prometheus;
 mod seen;
 mod simulator;
 mod tls;
