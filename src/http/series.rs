@@ -20,7 +20,8 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     let mut head = Gauges::new("ledger_head_seq", "Number of the newest record of the ledger; it never goes back.");
     head.push(&[], situation.head.seq as f64);
     all.push(head);
-    let mut writable = Gauges::new("ledger_writable", "Whether the ledger can be written; while not, nothing is rotated.");
+    let mut writable =
+        Gauges::new("ledger_writable", "Whether the ledger can be written; while not, nothing is rotated.");
     writable.push(&[], f64::from(u8::from(situation.unwritable.is_none())));
     all.push(writable);
     all.push(managers_failing(situation, rules));

@@ -90,7 +90,8 @@ async fn an_alert_reaches_alertmanager_and_resolves_when_the_target_rotates() {
     let _prometheus = prometheus(&compressed(), daemon.port, alertmanager.port).await;
 
     let target = format!("emea/{short}");
-    let alert = eventually("the alert", async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await).await;
+    let alert =
+        eventually("the alert", async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await).await;
     assert_eq!(alert["labels"]["severity"], "critical");
     assert_eq!(alert["labels"]["manager"], "emea");
     assert_eq!(alert["labels"]["job"], "rekeyd");

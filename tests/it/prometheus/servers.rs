@@ -29,7 +29,9 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}: run tests/setup.sh (Debian: apt-get install {package})"));
+            .unwrap_or_else(|error| {
+                panic!("{program}: {error}: run tests/setup.sh (Debian: apt-get install {package})")
+            });
         Self { child, port, folder }
     }
 
