@@ -111,7 +111,7 @@ async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
     let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
     let (mut daemon, alertmanager) = (daemon(&simulator, "").await, alertmanager().await);
     let _prometheus = prometheus(&compressed(), daemon.port, alertmanager.port).await;
-    simulator.set_down(true);
+    simulator.unplug().await;
     let alert = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await;
     let alert = eventually("the alert", alert).await;
     assert_eq!(alert["labels"]["severity"], "warning");
@@ -121,7 +121,7 @@ async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
     assert_eq!(get_json(daemon.port, "/healthz").await.unwrap()["status"], "warn");
     assert!(daemon.is_running());
 
-    simulator.set_down(false);
+    simulator.plug_in().await.unwrap();
     let gone = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await.is_none().then_some(());
     eventually("the alert to resolve", gone).await;
 }

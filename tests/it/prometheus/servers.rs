@@ -119,6 +119,7 @@ public_key = "{}"
 private_key = {{ file = "{at}/private-key" }}
 request_timeout = "2s"
 requests_per_second = 500
+discover_every = "5s"
 {more}"#,
         simulator.url(),
         simulator.credentials().public_key
