@@ -5,7 +5,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(apache2 lighttpd prometheus curl procps python3-venv faketime systemd)
+packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python3-venv faketime systemd)
 venv=target/test-tools/venv
 requirements=(pyomsdk==9.0.0)
 
@@ -38,7 +38,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
         apt-get install -y -qq --no-install-recommends "${missing[@]}"
     # The tests start servers of their own; the ones that Debian starts at boot would only hold ports.
     for package in "${missing[@]}"; do
-        case "$package" in apache2 | lighttpd | prometheus)
+        case "$package" in apache2 | lighttpd | prometheus | prometheus-alertmanager)
             if [ -d /run/systemd/system ]; then as_root systemctl disable --now "$package"; fi ;;
         esac
     done

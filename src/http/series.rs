@@ -20,6 +20,11 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     let mut head = Gauges::new("ledger_head_seq", "Number of the newest record of the ledger; it never goes back.");
     head.push(&[], situation.head.seq as f64);
     all.push(head);
+    let mut writable =
+        Gauges::new("ledger_writable", "Whether the ledger can be written; while not, nothing is rotated.");
+    writable.push(&[], f64::from(u8::from(situation.unwritable.is_none())));
+    all.push(writable);
+    all.push(managers_failing(situation, rules));
 
     let mut sweep = Gauges::new(
         "scheduler_last_sweep_timestamp_seconds",
@@ -56,6 +61,15 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     );
     let mut quarantined = Gauges::new("target_quarantined", "Whether the target waits for an operator.");
 
+    let mut failed = Gauges::new(
+        "rotation_failed_attempts",
+        "How many attempts at the rotation that is due have failed since the key last changed.",
+    );
+    let mut regressed = Gauges::new(
+        "key_regressed_timestamp_seconds",
+        "When the key went back to an earlier one; absent if it did not, or was rotated since.",
+    );
+
     for (name, record) in named(situation) {
         let target = &record.target;
         let standing = record.standing();
@@ -75,6 +89,10 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
             1.0,
         );
         quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
+        failed.push(&labels, f64::from(record.setback.as_ref().map_or(0, |_| record.attempt)));
+        if let Some(at) = record.regressed_at {
+            regressed.push(&labels, seconds(at));
+        }
         if let Some(key) = &record.key {
             first_seen.push(&labels, seconds(key.first_seen));
             observed.push(&labels, seconds(key.last_seen));
@@ -95,7 +113,33 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
             }
         }
     }
-    vec![info, created, first_seen, alert_after, last_rotation, next_rotation, observed, in_progress, quarantined]
+    vec![
+        info,
+        created,
+        first_seen,
+        alert_after,
+        last_rotation,
+        next_rotation,
+        observed,
+        in_progress,
+        quarantined,
+        failed,
+        regressed,
+    ]
+}
+
+fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
+    let mut failing = Gauges::new(
+        "manager_failing_since_timestamp_seconds",
+        "Since when a manager does not answer or refuses the credential; absent while all is well.",
+    );
+    for (name, record) in situation.fleet.managers.iter().filter(|(name, _)| rules.managers.contains_key(*name)) {
+        if let Some(outage) = &record.outage {
+            let labels = [("manager", name.as_str()), ("reason", outage.failure.reason.as_str())];
+            failing.push(&labels, seconds(outage.since));
+        }
+    }
+    failing
 }
 
 /// Every target that is not gone, with the value of its label `target`: its name, or where several have one name, the

@@ -3,7 +3,7 @@
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::Metrics;
+use super::{Metrics, process};
 
 /// One gauge with the value of each of its label sets, made anew for each scrape: what is not pushed is not there.
 #[derive(Debug)]
@@ -39,10 +39,11 @@ impl Metrics {
     /// The media type of [`Metrics::encode`]'s text.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// The live series and the computed ones, sorted by name. No lock is held while the text is made.
+    /// The live series, the computed ones and those of the process, sorted by name. No lock is held while the text is made.
     pub fn encode(&self, computed: Vec<Gauges>) -> Vec<u8> {
         let mut families = self.gather();
         families.extend(computed.into_iter().map(|gauges| gauges.0).filter(|family| !family.get_metric().is_empty()));
+        families.extend(process::families());
         families.sort_by(|one, other| one.name().cmp(other.name()));
         let mut text = Vec::new();
         TextEncoder::new()

@@ -7,6 +7,7 @@ mod lines;
 mod log;
 mod metrics;
 mod observer;
+mod process;
 
 pub use exposition::Gauges;
 pub use log::{LogFormat, init};

@@ -21,6 +21,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod prometheus;
 mod seen;
 mod simulation;
 mod simulator;

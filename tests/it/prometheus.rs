@@ -1,0 +1,189 @@
+//! The shipped alert rules and dashboard: true to themselves, to the runbook and to the daemon, and seen at work with the
+//! real Prometheus and the real Alertmanager.
+
+mod servers;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rekeyd::simulator::{Simulator, SimulatorSpec};
+use serde_json::{Value, json};
+use servers::{Server, alertmanager, daemon, eventually, get, get_json, prometheus};
+
+const RULES: &str = include_str!("../../config/prometheus/rekeyd.rules.yml");
+const DASHBOARD: &str = include_str!("../../config/grafana/rekeyd.json");
+const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+
+fn config(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file)
+}
+
+fn promtool(arguments: &[&str], file: &Path) {
+    let output = Command::new("promtool")
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("promtool is missing: run tests/setup.sh (Debian: apt-get install prometheus)");
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "promtool {arguments:?} {}: {said}", file.display());
+}
+
+/// The value behind `key: ` of each line that has one.
+fn values<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
+    text.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key)).map(str::trim).collect()
+}
+
+/// Each rule fires when it should and is silent otherwise; the cases stand in the file beside the rules.
+#[test]
+fn the_rules_are_sound_and_do_what_they_say() {
+    promtool(&["check", "rules"], &config("prometheus/rekeyd.rules.yml"));
+    promtool(&["test", "rules"], &config("prometheus/rekeyd.rules.test.yml"));
+}
+
+/// A rule that no case has seen firing may be one that never fires.
+#[test]
+fn every_rule_is_seen_firing_and_silent() {
+    let cases = fs::read_to_string(config("prometheus/rekeyd.rules.test.yml")).unwrap();
+    for alert in values(RULES, "alert:") {
+        assert!(cases.contains(&format!("alertname: {alert}, exp_alerts: [] }}")), "{alert} is never seen silent");
+        assert!(cases.contains(&format!("alertname: {alert}\n        exp_alerts:\n")), "{alert} is never seen firing");
+    }
+}
+
+/// At night a link to nowhere is worse than none. The runbook has a section for each alert, and no others.
+#[test]
+fn every_alert_has_its_section_in_the_runbook() {
+    let sections: BTreeSet<&str> = values(RUNBOOK, "### ").into_iter().collect();
+    let alerts: BTreeSet<&str> = values(RULES, "alert:").into_iter().collect();
+    assert_eq!(alerts, sections);
+    let links = values(RULES, "runbook_url:");
+    let expected: Vec<String> =
+        values(RULES, "alert:").iter().map(|alert| format!("docs/runbook.md#{}", alert.to_lowercase())).collect();
+    assert_eq!(links, expected);
+}
+
+/// The rules as shipped, but for the lengths of time that no test can wait for.
+fn compressed() -> String {
+    let mut rules = RULES.replace("> 2 * 3600", "> 5").replace("> 900", "> 2").replace("> 120", "> 30");
+    for length in ["1m", "2m", "5m", "10m", "1h"] {
+        rules = rules.replace(&format!("for: {length}\n"), "for: 1s\n");
+    }
+    rules
+}
+
+/// The alert of this name with this label that Alertmanager holds, if it fires.
+async fn firing(alertmanager: &Server, name: &str, label: &str, value: &str) -> Option<Value> {
+    let path = format!("/api/v2/alerts?filter=alertname%3D{name}");
+    let alerts = eventually("Alertmanager to answer", async || get_json(alertmanager.port, &path).await).await;
+    alerts.as_array().unwrap().iter().find(|alert| alert["labels"][label] == value).cloned()
+}
+
+/// The way of an alert from a key that grows old to the person on call, and its end when the key is rotated.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_reaches_alertmanager_and_resolves_when_the_target_rotates() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let short = simulator.target("billing/ledger/ledger-0").expect("the default fleet has it").name;
+    simulator.set_faults(vec![format!("unavailable@put:{short}").parse().unwrap()]);
+    let (daemon, alertmanager) = (daemon(&simulator, "").await, alertmanager().await);
+    let _prometheus = prometheus(&compressed(), daemon.port, alertmanager.port).await;
+
+    let target = format!("emea/{short}");
+    let alert =
+        eventually("the alert", async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await).await;
+    assert_eq!(alert["labels"]["severity"], "critical");
+    assert_eq!(alert["labels"]["manager"], "emea");
+    assert_eq!(alert["labels"]["job"], "rekeyd");
+    let summary = alert["annotations"]["summary"].as_str().unwrap();
+    assert!(summary.starts_with(&format!("{target}: its master key may be ")), "{summary}");
+    assert!(summary.ends_with("s old, more than its policy allows."), "{summary}");
+    assert_eq!(alert["annotations"]["runbook_url"], "docs/runbook.md#rekeydkeytooold");
+
+    simulator.set_faults(Vec::new());
+    let gone = async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await.is_none().then_some(());
+    eventually("the alert to resolve", gone).await;
+}
+
+/// A restart mends no Ops Manager: the daemon stays up and ready, says that something is wrong, and an alert fires.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let (mut daemon, alertmanager) = (daemon(&simulator, "").await, alertmanager().await);
+    let _prometheus = prometheus(&compressed(), daemon.port, alertmanager.port).await;
+    simulator.unplug().await;
+    let alert = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await;
+    let alert = eventually("the alert", alert).await;
+    assert_eq!(alert["labels"]["severity"], "warning");
+    let status = async |path: &str| get(daemon.port, path).await.map(|(status, _)| status);
+    assert_eq!(status("/livez").await, Some(200));
+    assert_eq!(status("/readyz").await, Some(200));
+    assert_eq!(get_json(daemon.port, "/healthz").await.unwrap()["status"], "warn");
+    assert!(daemon.is_running());
+
+    simulator.plug_in().await.unwrap();
+    let gone = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await.is_none().then_some(());
+    eventually("the alert to resolve", gone).await;
+}
+
+/// Every expression of the dashboard.
+fn expressions(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get("expr").and_then(Value::as_str).map(str::to_owned);
+            own.into_iter().chain(fields.values().flat_map(expressions)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(expressions).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The names of our series in an expression.
+fn series_in(expression: &str) -> BTreeSet<&str> {
+    let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter_map(|word| word.strip_prefix("rekeyd_")).collect()
+}
+
+/// A panel or a rule on a misspelt series stays empty and looks like good news.
+#[test]
+fn dashboard_and_rules_name_only_series_that_exist() {
+    let made = [include_str!("../../src/http/series.rs"), include_str!("../../src/telemetry/metrics.rs")].concat();
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let expressions = expressions(&dashboard);
+    assert!(expressions.len() > 15, "the panels were found");
+    let rules: Vec<&str> = RULES.lines().filter(|line| !line.contains("summary") && !line.contains("name:")).collect();
+    for name in expressions.iter().flat_map(|text| series_in(text)).chain(series_in(&rules.join("\n"))) {
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let exists = |name: &str| made.contains(&format!("\"{name}\""));
+        assert!(exists(name) || of_histogram.is_some_and(exists), "no series rekeyd_{name}");
+    }
+}
+
+/// Prometheus reads each expression of the dashboard, once its variables are filled in.
+#[test]
+fn every_expression_of_the_dashboard_is_sound() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let rules: Vec<Value> = expressions(&dashboard)
+        .into_iter()
+        .enumerate()
+        .map(|(number, expression)| {
+            let expression = expression.replace("$__rate_interval", "5m").replace("$__range", "1d");
+            json!({ "record": format!("panel:{number}"), "expr": expression })
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // JSON is YAML.
+    fs::write(file.path(), json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string()).unwrap();
+    promtool(&["check", "rules"], file.path());
+}
+
+/// One dashboard serves any Prometheus: no panel is tied to the one of its author.
+#[test]
+fn every_panel_takes_its_data_from_the_variable() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    assert_eq!(dashboard["templating"]["list"][0]["type"], "datasource");
+    for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
+        assert!(panel["description"].as_str().is_some_and(|text| !text.is_empty()), "{}", panel["title"]);
+    }
+}
