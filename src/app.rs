@@ -24,7 +24,7 @@ use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http;
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, Store};
@@ -134,6 +134,7 @@ impl Daemon {
         let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
+            archive: Arc::clone(&store) as Arc<dyn Archive>,
             rules: rules_now,
             metrics,
             hosts: settings.http.allowed_hosts.clone(),

@@ -18,6 +18,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod page;
 mod seen;
 mod simulator;
 mod tls;
