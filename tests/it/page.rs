@@ -241,9 +241,7 @@ async fn trouble() -> (Scene, String) {
         };
         scene.tell(at, failed).await;
     }
-    scene
-        .tell(days_ago(0.9), Event::TargetQuarantined { target: quarantined, attempts: 3, failure: far_end() })
-        .await;
+    scene.tell(days_ago(0.9), Event::TargetQuarantined { target: quarantined, attempts: 3, failure: far_end() }).await;
     let failing = id("ledger", "ledger-0", "billing", "emea");
     for number in 1..=2 {
         let failed = Event::RotationFailed {
@@ -335,7 +333,8 @@ fn browse(pages: &[(&str, String)]) {
 /// the side, nothing is refused by the pages' own policy. Screenshots are left in `target/pages`.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_readable_by_everyone() {
-    let (empty, twelve, (trouble, target), thousand) = (Scene::new().await, twelve().await, trouble().await, thousand().await);
+    let (empty, twelve, (trouble, target), thousand) =
+        (Scene::new().await, twelve().await, trouble().await, thousand().await);
     let url = |scene: &Scene, path: &str| format!("http://{}{path}", scene.address);
     let pages = [
         ("empty", url(&empty, "/")),
@@ -349,4 +348,65 @@ async fn every_page_is_readable_by_everyone() {
         ("target-missing", url(&twelve, "/targets/emea/no/such/target")),
     ];
     tokio::task::spawn_blocking(move || browse(&pages)).await.unwrap();
+}
+
+/// A page that is slow or heavy is not looked at. The time is that of a debug build on a busy machine; in a release
+/// build it is a tenth.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "this measures real time")]
+async fn a_thousand_targets_fit_a_page() {
+    let scene = thousand().await;
+    let begun = Instant::now();
+    let (status, page) = scene.get("/").await;
+    let took = begun.elapsed();
+    println!("{} bytes in {took:?}", page.len());
+    assert_eq!(status, 200);
+    assert_eq!(page.matches("<li><a class=\"cell").count(), 1_000);
+    assert!(page.len() < LARGEST_PAGE, "{} bytes", page.len());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// What is wrong comes before what is well, and each alert leads to its target and names the next step.
+#[tokio::test]
+async fn what_is_wrong_comes_first() {
+    let (scene, target) = trouble().await;
+    let (_, page) = scene.get("/").await;
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text} in\n{page}"));
+    assert!(place("Key too old") < place("Target quarantined"));
+    assert!(place("critical") < place("warning"));
+    assert!(place("Rotation failing") < place(">billing</h3>"));
+    assert!(page.contains(&format!("<a href=\"{target}\">")));
+    assert!(page.contains("excluded by &#34;load-*&#34;"), "{page}");
+    let (_, page) = scene.get(&target).await;
+    for text in [
+        "waits for an operator",
+        "rekeyd resume &#39;emea/billing/ledger/ledger-1&#39; --reason",
+        "HTTP 500: KMIP server did not answer",
+        "A new key every 30d",
+        "Slot 7, attempt 3",
+        "<svg",
+    ] {
+        assert!(page.contains(text), "no {text} in\n{page}");
+    }
+    assert_eq!(scene.get("/targets/emea/no/such/target").await.0, 404);
+}
+
+/// The store tells a target's past in the order of events, each key with how it came, and no other target's.
+#[tokio::test]
+async fn the_past_is_told_newest_first() {
+    let (scene, _) = trouble().await;
+    let id = |cluster: &str, name: &str| -> TargetId { target("emea", "billing", cluster, name, Role::Shard).id() };
+    let past = scene.store.past(&id("ledger", "ledger-1"), 4).unwrap();
+    assert_eq!(
+        past.rotations.iter().map(|row| row.state).collect::<Vec<_>>(),
+        [State::Failed, State::Failed, State::Failed, State::Done]
+    );
+    assert!(past.rotations.iter().all(|row| row.target == id("ledger", "ledger-1")));
+    assert_eq!(past.keys.len(), 4);
+    assert_eq!(past.keys[0].replaced_at, None);
+    assert_eq!(past.keys[1].replaced_at, past.rotations[3].ended_at);
+    let past = scene.store.past(&id("invoices", "invoices"), 50).unwrap();
+    assert_eq!(past.keys.first().map(|key| key.came), Some(KeyOrigin::Regression));
+    assert_eq!(past.keys.last().map(|key| key.came), Some(KeyOrigin::FirstSeen));
+    assert_eq!(scene.store.past(&"emea/no/such".into(), 50).unwrap(), rekeyd::ports::Past::default());
 }

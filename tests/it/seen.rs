@@ -387,7 +387,7 @@ async fn hostile_names_break_neither_the_scrape_nor_the_page() {
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     assert_eq!(response.headers()["cache-control"], "no-store");
     let page = response.text().await.unwrap();
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;"), "{page}");
+    assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;&#34;"), "{page}");
     assert!(!page.contains("<script"), "{page}");
 }
 

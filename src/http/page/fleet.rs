@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::map::{Map, Twins};
-use super::words::{AlertWords, Piece, address, count, distance, moment, title};
 use super::Shell;
+use super::map::{Map, Twins};
+use super::words::{AlertWords, Piece, address, count, distance, legible, moment, title};
 use crate::alerts::{Alert, Severity, fire};
 use crate::domain::{Decision, TargetName};
 use crate::http::router::ROUTES;
@@ -15,10 +15,10 @@ use crate::policy::{Plan, Rules, plan};
 use crate::ports::Situation;
 
 /// So many alerts of one kind are spelled out before the rest is folded.
-const SHOWN_OF_A_KIND: usize = 5;
+const SHOWN_OF_A_KIND: usize = 3;
 
 /// So many more are in the fold; `/api/v1/alerts` has them all.
-const FOLDED_OF_A_KIND: usize = 45;
+const FOLDED_OF_A_KIND: usize = 47;
 
 /// So many of the next rotations are named.
 const SHOWN_NEXT: usize = 8;
@@ -129,7 +129,8 @@ fn wrong(alerts: &[Alert], twins: &Twins) -> Vec<Wrong> {
             alerts.sort_by_key(|alert| (alert.since, &alert.name));
             let first = alerts.first()?;
             let (title, severity) = (title(first), first.severity.as_str());
-            let mut words = alerts.iter().take(SHOWN_OF_A_KIND + FOLDED_OF_A_KIND).map(|alert| AlertWords::of(alert, twins));
+            let mut words =
+                alerts.iter().take(SHOWN_OF_A_KIND + FOLDED_OF_A_KIND).map(|alert| AlertWords::of(alert, twins));
             let shown = words.by_ref().take(SHOWN_OF_A_KIND).collect();
             let folded = words.collect();
             let left = alerts.len().saturating_sub(SHOWN_OF_A_KIND + FOLDED_OF_A_KIND);
@@ -158,10 +159,13 @@ fn next(situation: &Situation, plan: &Plan, twins: &Twins) -> (Vec<Next>, usize)
     let shown = next.into_iter().take(SHOWN_NEXT).map(|(due_at, planned, record)| {
         let name = record.target.name();
         let address = address(&name, twins.id(&name, &planned.target));
-        let (when, note) = match &planned.decision {
-            Decision::Resume { .. } => ("now".to_owned(), planned.decision.to_string()),
-            _ if due_at <= situation.now => ("due".to_owned(), planned.decision.to_string()),
-            _ => (distance(due_at, situation.now), moment(due_at)),
+        let why = || legible(&planned.decision.to_string());
+        let (when, note) = if let Decision::Resume { .. } = &planned.decision {
+            ("now".to_owned(), why())
+        } else if due_at <= situation.now {
+            ("due".to_owned(), why())
+        } else {
+            (distance(due_at, situation.now), moment(due_at))
         };
         Next { name, address, when, note }
     });
@@ -175,7 +179,20 @@ fn facts(situation: &Situation) -> Vec<(&'static str, String)> {
             "Last look at the plan",
             situation.last_sweep.map_or_else(|| "none yet".to_owned(), |at| distance(at, situation.now)),
         ),
-        ("Ledger", format!("{}, head {head}…", count(usize::try_from(situation.head.seq).unwrap_or(usize::MAX), "record", "records"))),
-        ("Running", format!("{}, since {}", crate::alerts::length(situation.started_at, situation.now), moment(situation.started_at))),
+        (
+            "Ledger",
+            format!(
+                "{}, head {head}…",
+                count(usize::try_from(situation.head.seq).unwrap_or(usize::MAX), "record", "records")
+            ),
+        ),
+        (
+            "Running",
+            format!(
+                "{}, since {}",
+                crate::alerts::length(situation.started_at, situation.now),
+                moment(situation.started_at)
+            ),
+        ),
     ]
 }

@@ -111,11 +111,7 @@ impl Map {
 }
 
 impl Manager {
-    fn of(
-        name: &ManagerName,
-        projects: BTreeMap<&str, BTreeMap<&str, Vec<Cell>>>,
-        situation: &Situation,
-    ) -> Self {
+    fn of(name: &ManagerName, projects: BTreeMap<&str, BTreeMap<&str, Vec<Cell>>>, situation: &Situation) -> Self {
         let outage = situation.fleet.managers.get(name).and_then(|record| record.outage.as_ref());
         let newest_look = situation
             .fleet
@@ -131,9 +127,7 @@ impl Manager {
                 format!("Failing since {}, {}: {failure}.", moment(*since), distance(*since, situation.now)),
                 Some(alerts::against(failure.reason)),
             ),
-            (None, Some(look)) => {
-                (format!("Answers; {keys}, one last read {}.", distance(look, situation.now)), None)
-            }
+            (None, Some(look)) => (format!("Answers; {keys}, one last read {}.", distance(look, situation.now)), None),
             (None, None) => ("No key was read from it yet.".to_owned(), None),
         };
         let projects = projects

@@ -71,7 +71,9 @@ fn of_rotation(row: &RotationRow) -> Item {
     };
     let mut details = Vec::new();
     match (&row.failure, row.stage) {
-        (Some(failure), Some(Stage::Precheck)) => details.push(format!("Reading its key, before anything was sent: {failure}.")),
+        (Some(failure), Some(Stage::Precheck)) => {
+            details.push(format!("Reading its key, before anything was sent: {failure}."))
+        }
         (Some(failure), Some(Stage::Put)) => details.push(format!("Asking for a new key: {failure}.")),
         (Some(failure), None) => details.push(format!("On the way: {failure}.")),
         (None, _) => {}
@@ -81,7 +83,13 @@ fn of_rotation(row: &RotationRow) -> Item {
     if let (Some(sent), Some(ended), State::Done) = (row.sent_at, row.ended_at, row.state) {
         details.push(format!("Proved by a GET {} after it was sent.", alerts::length(sent, ended)));
     }
-    details.push(format!("Slot {}, attempt {}, by {}; due {}.", row.id.slot, row.id.attempt, row.actor, moment(row.due_at)));
+    details.push(format!(
+        "Slot {}, attempt {}, by {}; due {}.",
+        row.id.slot,
+        row.id.attempt,
+        row.actor,
+        moment(row.due_at)
+    ));
     Item {
         at: moment(row.began_at),
         tone,

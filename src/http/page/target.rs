@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use askama::Template;
 
+use super::Shell;
 use super::map::Twins;
 use super::mark::Mark;
 use super::past::{Item, items};
 use super::timeline::Timeline;
-use super::words::{AlertWords, Piece, capital, distance, moment, title};
-use super::Shell;
+use super::words::{AlertWords, Piece, capital, distance, legible, moment, title};
 use crate::alerts::{self, fire};
 use crate::domain::{AlertSubject, Decision, TargetId, TargetName, TargetRecord};
-use crate::policy::{Rules, due_at, plan};
+use crate::policy::{FirstRotation, Policy, Rules, due_at, plan};
 use crate::ports::{ArchiveError, Past, Situation};
 
 #[derive(Template)]
@@ -92,13 +92,17 @@ impl TargetPage {
         Self {
             shell,
             mark,
-            decision: decision.as_ref().map_or_else(|| "Nothing is decided yet".to_owned(), |decision| capital(&decision.to_string())),
+            decision: decision.as_ref().map_or_else(
+                || "Nothing is decided yet".to_owned(),
+                |decision| capital(&legible(&decision.to_string())),
+            ),
             wrong,
-            facts: facts(record, situation, managed.then(|| policy.and_then(|policy| due_at(record, policy))).flatten()),
-            policy: policy.map(|policy| {
-                let words = policy.to_string().split(", ").map(str::to_owned).collect();
-                (policy.name.to_string(), words)
-            }),
+            facts: facts(
+                record,
+                situation,
+                managed.then(|| policy.and_then(|policy| due_at(record, policy))).flatten(),
+            ),
+            policy: policy.map(|policy| (policy.name.to_string(), policy_words(policy))),
             timeline: Timeline::of(record, policy.map(|policy| &**policy), &past, now),
             history: items(&past),
             history_error,
@@ -109,11 +113,24 @@ impl TargetPage {
     }
 }
 
-fn facts(
-    record: &TargetRecord,
-    situation: &Situation,
-    due_at: Option<jiff::Timestamp>,
-) -> Vec<(&'static str, String)> {
+/// What a policy asks for, a sentence for each setting.
+fn policy_words(policy: &Policy) -> Vec<String> {
+    let first = match policy.first_rotation {
+        FirstRotation::Spread => "A key of unknown age gets its turn within one interval.",
+        FirstRotation::Now => "A key of unknown age is rotated at once.",
+    };
+    vec![
+        format!("A new key every {}, at a place of its own in a spread of {}.", policy.every, policy.spread),
+        format!("An alert when a key is older than {}, or may be.", policy.alert_after),
+        first.to_owned(),
+        format!("A GET must show the new key within {}.", policy.confirm_within),
+        format!("After an unknown outcome nothing is sent for {}.", policy.settle),
+        format!("After {} failed attempts it waits for an operator.", policy.max_attempts),
+        format!("Its key is read every {}.", policy.observe_every),
+    ]
+}
+
+fn facts(record: &TargetRecord, situation: &Situation, due_at: Option<jiff::Timestamp>) -> Vec<(&'static str, String)> {
     let now = situation.now;
     let both = |at| format!("{} ({})", moment(at), distance(at, now));
     let mut facts = Vec::new();
@@ -129,7 +146,10 @@ fn facts(
     facts.push(("Last rotation", record.last_rotation_at.map_or_else(|| "none yet".to_owned(), both)));
     facts.extend(record.gone_since.map(|at| ("Gone since", both(at))));
     let target = &record.target;
-    facts.push(("What it is", format!("{}, by {}", target.role.as_str().replace('_', " "), target.mechanism.as_str().replace('_', " "))));
+    facts.push((
+        "What it is",
+        format!("{}, by {}", target.role.as_str().replace('_', " "), target.mechanism.as_str().replace('_', " ")),
+    ));
     facts.push(("Id", target.id().to_string()));
     facts
 }
@@ -142,7 +162,10 @@ impl Step {
         let outage = situation.fleet.managers.get(&record.target.manager).and_then(|manager| manager.outage.as_ref());
         let (words, commands) = if let Some(quarantine) = &record.quarantine {
             (
-                format!("{}. Then let it be tried again, and say why:", capital(alerts::against(quarantine.failure.reason))),
+                format!(
+                    "{}. Then let it be tried again, and say why:",
+                    capital(alerts::against(quarantine.failure.reason))
+                ),
                 vec![format!("rekeyd resume {name} --reason 'what was mended'")],
             )
         } else if let Some(outage) = outage {
@@ -157,7 +180,10 @@ impl Step {
             )
         } else if let Some((failure, _)) = &record.setback {
             (
-                format!("{}. It is tried again by itself; this shows how that goes:", capital(alerts::against(failure.reason))),
+                format!(
+                    "{}. It is tried again by itself; this shows how that goes:",
+                    capital(alerts::against(failure.reason))
+                ),
                 vec![history],
             )
         } else if managed {

@@ -109,7 +109,8 @@ impl Timeline {
         let lines = [(Some(now), "now", "now"), (due, "due", "next"), (too_old, "old", "too old")];
         let lines = lines.into_iter().filter_map(|(at, class, label)| {
             let at = at.filter(|at| *at <= end && *at >= start)?;
-            let anchor = if scale.part(at) > 0.8 { "end" } else { "start" };
+            // The text of now stands before its line and those of the future behind theirs, so that they keep apart.
+            let anchor = if scale.part(at) > 0.8 || class == "now" && scale.part(at) > 0.2 { "end" } else { "start" };
             Some(Line { x: scale.at(at), class, label, anchor })
         });
         let days = drawn > 2.0 * 86_400.0;

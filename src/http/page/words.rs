@@ -95,6 +95,7 @@ pub(super) enum Piece {
 impl Marked {
     /// What stands between backquotes is a command.
     pub(super) fn new(text: &str) -> Self {
+        let text = legible(text);
         let pieces = text.split('`').enumerate().filter(|(_, piece)| !piece.is_empty());
         Self(
             pieces
@@ -146,6 +147,18 @@ impl AlertWords {
     }
 }
 
+/// With the moments in it as the rest of the page writes them.
+pub(super) fn legible(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let bare = word.trim_matches(['(', ')', ',', '.', ';', ':']);
+        match bare.parse::<Timestamp>() {
+            Ok(at) => word.replace(bare, &moment(at)),
+            Err(_) => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The kind of an alert as a heading.
 pub(super) fn title(alert: &Alert) -> String {
     capital(&alert.kind.as_str().replace('_', " "))
@@ -178,6 +191,13 @@ mod tests {
         assert_eq!(decoded("a%4"), "a%4");
         assert_eq!(decoded("%zz%41"), "%zzA");
         assert_eq!(decoded("%ff"), "\u{fffd}");
+    }
+
+    /// Alerts and decisions come in the format of the record; a page has one format.
+    #[test]
+    fn moments_read_alike() {
+        assert_eq!(legible("at (2026-01-01T06:00:00Z, or later)."), "at (2026-01-01 06:00:00 UTC, or later).");
+        assert_eq!(legible("1.2 a: b"), "1.2 a: b");
     }
 
     #[test]
