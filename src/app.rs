@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
 use crate::engine::{Engine, Manager};
-use crate::http;
+use crate::http::{self, WebConfig, WebConfigError};
 use crate::policy::Rules;
 use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
@@ -91,6 +91,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The listener's web configuration can not be followed.
+    #[error("{}: {source}", path.display())]
+    WebConfig {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: WebConfigError,
+    },
     /// The start could not be recorded: no record, no rotation.
     #[error(transparent)]
     Ledger(#[from] JournalError),
@@ -123,11 +131,17 @@ impl Daemon {
             Some(failpoint) => Arc::new(failpoint::Deadly::new(journal, failpoint)) as Arc<dyn Journal>,
             None => journal,
         };
-        let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, clock, observer));
+        let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
         engine.note(opening(&fleet, &rules)).await?;
 
         let address = settings.http.listen;
         let listen = |source| StartError::Listen { address, source };
+        let web = settings.http.web_config_file.as_ref().map(|path| {
+            WebConfig::open(path, Arc::clone(&clock))
+                .map_err(|source| StartError::WebConfig { path: path.clone(), source })
+        });
+        let web = web.transpose()?;
+        let scheme = if web.as_ref().is_some_and(|web| web.is_tls()) { "https" } else { "http" };
         let socket = TcpListener::bind(address).await.map_err(listen)?;
         let address = socket.local_addr().map_err(listen)?;
         // Reload will send new rules here; until then the first ones stay.
@@ -142,10 +156,10 @@ impl Daemon {
         });
         let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
         let jobs = jobs::Jobs::start().await?;
-        let listener = tokio::spawn(http::serve(socket, routes, silence.clone()));
+        let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
         tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
-        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on http://{address}");
+        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
         Ok(Self { address, store, closing, silence, jobs, engine, listener })
     }
 

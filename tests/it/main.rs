@@ -22,4 +22,5 @@ mod page;
 mod seen;
 mod simulator;
 mod tls;
+mod web_config;
 mod world;
