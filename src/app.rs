@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
 use crate::engine::{Engine, Manager};
-use crate::http;
+use crate::http::{self, WebConfig, WebConfigError};
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -101,6 +101,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The listener's web configuration can not be followed.
+    #[error("{}: {source}", path.display())]
+    WebConfig {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: WebConfigError,
+    },
     /// The start could not be recorded: no record, no rotation.
     #[error("the start cannot be recorded, and what cannot be recorded is not begun: {0}")]
     Ledger(#[from] JournalError),
@@ -133,9 +141,15 @@ impl Daemon {
             Some(failpoint) => Arc::new(failpoint::Deadly::new(journal, failpoint)) as Arc<dyn Journal>,
             None => journal,
         };
-        let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, clock, observer));
+        let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
         let address = settings.http.listen;
         let listen = |source| StartError::Listen { address, source };
+        let web = settings.http.web_config_file.as_ref().map(|path| {
+            WebConfig::open(path, Arc::clone(&clock))
+                .map_err(|source| StartError::WebConfig { path: path.clone(), source })
+        });
+        let web = web.transpose()?;
+        let scheme = if web.as_ref().is_some_and(|web| web.is_tls()) { "https" } else { "http" };
         let socket = TcpListener::bind(address).await.map_err(listen)?;
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
@@ -145,17 +159,18 @@ impl Daemon {
         let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
+            archive: Arc::clone(&store) as Arc<dyn Archive>,
             rules: rules_now,
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: http::STALL_AFTER,
         });
         let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
-        let listener = tokio::spawn(http::serve(socket, routes, silence.clone()));
+        let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
         let housekeeping =
             tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
-        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on http://{address}");
+        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
         Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
     }
 

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, ManagerName, ProjectId, Sighting, Target, TargetId,
+    Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, RotationRow, Sighting,
+    Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -192,3 +193,23 @@ pub struct Situation {
     /// By the monotonic clock, how long ago that was, or how long the first is overdue.
     pub since_sweep: Duration,
 }
+
+/// What happened to single targets, read from the durable record for people. Waits for a disk.
+pub trait Archive: Send + Sync {
+    /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
+    fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
+}
+
+/// What happened to one target, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Its rotations, by when they began.
+    pub rotations: Vec<RotationRow>,
+    /// Its keys, by when they came.
+    pub keys: Vec<KeyUse>,
+}
+
+/// Why the past can not be told.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the history can not be read: {0}")]
+pub struct ArchiveError(pub String);

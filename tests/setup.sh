@@ -5,7 +5,9 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python3-venv faketime systemd)
+packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python3-venv faketime systemd chromium fonts-dejavu-core)
+# Node.js comes from many places; any of them will do.
+command -v npm >/dev/null || packages+=(nodejs npm)
 venv=target/test-tools/venv
 requirements=(pyomsdk==9.0.0)
 
@@ -54,4 +56,13 @@ if [ "$(cat "$venv/requirements" 2>/dev/null)" != "${requirements[*]}" ]; then
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${requirements[@]}"
     printf '%s' "${requirements[*]}" >"$venv/requirements"
+fi
+
+# A browser's hands and eyes: what drives Chromium, and what knows the rules of accessibility.
+browser=target/test-tools/browser
+modules=(playwright-core@1.65.1 axe-core@4.14.1 @axe-core/playwright@4.13.0)
+if [ "$(cat "$browser/modules" 2>/dev/null)" != "${modules[*]}" ]; then
+    mkdir -p "$browser"
+    npm install --prefix "$browser" --no-save --no-audit --no-fund --loglevel=error "${modules[@]}"
+    printf '%s' "${modules[*]}" >"$browser/modules"
 fi

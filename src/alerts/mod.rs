@@ -12,6 +12,7 @@ use crate::domain::{AlertKind, AlertSubject};
 pub use advice::against;
 pub use rules::fire;
 pub use transitions::transitions;
+pub use words::length;
 
 /// One thing that is wrong now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::domain::Period;
 
 /// How long it is from `start` to `end`, in its two largest units; never negative.
-pub(super) fn length(start: Timestamp, end: Timestamp) -> String {
+pub fn length(start: Timestamp, end: Timestamp) -> String {
     const HOUR: u64 = 3_600;
     const DAY: u64 = 24 * HOUR;
     let seconds = u64::try_from(end.duration_since(start).as_secs()).unwrap_or(0);

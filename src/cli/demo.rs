@@ -143,6 +143,7 @@ fn introduce(
     output.line("")?;
     output.line(format_args!("  Ops Manager  {manager}  (what goes wrong there: {})", faults.join(", ")))?;
     output.line(format_args!("  policy       every {}; each rotation is confirmed by a GET", args.every))?;
+    output.line(format_args!("  page         http://{address}/"))?;
     output.line(format_args!("  metrics      curl http://{address}/metrics"))?;
     output.line(format_args!("  health       curl http://{address}/healthz"))?;
     output.line(format_args!("  status       rekeyd --config {config} status"))?;

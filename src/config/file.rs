@@ -62,11 +62,16 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
 }
 
 fn read_http(section: Option<Section<'_>>) -> Http {
-    // Loopback, because the listener knows no users.
-    let mut http = Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)), allowed_hosts: Vec::new() };
+    // Loopback, because without a web configuration the listener knows no users.
+    let mut http = Http {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)),
+        allowed_hosts: Vec::new(),
+        web_config_file: None,
+    };
     let Some(mut section) = section else { return http };
     let listen = section.optional("listen", value::socket_address);
     let hosts = section.list("allowed_hosts", value::host_name);
+    http.web_config_file = section.optional("web_config_file", value::absolute_path).map(|path| path.value);
     if let Some(listen) = listen {
         http.listen = listen.value;
         if listen.value.ip().is_unspecified() && hosts.is_empty() {

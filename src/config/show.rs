@@ -22,6 +22,9 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
+    if let Some(file) = &file.http.web_config_file {
+        writeln!(out, "web_config_file = {}", path(file))?;
+    }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&file.control.socket))?;
     for entry in file.policies.values() {
@@ -117,6 +120,7 @@ timezone = "Europe/Paris"
 [http]
 listen = "[::]:9000"
 allowed_hosts = ["rekeyd.example.com", "10.0.0.7"]
+web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]
 socket = "/run/rekeyd/other.sock"

@@ -14,6 +14,8 @@ mod router;
 mod series;
 mod serve;
 mod targets;
+mod web_config;
 
 pub use router::{Inputs, ROUTES, STALL_AFTER, router};
-pub use serve::serve;
+pub use serve::{serve, serve_by};
+pub use web_config::{WebConfig, WebConfigError};

@@ -33,6 +33,16 @@ impl Problem {
         Self { status: StatusCode::MISDIRECTED_REQUEST, detail }
     }
 
+    pub(super) fn unknown_user() -> Self {
+        let detail = "this daemon answers its users only: ask with a name and a password of its web configuration";
+        Self { status: StatusCode::UNAUTHORIZED, detail: detail.to_owned() }
+    }
+
+    pub(super) fn too_many() -> Self {
+        let detail = "more requests than the web configuration allows; ask again later";
+        Self { status: StatusCode::TOO_MANY_REQUESTS, detail: detail.to_owned() }
+    }
+
     pub(super) fn internal() -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "the log says why".to_owned() }
     }

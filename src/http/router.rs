@@ -10,12 +10,21 @@ use tokio::sync::{Semaphore, watch};
 use super::problem::Problem;
 use super::{alerts, guard, health, metrics, page, plan, targets};
 use crate::policy::Rules;
-use crate::ports::{Gauge, Situation};
+use crate::ports::{Archive, Gauge, Situation};
 use crate::telemetry::Metrics;
 
-/// Every route that exists, for the landing page and for tests that enumerate them.
-pub const ROUTES: [&str; 8] =
-    ["/", "/livez", "/readyz", "/healthz", "/metrics", "/api/v1/targets", "/api/v1/plan", "/api/v1/alerts"];
+/// Every route that exists without a name in it, for the page and for tests that enumerate them. `/targets/…` is another.
+pub const ROUTES: &[&str] = &[
+    "/",
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/metrics",
+    "/api/v1/targets",
+    "/api/v1/plan",
+    "/api/v1/alerts",
+    "/style.css",
+];
 
 /// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
 pub const STALL_AFTER: Duration = Duration::from_secs(60);
@@ -24,6 +33,8 @@ pub const STALL_AFTER: Duration = Duration::from_secs(60);
 pub struct Inputs {
     /// The state of affairs.
     pub gauge: Arc<dyn Gauge>,
+    /// What became of single targets.
+    pub archive: Arc<dyn Archive>,
     /// The rules in force.
     pub rules: watch::Receiver<Arc<Rules>>,
     /// The live counters.
@@ -60,7 +71,9 @@ pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 pub fn router(inputs: Inputs) -> Router {
     let shared = Arc::new(Shared { inputs, scrapes: Arc::new(Semaphore::new(1)) });
     Router::new()
-        .route("/", get(page::landing))
+        .route("/", get(page::fleet))
+        .route("/targets/{*name}", get(page::target))
+        .route("/style.css", get(page::style))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/healthz", get(health::healthz))

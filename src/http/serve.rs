@@ -4,15 +4,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::web_config::{self, WebConfig};
 
 /// More than any fleet of scrapers and pages needs; the rest waits in the kernel's queue.
 const MAX_CONNECTIONS: usize = 128;
@@ -32,8 +36,20 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 /// A head has a dozen short headers; no request has a body that is read.
 const LARGEST_HEAD: usize = 16 * 1024;
 
-/// Answers on `listener` until `shutdown`; then finishes the answers in hand and returns.
+/// How long the handshake of TLS may take.
+const SHAKE_HANDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Answers everyone on `listener`, in plain text, until `shutdown`; then finishes the answers in hand and returns.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    serve_by(listener, router, None, shutdown).await;
+}
+
+/// The same by a web configuration: its TLS, its users, its headers and its limit.
+pub async fn serve_by(listener: TcpListener, router: Router, web: Option<Arc<WebConfig>>, shutdown: CancellationToken) {
+    let router = match &web {
+        Some(web) => router.layer(middleware::from_fn_with_state(Arc::clone(web), web_config::admit)),
+        None => router,
+    };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     let accept = async {
@@ -41,7 +57,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the semaphore");
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let connection = connection(stream, router.clone(), shutdown.clone());
+                    let connection = open(stream, web.clone(), router.clone(), shutdown.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -63,7 +79,29 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+/// Speaks TLS first if the web configuration says so. What goes wrong there is the client's affair.
+async fn open(stream: TcpStream, web: Option<Arc<WebConfig>>, router: Router, shutdown: CancellationToken) {
+    match web.and_then(|web| web.tls()) {
+        None => connection(stream, router, shutdown).await,
+        Some(tls) => {
+            let shaken = tokio::select! {
+                shaken = timeout(SHAKE_HANDS_WITHIN, TlsAcceptor::from(tls).accept(stream)) => shaken,
+                () = shutdown.cancelled() => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => connection(stream, router, shutdown).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed: {error}"),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)

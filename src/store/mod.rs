@@ -9,6 +9,7 @@ mod compare;
 mod fault;
 mod load;
 mod lock;
+mod past;
 mod project;
 mod reader;
 mod schema;
@@ -25,7 +26,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-pub use reader::{ReadError, Reader, RotationFilter, RotationRow};
+pub use crate::domain::RotationRow;
+pub use reader::{ReadError, Reader, RotationFilter};
 pub use verify::{Broken, Verified, VerifyError};
 
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};

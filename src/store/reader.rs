@@ -10,10 +10,7 @@ use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use super::load::{self, json, time};
 use super::{DATABASE, schema};
-use crate::domain::{
-    ClusterId, Failure, Fleet, How, KeyId, ManagerName, Mechanism, ProjectId, RotationId, Stage, State, TargetId,
-    TargetName,
-};
+use crate::domain::{ClusterId, Fleet, KeyId, ManagerName, ProjectId, RotationId, RotationRow, TargetId, TargetName};
 use crate::ports::Head;
 
 /// Reads a ledger that a daemon writes, wrote, or died writing.
@@ -54,44 +51,6 @@ pub struct RotationFilter {
     pub until: Option<Timestamp>,
     /// At most so many, the newest.
     pub limit: Option<u32>,
-}
-
-/// One attempt to answer a slot, with its target as it is described today.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named as in the table, whose file says what they hold")]
-pub struct RotationRow {
-    pub target: TargetId,
-    pub name: TargetName,
-    pub manager: ManagerName,
-    pub project_id: ProjectId,
-    pub cluster_id: ClusterId,
-    pub mechanism: Mechanism,
-    pub id: RotationId,
-    /// Who began it, as one word.
-    pub actor: String,
-    pub state: State,
-    /// Set when done.
-    pub how: Option<How>,
-    pub due_at: Timestamp,
-    /// When it was first recorded: its intent, or its end if it never came to one.
-    pub began_at: Timestamp,
-    pub key_before: Option<KeyId>,
-    /// Set when done.
-    pub key_after: Option<KeyId>,
-    pub intended_at: Option<Timestamp>,
-    pub sent_at: Option<Timestamp>,
-    pub accepted_at: Option<Timestamp>,
-    /// Set when done, failed, unconfirmed or withdrawn.
-    pub ended_at: Option<Timestamp>,
-    /// What it was doing when it failed.
-    pub stage: Option<Stage>,
-    /// The newest failure of the attempt; one that was done may have lost a reply before.
-    pub failure: Option<Failure>,
-    pub retry_at: Option<Timestamp>,
-    /// Why it was withdrawn.
-    pub why: Option<String>,
-    /// The newest ledger record about it.
-    pub seq: u64,
 }
 
 /// With more matching targets than this, walking all rotations by time beats looking each target up.
@@ -184,7 +143,7 @@ fn matching_targets(conn: &Connection, glob: &str) -> rusqlite::Result<Vec<Strin
     Ok(ids)
 }
 
-fn rotation_row(row: &Row<'_>) -> rusqlite::Result<RotationRow> {
+pub(super) fn rotation_row(row: &Row<'_>) -> rusqlite::Result<RotationRow> {
     let key = |column| row.get::<_, Option<String>>(column).map(|id| id.map(KeyId::new));
     Ok(RotationRow {
         target: TargetId::new(row.get::<_, String>("target")?),

@@ -13,7 +13,6 @@
 mod config;
 mod daemon;
 mod digest;
-
 mod discovery;
 mod docs;
 mod engine;
@@ -21,10 +20,12 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod page;
 mod prometheus;
 mod seen;
 mod simulation;
 mod simulator;
 mod systemd;
 mod tls;
+mod web_config;
 mod world;

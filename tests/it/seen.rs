@@ -16,7 +16,7 @@ use rekeyd::domain::{
 };
 use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
-use rekeyd::ports::{Gauge, Head, Situation};
+use rekeyd::ports::{Archive, ArchiveError, Gauge, Head, Past, Situation};
 use rekeyd::telemetry::Metrics;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -34,6 +34,12 @@ fn at(text: &str) -> Timestamp {
 
 /// A state of affairs that a test may change while it is shown.
 struct MadeUp(Mutex<Situation>);
+
+impl Archive for MadeUp {
+    fn past(&self, _: &TargetId, _: u32) -> Result<Past, ArchiveError> {
+        Ok(Past::default())
+    }
+}
 
 impl Gauge for MadeUp {
     fn read(&self) -> Situation {
@@ -131,6 +137,7 @@ impl Shown {
         let shutdown = CancellationToken::new();
         let router = http::router(Inputs {
             gauge: gauge.clone(),
+            archive: gauge.clone(),
             rules: watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
@@ -380,7 +387,7 @@ async fn hostile_names_break_neither_the_scrape_nor_the_page() {
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     assert_eq!(response.headers()["cache-control"], "no-store");
     let page = response.text().await.unwrap();
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;"), "{page}");
+    assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;&#34;"), "{page}");
     assert!(!page.contains("<script"), "{page}");
 }
 
@@ -418,7 +425,7 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
 #[tokio::test]
 async fn every_other_method_is_refused_on_every_route() {
     let shown = Shown::new().await;
-    for path in ROUTES.into_iter().chain(["/nowhere"]) {
+    for path in ROUTES.iter().copied().chain(["/nowhere"]) {
         let found = if path == "/nowhere" { StatusCode::NOT_FOUND } else { StatusCode::OK };
         assert_eq!(shown.get(path).await.status(), found, "{path}");
         let head = shown.send(Method::HEAD, path).await;
@@ -438,7 +445,7 @@ async fn every_other_method_is_refused_on_every_route() {
 #[tokio::test]
 async fn a_request_for_another_host_is_refused_on_every_route() {
     let shown = Shown::new().await;
-    for path in ROUTES.into_iter().chain(["/nowhere"]) {
+    for path in ROUTES.iter().copied().chain(["/nowhere"]) {
         let reply = shown.raw(&format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).await;
         assert!(reply.starts_with("HTTP/1.1 421 "), "{path}: {reply}");
         assert!(reply.contains("application/problem+json"), "{path}: {reply}");

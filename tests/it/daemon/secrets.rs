@@ -27,7 +27,7 @@ async fn no_secret_is_seen_anywhere() {
     all_settled(&site, &simulator);
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
     for route in rekeyd::http::ROUTES {
-        seen.push((route.to_owned(), daemon.get(route).await.1.into_bytes()));
+        seen.push(((*route).to_owned(), daemon.get(route).await.1.into_bytes()));
     }
     seen.push(("/readyz?verbose".to_owned(), daemon.get("/readyz?verbose").await.1.into_bytes()));
     for file in ["cmdline", "environ"] {

@@ -138,7 +138,7 @@ struct History {
 
 impl History {
     fn new(seed: u64, folder: Option<PathBuf>) -> Self {
-        let mut chance = Chance(seed ^ 0x5EED_0F_7EA1);
+        let mut chance = Chance(seed ^ 0x005E_ED0F_7EA1);
         let days = chance.pick(&[2, 7, 30, 30, 90]);
         let policy = Policy {
             every: Period::days(days),
