@@ -53,7 +53,7 @@ pub(super) fn agree(site: &Site, truth: &Truth) -> usize {
     let history = site.json(&["history"]);
     let done: Vec<_> = history.iter().filter(|row| row["state"] == "done").collect();
     let told = done.iter().map(|row| (text(row, "target"), text(row, "key_before"), text(row, "key_after"))).collect();
-    assert_eq!(once(told), happened, "the history and the truth");
+    assert_same("the history", &once(told), &happened);
     let slots: Vec<_> = done.iter().map(|row| (text(row, "target"), row["slot"].as_u64().unwrap())).collect();
     once(slots);
     assert!(done.iter().all(|row| row["how"] != "found_changed"), "our own rotation is taken for a stranger's");
@@ -66,7 +66,7 @@ pub(super) fn agree(site: &Site, truth: &Truth) -> usize {
         }
         _ => None,
     });
-    assert_eq!(once(recorded.collect()), happened, "the ledger and the truth");
+    assert_same("the ledger", &once(recorded.collect()), &happened);
 
     let status = site.json(&["status"]);
     assert_eq!(status.len(), truth.targets.len());
@@ -84,6 +84,12 @@ pub(super) fn verified(site: &Site) {
     let verify = site.ask(&["audit", "verify"]);
     assert_eq!(verify.code, Some(0), "{verify:?}");
     assert!(verify.out.starts_with("verified "), "{verify:?}");
+}
+
+fn assert_same(account: &str, told: &BTreeSet<Change>, happened: &BTreeSet<Change>) {
+    let untold: Vec<_> = happened.difference(told).collect();
+    let made_up: Vec<_> = told.difference(happened).collect();
+    assert!(untold.is_empty() && made_up.is_empty(), "{account} does not tell {untold:?} and makes up {made_up:?}");
 }
 
 /// The list as a set; fails on what is there twice.
