@@ -8,7 +8,7 @@ use rekeyd::policy::{FirstRotation, Policy, Spread, due_at};
 
 use rekeyd::ports::{Clock, Journal};
 
-use crate::world::{Chance, Fate, World};
+use crate::world::{Fate, World};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
