@@ -249,9 +249,11 @@ impl TargetRecord {
                 self.regressed_at = None;
                 self.last_rotation_at = Some(at);
                 self.quarantine = None;
-                let still =
-                    |resting: &Unconfirmed| resting.rotation.slot == rotation.slot && resting.rotation != *rotation;
-                self.unconfirmed = self.unconfirmed.take().filter(still);
+                // Of several attempts at the slot that were given up, another one may yet act.
+                let may_act = |resting: &Unconfirmed| {
+                    resting.rotation.slot == rotation.slot && (resting.rotation != *rotation || rotation.attempt > 1)
+                };
+                self.unconfirmed = self.unconfirmed.take().filter(may_act);
                 self.open_next_slot();
             }
             Event::RotationFailed { rotation, failure, retry_at, .. } => {
@@ -302,7 +304,9 @@ impl TargetRecord {
     }
 
     fn use_key(&mut self, key: KeyRecord) {
-        self.key = Some(key);
+        // A predecessor last seen later than this, by a clock that ran ahead, makes no key younger.
+        let not_before = key.not_before.map(|since| since.min(key.first_seen));
+        self.key = Some(KeyRecord { not_before, ..key });
         self.unread = None;
         self.refusal = None;
     }

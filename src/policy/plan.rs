@@ -157,3 +157,6 @@ impl<'a> Places<'a> {
         (taken >= limit).then_some(WaitReason::ManagerFull { limit })
     }
 }
+
+#[cfg(test)]
+mod tests;

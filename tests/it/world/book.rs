@@ -94,13 +94,16 @@ impl Book {
     pub(crate) async fn close(&self) {
         let Backend::Store(_, place) = &self.backend else { return };
         let store = place.lock().unwrap().take();
+        if let Some(store) = &store {
+            self.written().fleet = store.fleet();
+        }
         tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
     }
 
     fn store(&self) -> Option<Arc<Store>> {
         match &self.backend {
             Backend::Memory => None,
-            Backend::Store(_, place) => Some(Arc::clone(place.lock().unwrap().as_ref().expect("a daemon opens it"))),
+            Backend::Store(_, place) => place.lock().unwrap().clone(),
         }
     }
 
@@ -157,6 +160,7 @@ impl Journal for Book {
             return Err(JournalError::Io("the test failed a commit".to_owned()));
         }
         match self.store() {
+            None if matches!(self.backend, Backend::Store(..)) => return Err(JournalError::Closed),
             None => self.written().take_in(entries)?,
             Some(store) => {
                 // A blocking task keeps virtual time from running ahead while the database works.

@@ -138,17 +138,17 @@ struct History {
 
 impl History {
     fn new(seed: u64, folder: Option<PathBuf>) -> Self {
-        let mut chance = Chance(seed ^ 0x005E_ED0F_7EA1);
-        let days = chance.pick(&[2, 7, 30, 30, 90]);
+        let mut chance = Chance(seed ^ 0x5EED_0F_7EA1);
+        let days = chance.pick(&[1, 1, 2, 2, 7, 30]);
         let policy = Policy {
             every: Period::days(days),
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
-            observe_every: Period::minutes(15 * days.min(60)),
+            observe_every: Period::minutes(30 * days),
             ..Policy::with_defaults("default".into())
         };
-        let count = 1 + chance.below(7) as usize;
+        let count = 1 + chance.below(9) as usize;
         let fates = fates(&mut chance);
         let world = World::on(folder, chance.next(), count, policy, 1 + chance.below(3) as usize, &fates);
         world.far_end.truth().bad_gets = chance.pick(&[0, 5, 100]);
@@ -156,7 +156,7 @@ impl History {
         world.journal.fail(failures, Chance(chance.next()));
         let targets = world.far_end.truth().keys.keys().cloned().collect();
         let rules = Arc::clone(&world.rules.lock().unwrap());
-        let longest = u64::from(days) * DAY;
+        let longest = 2 * u64::from(days) * DAY;
         Self { world, chance, targets, rules, longest }
     }
 
@@ -275,7 +275,7 @@ impl History {
                     member.cluster = format!("{}-{mark}", &member.cluster[..12]);
                 }
             }
-            10 => self.world.journal.fill_the_disk(self.chance.seconds(8 * HOUR)),
+            10 => self.world.journal.fill_the_disk(self.chance.seconds(2 * HOUR)),
             11 if self.chance.per_mille(300) => self.step_clock("clock: set back", "clock: set forward"),
             _ => {
                 let mut truth = far_end.truth();
@@ -384,7 +384,7 @@ fn fates(chance: &mut Chance) -> Vec<Fate> {
         Fate::Busy(Some(soon)),
         Fate::Unreachable,
     ];
-    let good = chance.below(10) as usize;
+    let good = chance.below(6) as usize;
     let mut fates = vec![Fate::Apply; good];
     for _ in 0..1 + chance.below(6) {
         fates.push(chance.pick(&bad));
