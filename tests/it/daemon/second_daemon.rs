@@ -13,7 +13,7 @@ async fn a_second_daemon_is_refused_and_told_who_is_there() {
         let refused = site.ask(intruder);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         let text = refused.text();
-        assert!(text.contains("rekeyd.lock is held by"), "{text}");
+        assert!(text.contains("state is held by"), "{text}");
         assert!(text.contains(&format!("pid {}", first.pid())) && text.contains("since 20"), "{text}");
     }
     assert_eq!(first.get("/livez").await.0, 200);

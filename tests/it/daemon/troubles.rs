@@ -67,7 +67,12 @@ async fn an_unknown_project() {
     // The project that is there is served all the same.
     let daemon = site.start();
     until("billing is rotated", || (simulator.truth().changes.len() == 7).then_some(())).unwrap();
-    assert!(daemon.stop().contains("project nowhere could not be listed"));
+    until("an alert tells of the project that is not", || {
+        let fired = site.reader().fleet().unwrap().alerts;
+        fired.keys().any(|(alert, _)| *alert == rekeyd::domain::AlertKind::ProjectUnread).then_some(())
+    })
+    .unwrap();
+    assert!(daemon.stop().contains("emea/nowhere can not be listed"));
     let targets = site.json(&["status"]);
     assert!(targets.iter().all(|target| target["project"] == "billing"), "{targets:?}");
 }
