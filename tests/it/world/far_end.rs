@@ -146,6 +146,7 @@ pub(crate) struct Truth {
 }
 
 impl FarEnd {
+    #[allow(clippy::too_many_arguments, reason = "a world's parts, each once")]
     pub(crate) fn new(
         clock: Arc<VirtualClock>,
         book: Arc<Book>,
