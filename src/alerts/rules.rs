@@ -167,14 +167,14 @@ impl Look<'_> {
 
     fn rotation_failing(&self) -> Option<Alert> {
         let (failure, retry_at) = self.record.setback.as_ref()?;
-        if self.record.attempt < FAILED_ATTEMPTS || self.record.quarantine.is_some() {
+        if self.record.failures < FAILED_ATTEMPTS || self.record.quarantine.is_some() {
             return None;
         }
         let words = format!(
             "{}: {} of {} attempts to rotate its key failed, at last with: {failure}. \
              The next one is not before {retry_at:.0}. Next: {}.",
             self.name(),
-            self.record.attempt,
+            self.record.failures,
             self.policy.max_attempts,
             advice::against(failure.reason)
         );

@@ -28,7 +28,7 @@ pub struct TargetRecord {
     pub regressed_at: Option<Timestamp>,
     /// The first failure of a run of failed observations, and when.
     pub unread: Option<(Timestamp, Failure)>,
-    /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it; so does a re-arming.
+    /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it.
     pub slot: u64,
     /// The newest attempt at the current slot; 0 if none was made.
     pub attempt: u32,
@@ -273,9 +273,11 @@ impl TargetRecord {
             Event::TargetQuarantined { failure, .. } => {
                 self.quarantine = Some(Quarantine { since: at, failure: failure.clone() });
             }
+            // The slot is still unanswered: what was sent for it may act yet, and one change is all that it wants.
             Event::TargetRearmed { .. } => {
                 self.quarantine = None;
-                self.open_next_slot();
+                self.setback = None;
+                self.failures = 0;
             }
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }

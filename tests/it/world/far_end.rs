@@ -225,7 +225,13 @@ impl Site {
         truth.new_key(&put.target, at, Cause::Put(number));
         // The first promise: of the PUTs for one slot at most one acted within the settle time.
         let one = |other: &&Put| (&other.target, other.rotation.slot) == (&put.target, put.rotation.slot);
-        let punctual = |other: &&Put| other.effects.iter().any(|effect| *effect <= other.arrived + self.settle);
+        // What others undid since, nobody could know of.
+        let undone = |effect: Duration| {
+            truth.keys[&put.target].iter().any(|came| came.cause == Cause::Regression && came.at >= effect)
+        };
+        let punctual = |other: &&Put| {
+            other.effects.iter().any(|effect| *effect <= other.arrived + self.settle && !undone(*effect))
+        };
         let doubled: Vec<_> =
             truth.puts.iter().filter(one).filter(punctual).map(|put| put.rotation.to_string()).collect();
         if doubled.len() > 1 {
