@@ -94,10 +94,11 @@ impl Book {
     pub(crate) async fn close(&self) {
         let Backend::Store(_, place) = &self.backend else { return };
         let store = place.lock().unwrap().take();
-        if let Some(store) = &store {
-            self.written().fleet = store.fleet();
-        }
-        tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
+        let Some(store) = store else { return };
+        self.written().fleet = store.fleet();
+        let runtime = tokio::runtime::Handle::current();
+        // Whoever was killed may still hold it; closed, it frees its lock all the same.
+        tokio::task::spawn_blocking(move || runtime.block_on(store.close()).unwrap()).await.unwrap();
     }
 
     fn store(&self) -> Option<Arc<Store>> {

@@ -129,7 +129,9 @@ impl World {
                     put.is_none_or(|put| put.rotation.slot != rotation.slot && late)
                 }
                 Account::Changed(KeyChange::Foreign, suspect) => put.is_none_or(|put| {
-                    late && (suspect.is_some() || answers.keys().any(|slot| *slot > put.rotation.slot))
+                    let named = suspect.is_some_and(|suspect| suspect.slot == put.rotation.slot);
+                    // Long past: another slot has been answered since.
+                    named || late && answers.keys().any(|slot| *slot > put.rotation.slot)
                 }),
             };
             if !truthful {
