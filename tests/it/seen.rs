@@ -312,6 +312,11 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     assert_line(&text, &format!("rekeyd_key_alert_after_seconds{of} 7776000"));
     assert_line(&text, &format!("rekeyd_target_quarantined{of} 0"));
     assert!(text.contains(&format!("rekeyd_next_rotation_timestamp_seconds{of} 17")));
+    assert_line(&text, &format!("rekeyd_rotation_failed_attempts{of} 0"));
+    assert!(!text.contains("rekeyd_key_regressed_timestamp_seconds{"));
+    assert!(!text.contains("rekeyd_manager_failing_since_timestamp_seconds{"));
+    assert_line(&text, "rekeyd_ledger_writable 1");
+    assert!(text.contains("\nprocess_resident_memory_bytes "));
     assert_line(&text, "rekeyd_ledger_head_seq 42");
     assert_line(&text, "rekeyd_scheduler_last_sweep_timestamp_seconds 1769904000");
     assert_line(&text, "rekeyd_build_info{version=\"1.2.3\"} 1");
@@ -349,6 +354,15 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     let text = shown.metrics().await;
     assert_line(&text, &format!("rekeyd_target_quarantined{of} 1"));
     assert_line(&text, "rekeyd_alerts_active{alert=\"target_quarantined\"} 1");
+
+    shown.gauge.tell("2026-01-31T23:45:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure() });
+    shown.gauge.set(|situation| situation.unwritable = Some((at("2026-01-31T23:46:00Z"), "disk full".to_owned())));
+    let text = shown.metrics().await;
+    assert_line(
+        &text,
+        "rekeyd_manager_failing_since_timestamp_seconds{manager=\"emea\",reason=\"role_missing\"} 1769903100",
+    );
+    assert_line(&text, "rekeyd_ledger_writable 0");
 
     shown.gauge.tell("2026-01-31T23:50:00Z", Event::TargetGone { target: id, listings: 3 });
     let text = shown.metrics().await;
