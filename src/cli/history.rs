@@ -1,5 +1,7 @@
 //! `rekeyd history`: every attempt to rotate a key, the newest first.
 
+use std::ops::ControlFlow;
+
 use serde_json::json;
 
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
@@ -44,13 +46,13 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
     };
     let reader = Reader::open(&settings.state_dir)?;
     if args.json {
-        let mut written = Ok(());
-        reader.each_rotation(&filter, |row| {
-            if written.is_ok() {
-                written = output.json(&as_json(&row));
-            }
+        let walked = reader.each_rotation(&filter, |row| match output.json(&as_json(&row)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
         })?;
-        written?;
+        if let ControlFlow::Break(error) = walked {
+            return Err(error.into());
+        }
     } else {
         let rows = reader.rotations(&filter)?;
         let count = rows.len();

@@ -1,5 +1,6 @@
 //! The read-only side: what the commands show, with the daemon up, down, or dead with its log left behind.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -55,6 +56,8 @@ pub struct RotationFilter {
 
 /// With more matching targets than this, walking all rotations by time beats looking each target up.
 const FEW_TARGETS: usize = 64;
+/// Rotations read at a time.
+const PAGE: u32 = 1000;
 
 impl Reader {
     /// Opens the ledger in a state directory for reading.
@@ -95,38 +98,61 @@ impl Reader {
     /// The rotations that pass the filter, newest first.
     pub fn rotations(&self, filter: &RotationFilter) -> Result<Vec<RotationRow>, ReadError> {
         let mut rows = Vec::new();
-        self.each_rotation(filter, |row| rows.push(row))?;
+        let _: ControlFlow<()> = self.each_rotation(filter, |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        })?;
         Ok(rows)
     }
 
-    /// Shows each rotation that passes the filter, newest first, without holding them all.
+    /// Shows each rotation that passes the filter, newest first, until `each` breaks off.
     ///
-    /// The log of a working daemon can not shrink meanwhile: `each` should not wait for people.
-    pub fn each_rotation(&self, filter: &RotationFilter, mut each: impl FnMut(RotationRow)) -> Result<(), ReadError> {
-        let moment = self.conn.unchecked_transaction()?;
-        let ids = filter.target.as_ref().map(|glob| matching_targets(&moment, glob)).transpose()?;
+    /// Holds a page of them, and the database only while it reads one: `each` may wait for people. What begins meanwhile
+    /// is not shown.
+    pub fn each_rotation<B>(
+        &self,
+        filter: &RotationFilter,
+        mut each: impl FnMut(RotationRow) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, ReadError> {
+        let ids = filter.target.as_ref().map(|glob| matching_targets(&self.conn, glob)).transpose()?;
         let wanted = match &ids {
             None => "",
             Some(ids) if ids.len() <= FEW_TARGETS => "rotation.target IN (SELECT value FROM json_each(?1)) AND",
             // The plus keeps the planner from the index by target.
             Some(_) => "+rotation.target IN (SELECT value FROM json_each(?1)) AND",
         };
-        let mut statement = moment.prepare(&format!(
-            "SELECT rotation.*, name, manager, project_id, cluster_id, mechanism
+        let mut statement = self.conn.prepare(&format!(
+            "SELECT rotation.*, rotation.rowid AS place, name, manager, project_id, cluster_id, mechanism
              FROM rotation JOIN target ON target.id = rotation.target
-             WHERE {wanted} began_at >= ?2 AND began_at < ?3
-             ORDER BY began_at DESC, rotation.rowid DESC LIMIT ?4"
+             WHERE {wanted} began_at >= ?2 AND (began_at, rotation.rowid) < (?3, ?4)
+             ORDER BY began_at DESC, rotation.rowid DESC LIMIT ?5"
         ))?;
-        let mut rows = statement.query(params![
-            ids.map(Json),
-            Micros(filter.since.unwrap_or(Timestamp::MIN)),
-            Micros(filter.until.unwrap_or(Timestamp::MAX)),
-            filter.limit.map_or(-1, i64::from)
-        ])?;
-        while let Some(row) = rows.next()? {
-            each(rotation_row(row)?);
+        let (ids, since) = (ids.map(Json), Micros(filter.since.unwrap_or(Timestamp::MIN)));
+        let mut before = (Micros(filter.until.unwrap_or(Timestamp::MAX)), i64::MIN);
+        let mut left = filter.limit.unwrap_or(u32::MAX);
+        while left > 0 {
+            let limit = left.min(PAGE);
+            let page = statement
+                .query_map(params![ids, since, before.0, before.1, limit], |row| {
+                    Ok((row.get::<_, i64>("place")?, rotation_row(row)?))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let whole = page.len() == limit as usize;
+            for (place, row) in page {
+                before = (Micros(row.began_at), place);
+                if let ControlFlow::Break(why) = each(row) {
+                    return Ok(ControlFlow::Break(why));
+                }
+            }
+            left = if !whole {
+                0
+            } else if filter.limit.is_some() {
+                left - limit
+            } else {
+                left
+            };
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 

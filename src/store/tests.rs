@@ -106,3 +106,44 @@ fn a_file_system_without_a_log_is_refused() {
     let refusal = schema::connect(Path::new(":memory:")).expect_err("it is refused");
     assert!(matches!(&refusal, OpenError::Unfit { setting: "journal_mode", found } if found == "memory"), "{refusal}");
 }
+
+/// `history --json | less` must neither hold up the writer's checkpoints nor read on when the pipe is closed; pages must
+/// join without a gap, also inside of one moment.
+#[tokio::test]
+async fn a_slow_reader_of_rotations_holds_nothing_up() {
+    const TARGETS: usize = 1_100;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), [7; 32]).unwrap();
+    let names: Vec<String> = (0..TARGETS).map(|number| format!("rs{number}")).collect();
+    let intended = |name: &String| {
+        let rotation = RotationId { slot: 1, attempt: 1 };
+        let (target, key_before) = (target(name).id(), KeyId::new("a"));
+        let seen = Event::KeySeen { target: target.clone(), key: key_before.clone() };
+        let intent = Event::RotationIntended { target, rotation, due_at: at(0), key_before, looked_at: at(2) };
+        [found(name), entry(1, seen), entry(2, intent)]
+    };
+    store.record(names.iter().flat_map(intended).collect()).await.unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let other = schema::connect(&dir.path().join(DATABASE)).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    let mut shown = Vec::new();
+    let walked = reader.each_rotation(&RotationFilter::default(), |row| {
+        if shown.is_empty() {
+            let held: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+            assert!(!held, "the log is held while a row is shown");
+        }
+        shown.push(row.name.to_string());
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    assert!(walked.unwrap().is_continue());
+    let newest_first: Vec<_> = names.iter().rev().map(|name| target(name).name().to_string()).collect();
+    assert_eq!(shown, newest_first);
+    let mut count = 0;
+    let walked = reader.each_rotation(&RotationFilter { limit: Some(1_050), ..Default::default() }, |_| {
+        count += 1;
+        if count == 3 { std::ops::ControlFlow::Break("gone") } else { std::ops::ControlFlow::Continue(()) }
+    });
+    assert_eq!((walked.unwrap(), count), (std::ops::ControlFlow::Break("gone"), 3));
+    let limited = reader.rotations(&RotationFilter { limit: Some(1_050), ..Default::default() }).unwrap();
+    assert_eq!(limited.len(), 1_050);
+}
