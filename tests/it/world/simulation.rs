@@ -167,7 +167,9 @@ impl History {
                 let length = self.chance.seconds(self.longest);
                 self.world.pass(length).await;
             }
-            if self.chance.per_mille(60) {
+            // What only the wall clock could tell is asked for when a rotation is in hand.
+            let in_hand = self.world.journal.fleet().targets.values().any(|record| record.rotation.is_some());
+            if self.chance.per_mille(if in_hand { 300 } else { 50 }) {
                 self.step_clock("clock: set back while down", "clock: set forward while down");
             }
             self.reconfigure();
@@ -248,7 +250,8 @@ impl History {
             4 => far_end.truth().role_missing_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
             5 | 6 if !renames(&target) => {
                 let mut truth = far_end.truth();
-                let shown = truth.hidden.remove(&target);
+                let hidden = truth.hidden.pop_first();
+                let shown = hidden.is_some();
                 if !shown {
                     truth.hidden.insert(target);
                 }
