@@ -96,6 +96,7 @@ pub(crate) const FAULTS: [&str; 43] = [
 pub(crate) fn run(seed: u64, folder: Option<PathBuf>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
+        let store = folder.is_some();
         let mut history = History::new(seed, folder.clone());
         let mut outcome = history.live().await;
         let entries = history.world.journal.entries();
@@ -111,10 +112,16 @@ pub(crate) fn run(seed: u64, folder: Option<PathBuf>) -> Report {
             puts: truth.puts.len() as u64,
             records: entries.len() as u64,
             fired: history.world.fired.counts(),
-            violations: outcome.err().map(|violation| format!("seed {seed}: {violation}")).into_iter().collect(),
+            violations: outcome.err().map(|violation| again(seed, store, &violation)).into_iter().collect(),
             story: entries,
         }
     })
+}
+
+/// A violation, with the line that shows it again.
+fn again(seed: u64, store: bool, violation: &str) -> String {
+    let store = if store { " --store" } else { "" };
+    format!("seed {seed}: {violation}\n  again: cargo run --example simulation -- --story --seeds {seed}{store}")
 }
 
 /// The ledger's chain holds, every table follows from it, and nothing was lost.
@@ -138,7 +145,7 @@ struct History {
 
 impl History {
     fn new(seed: u64, folder: Option<PathBuf>) -> Self {
-        let mut chance = Chance(seed ^ 0x5EED_0F_7EA1);
+        let mut chance = Chance(seed ^ 0x005E_ED0F_7EA1);
         let days = chance.pick(&[1, 1, 2, 2, 7, 30]);
         let policy = Policy {
             every: Period::days(days),
