@@ -154,7 +154,6 @@ impl FarEnd {
         fired: Arc<Fired>,
         settle: Duration,
         targets: Vec<Target>,
-        fates: &[Fate],
         chance: Chance,
     ) -> Self {
         let first = |target: &Target| Came {
@@ -177,7 +176,7 @@ impl FarEnd {
             hidden: BTreeSet::new(),
             refusing: BTreeSet::new(),
             broken: BTreeSet::new(),
-            fates: fates.to_vec(),
+            fates: vec![Fate::Apply],
             bad_gets: 0,
             chance,
             violations: Vec::new(),

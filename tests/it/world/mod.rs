@@ -73,9 +73,9 @@ impl World {
             Arc::clone(&fired),
             policy.settle.as_duration(),
             far_end::targets("emea", targets),
-            fates,
             Chance(seed),
         ));
+        far_end.truth().fates = fates.to_vec();
         let manager = ManagerRules { max_concurrent, policy: Arc::clone(&policy), projects: Vec::new() };
         let rules = Mutex::new(Arc::new(Rules { managers: BTreeMap::from([("emea".into(), manager)]) }));
         let discover_every = rekeyd::domain::Period::minutes(60);

@@ -97,6 +97,7 @@ pub(crate) const FAULTS: [&str; 43] = [
 pub(crate) fn run(seed: u64, folder: Option<PathBuf>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
+        let store = folder.is_some();
         let mut history = History::new(seed, folder.clone());
         let mut outcome = history.live().await;
         let entries = history.world.journal.entries();
@@ -112,10 +113,16 @@ pub(crate) fn run(seed: u64, folder: Option<PathBuf>) -> Report {
             puts: truth.puts.len() as u64,
             records: entries.len() as u64,
             fired: history.world.fired.counts(),
-            violations: outcome.err().map(|violation| format!("seed {seed}: {violation}")).into_iter().collect(),
+            violations: outcome.err().map(|violation| again(seed, store, &violation)).into_iter().collect(),
             story: entries,
         }
     })
+}
+
+/// A violation, with the line that shows it again.
+fn again(seed: u64, store: bool, violation: &str) -> String {
+    let store = if store { " --store" } else { "" };
+    format!("seed {seed}: {violation}\n  again: cargo run --example simulation -- --story --seeds {seed}{store}")
 }
 
 /// The ledger's chain holds, every table follows from it, and nothing was lost.
@@ -168,7 +175,9 @@ impl History {
                 let length = self.chance.seconds(self.longest);
                 self.world.pass(length).await;
             }
-            if self.chance.per_mille(60) {
+            // What only the wall clock could tell is asked for when a rotation is in hand.
+            let in_hand = self.world.journal.fleet().targets.values().any(|record| record.rotation.is_some());
+            if self.chance.per_mille(if in_hand { 300 } else { 50 }) {
                 self.step_clock("clock: set back while down", "clock: set forward while down");
             }
             self.reconfigure();
@@ -249,7 +258,8 @@ impl History {
             4 => far_end.truth().role_missing_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
             5 | 6 if !renames(&target) => {
                 let mut truth = far_end.truth();
-                let shown = truth.hidden.remove(&target);
+                let hidden = truth.hidden.pop_first();
+                let shown = hidden.is_some();
                 if !shown {
                     truth.hidden.insert(target);
                 }
