@@ -9,13 +9,14 @@ use jiff::tz::TimeZone;
 
 use super::document::Document;
 use super::environment::Environment;
+use super::freezes;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
 use super::section::Section;
 use super::settings::{Control, Http, Settings};
 use super::value;
-use crate::policy::Rules;
+use crate::policy::{Freeze, Rules};
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
@@ -28,6 +29,7 @@ pub(super) struct ConfigFile {
     pub(super) http: Http,
     pub(super) control: Control,
     pub(super) policies: Policies,
+    pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
 }
 
@@ -48,15 +50,18 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let timezone = top.optional("timezone", value::time_zone);
     let http = read_http(top.section("http"));
     let control = read_control(top.section("control"));
-    let policies = policies::read(&mut top);
+    let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
+    let policies = policies::read(&mut top, &timezone);
+    let freezes = freezes::read(&mut top, &timezone);
     let managers = managers::read(&mut top, &policies);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
-        timezone: timezone.map_or(TimeZone::UTC, |zone| zone.value),
+        timezone,
         http,
         control,
         policies,
+        freezes,
         managers,
     })
 }
@@ -109,7 +114,7 @@ impl ConfigFile {
             http: self.http,
             control: self.control,
             policies,
-            rules: Rules { managers: rules },
+            rules: Rules { managers: rules, freezes: self.freezes },
             warnings,
         }
     }

@@ -13,6 +13,7 @@ mod ids;
 mod period;
 mod record;
 mod rotation;
+mod span;
 mod target;
 
 pub use alert::{AlertKind, AlertSubject};
@@ -25,4 +26,5 @@ pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, Ta
 pub use period::{Period, PeriodError};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
+pub use span::Span;
 pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -68,8 +68,8 @@ impl Drop for Scene {
 
 fn rules() -> Rules {
     let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
-    let manager = || ManagerRules { max_concurrent: 4, policy: Arc::clone(&policy), projects: Vec::new() };
-    Rules { managers: BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]) }
+    let manager = || ManagerRules::new(4, Arc::clone(&policy));
+    Rules { managers: BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]), ..Rules::default() }
 }
 
 fn target(manager: &str, project: &str, cluster: &str, replica_set: &str, role: Role) -> Target {

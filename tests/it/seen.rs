@@ -113,8 +113,8 @@ fn failure() -> Failure {
 
 fn rules() -> Rules {
     let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
-    let manager = ManagerRules { max_concurrent: 4, policy, projects: Vec::new() };
-    Rules { managers: BTreeMap::from([("emea".into(), manager)]) }
+    let manager = ManagerRules::new(4, policy);
+    Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() }
 }
 
 /// The listener, showing `gauge` on a port of its own.

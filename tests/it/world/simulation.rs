@@ -149,7 +149,7 @@ impl History {
         let mut chance = Chance(seed ^ 0x005E_ED0F_7EA1);
         let days = chance.pick(&[1, 1, 2, 2, 7, 30]);
         let policy = Policy {
-            every: Period::days(days),
+            rhythm: Period::days(days).into(),
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),

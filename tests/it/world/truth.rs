@@ -49,7 +49,8 @@ impl World {
         let now = self.clock.now();
         let fleet = self.journal.fleet();
         let truth = self.far_end.truth();
-        let (every, spread) = (self.policy.every.as_duration(), self.policy.spread.as_secs(self.policy.every));
+        let (every, spread) =
+            (self.policy.rhythm.longest().as_duration(), self.policy.spread.as_secs(self.policy.rhythm.shortest()));
         let latest = now + SignedDuration::try_from(every + Duration::from_secs(spread + 60)).unwrap();
         for (target, keys) in &truth.keys {
             let record = fleet.targets.get(target).ok_or_else(|| format!("{target}: never found"))?;
