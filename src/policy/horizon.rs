@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::gate::usable;
+use super::gate::Gates;
 use super::plan::{Assessment, Candidate, Places, assess, in_turn};
 use super::rules::Rules;
 use crate::domain::{
@@ -47,13 +47,14 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
         && *at < until
     {
         let at = *at;
+        let gates = Gates::new(at, rules);
         let mut due: Vec<TargetId> = Vec::new();
         while let Some(Reverse((_, id))) = asked.peek().filter(|Reverse((next, _))| *next == at).cloned().map(|next| {
             asked.pop();
             next
         }) {
             let Some(record) = fleet.targets.get(&id) else { continue };
-            match assess(at, &fleet, rules, record) {
+            match assess(&gates, &fleet, record) {
                 Assessment::Due { .. } => due.push(id),
                 Assessment::Decided(Decision::Wait { until: Some(until), reason, .. }) => {
                     if reason != WaitReason::NotDue {
@@ -65,7 +66,7 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
             }
         }
         // Who finds no place now finds one when the others are done, which takes no time here.
-        for mut occasion in in_their_turn(at, &fleet, rules, due) {
+        for mut occasion in in_their_turn(&gates, &fleet, due) {
             occasion.waited_for = waited.remove(&occasion.target);
             done(&mut fleet, &occasion);
             asked.push(Reverse((at, occasion.target.clone())));
@@ -76,12 +77,12 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
 }
 
 /// What is due at a moment, in the order in which the planner gives places.
-fn in_their_turn(at: Timestamp, fleet: &Fleet, rules: &Rules, mut due: Vec<TargetId>) -> Vec<Occasion> {
+fn in_their_turn(gates: &Gates<'_>, fleet: &Fleet, mut due: Vec<TargetId>) -> Vec<Occasion> {
     let mut occasions = Vec::new();
     while !due.is_empty() {
         let candidates = due.iter().filter_map(|id| {
             let record = fleet.targets.get(id)?;
-            match assess(at, fleet, rules, record) {
+            match assess(gates, fleet, record) {
                 Assessment::Due { due_at, manager, policy } => Some(Candidate { due_at, record, manager, policy, id }),
                 Assessment::Decided(_) => None,
             }
@@ -94,13 +95,13 @@ fn in_their_turn(at: Timestamp, fleet: &Fleet, rules: &Rules, mut due: Vec<Targe
                 continue;
             }
             places.take(candidate.record);
-            let window = usable(&candidate.policy.windows, at, candidate.manager.request_timeout);
+            let window = gates.window(candidate.policy, candidate.manager.request_timeout);
             occasions.push(Occasion {
-                at,
+                at: gates.at,
                 target: candidate.id.clone(),
                 rotation: candidate.record.next_rotation(),
                 due_at: candidate.due_at,
-                window: window.filter(|window| window.contains(at)),
+                window: window.filter(|window| window.contains(gates.at)),
                 policy: candidate.policy.name.clone(),
                 waited_for: None,
             });

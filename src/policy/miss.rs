@@ -1,15 +1,20 @@
 //! What went by unused: windows that a slot missed, freezes that held it. Each is told once.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::gate::{margin, usable};
 use super::plan::Plan;
 use super::rules::Rules;
 use super::settings::Policy;
-use crate::domain::{Decision, Event, Fleet, Span, TargetRecord};
+use super::window::Windows;
+use crate::domain::{Decision, Event, Fleet, Period, PolicyName, Span, TargetRecord};
 
 /// So many windows are told of at once; what is left is told with the next plan.
 const AT_ONCE: u32 = 1000;
+/// Windows come round every week.
+const LOOKED_BACK: Period = Period::days(8);
 
 /// What is to be put on record about the slots that are due and unanswered, given the plan of `now`, and since when this
 /// process has been there to see.
@@ -18,6 +23,7 @@ const AT_ONCE: u32 = 1000;
 /// are told together, as one miss.
 pub fn passed(now: Timestamp, awake_since: Timestamp, fleet: &Fleet, rules: &Rules, plan: &Plan) -> Vec<Event> {
     let mut events = Vec::new();
+    let mut closed: HashMap<&PolicyName, Timestamp> = HashMap::new();
     for planned in &plan.decisions {
         let due_at = match &planned.decision {
             Decision::Rotate { due_at, .. } | Decision::Wait { due_at: Some(due_at), .. } if *due_at <= now => *due_at,
@@ -36,9 +42,28 @@ pub fn passed(now: Timestamp, awake_since: Timestamp, fleet: &Fleet, rules: &Rul
         }
         let look = Look { now, awake_since, fleet, rules, record, policy, due_at };
         events.extend(look.held());
-        events.extend(look.missed());
+        // Most of what is due has been told of already.
+        let closed = *closed.entry(&policy.name).or_insert_with(|| last_closed(&policy.windows, now));
+        if look.told() < closed {
+            events.extend(look.missed());
+        }
     }
     events
+}
+
+/// When the newest window closed that has: what was told until then needs no second look. The beginning of time if there are
+/// no windows, and `now` if none has closed lately.
+fn last_closed(windows: &Windows, now: Timestamp) -> Timestamp {
+    if !windows.restrict() {
+        return Timestamp::MIN;
+    }
+    let mut last = None;
+    let mut from = LOOKED_BACK.before(now);
+    while let Some(window) = windows.at_or_after(from).filter(|window| window.end <= now) {
+        last = Some(window.end);
+        from = window.end;
+    }
+    last.unwrap_or(now)
 }
 
 struct Look<'a> {
@@ -74,14 +99,16 @@ impl Look<'_> {
         holding.into_iter().map(event).collect()
     }
 
+    /// What was before this is on record, or was before the slot fell due.
+    fn told(&self) -> Timestamp {
+        self.record.missed_until.map_or(self.due_at, |told| told.max(self.due_at))
+    }
+
     fn missed(&self) -> Option<Event> {
-        if !self.policy.windows.restrict() {
-            return None;
-        }
         let mut windows = 0;
         let mut stretch: Option<Span> = None;
         let margin = margin(self.record, self.rules);
-        let mut from = self.record.missed_until.map_or(self.due_at, |told| told.max(self.due_at));
+        let mut from = self.told();
         while windows < AT_ONCE
             && let Some(window) = usable(&self.policy.windows, from, margin)
             && window.end <= self.now

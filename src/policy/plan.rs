@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::due::due_at;
-use super::gate::shut;
+use super::gate::{Gates, shut};
 use super::pace::waits;
 use super::rules::{ManagerRules, Rules};
 use super::settings::{MemberOrder, Policy};
@@ -32,6 +32,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
     let mut plan = Plan::default();
     let mut places = Places::default();
     let mut candidates = Vec::new();
+    let gates = Gates::new(now, rules);
     for (id, record) in &fleet.targets {
         // What nobody may settle any more must not hold the others for ever.
         let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
@@ -39,7 +40,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
             places.take(record);
         }
         places.mind(record);
-        match assess(now, fleet, rules, record) {
+        match assess(&gates, fleet, record) {
             Assessment::Decided(decision) => {
                 if let Decision::Wait { until: Some(until), .. } = &decision {
                     plan.again_at(*until);
@@ -58,7 +59,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
             match places.refusal(&candidate) {
                 Some(reason) => {
                     // Its window ends by time alone.
-                    if let Some(window) = candidate.policy.windows.at_or_after(now) {
+                    if let Some(window) = gates.window(candidate.policy, candidate.manager.request_timeout) {
                         plan.again_at(window.end);
                     }
                     Decision::Wait { until: None, due_at: Some(candidate.due_at), reason }
@@ -143,7 +144,8 @@ pub(super) enum Assessment<'a> {
 }
 
 /// What can be said of a target without looking at the others.
-pub(super) fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRecord) -> Assessment<'a> {
+pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord) -> Assessment<'a> {
+    let (now, rules) = (gates.at, gates.rules);
     let target = &record.target;
     let standing = record.standing();
     let policy = rules.policy_of(target);
@@ -162,7 +164,7 @@ pub(super) fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record
     });
     if let Some(rotation) = &record.rotation {
         let shut = policy.filter(|_| rotation.phase == Phase::Intended);
-        let shut = shut.and_then(|policy| shut_by(now, record, policy, rules));
+        let shut = shut.and_then(|policy| gates.shut(record, policy)).map(|shut| shut.reason.to_string());
         return match (unmanaged, &rotation.phase, failing, shut) {
             // It would hold its place until the time is right again.
             (Err(why), Phase::Intended, _, _) | (Ok(_), Phase::Intended, _, Some(why)) => {
@@ -192,7 +194,7 @@ pub(super) fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record
         let reason = WaitReason::BackingOff { attempt: record.attempt, failure: failure.clone() };
         return wait(Some(*retry_at), reason);
     }
-    if let Some(shut) = shut(now, record, policy, rules) {
+    if let Some(shut) = gates.shut(record, policy) {
         return wait(shut.until, shut.reason);
     }
     match failing {

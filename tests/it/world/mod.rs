@@ -45,7 +45,7 @@ pub(crate) struct World {
     pub(crate) policy: Arc<Policy>,
     /// What the next daemon reads from its configuration.
     pub(crate) rules: Mutex<Arc<Rules>>,
-    discover_every: rekeyd::domain::Period,
+    pub(crate) discover_every: rekeyd::domain::Period,
 }
 
 impl World {
