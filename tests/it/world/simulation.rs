@@ -372,7 +372,7 @@ impl History {
     async fn rearm(&self) {
         self.world.journal.open().await;
         let at = self.world.clock.now();
-        for (target, record) in self.world.journal.fleet().targets {
+        for (target, record) in self.world.journal.fleet().targets.clone() {
             if record.quarantine.is_some() && record.rotation.is_none() {
                 self.world.fired.count("operator: re-armed");
                 let event = Event::TargetRearmed { target, reason: "CHG-1".to_owned() };
