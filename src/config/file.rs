@@ -16,10 +16,14 @@ use super::problem::Problems;
 use super::section::Section;
 use super::settings::{Control, Http, Settings};
 use super::value;
+use crate::domain::Period;
 use crate::policy::{Freeze, Rules};
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
+
+/// Plans are made every five seconds; this leaves room for a slow disk.
+const SWEEPS: Period = Period::seconds(30);
 
 /// What the file says, with its defaults filled in. Only to be used if no problem was noted: a default stands in for
 /// what could not be read, too.
@@ -71,11 +75,19 @@ fn read_http(section: Option<Section<'_>>) -> Http {
     let mut http = Http {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)),
         allowed_hosts: Vec::new(),
+        stalled_after: Period::minutes(1),
         web_config_file: None,
     };
     let Some(mut section) = section else { return http };
     let listen = section.optional("listen", value::socket_address);
     let hosts = section.list("allowed_hosts", value::host_name);
+    if let Some(length) = section.optional("stalled_after", value::period) {
+        http.stalled_after = length.value;
+        if length.value < SWEEPS {
+            let what = format!("`stalled_after` ({}) is shorter than the time between two plans may be", length.value);
+            section.document().problem(&length.spot, what, format!("write at least {SWEEPS}"));
+        }
+    }
     http.web_config_file = section.optional("web_config_file", value::absolute_path).map(|path| path.value);
     if let Some(listen) = listen {
         http.listen = listen.value;

@@ -23,6 +23,7 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
+    writeln!(out, "stalled_after = {}", quoted(file.http.stalled_after))?;
     if let Some(file) = &file.http.web_config_file {
         writeln!(out, "web_config_file = {}", path(file))?;
     }
@@ -149,6 +150,7 @@ timezone = "Europe/Paris"
 [http]
 listen = "[::]:9000"
 allowed_hosts = ["rekeyd.example.com", "10.0.0.7"]
+stalled_after = "2m"
 web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]

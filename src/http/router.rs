@@ -26,9 +26,6 @@ pub const ROUTES: &[&str] = &[
     "/style.css",
 ];
 
-/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
-pub const STALL_AFTER: Duration = Duration::from_secs(60);
-
 /// What the routes show.
 pub struct Inputs {
     /// The state of affairs.
@@ -41,7 +38,7 @@ pub struct Inputs {
     pub metrics: Arc<Metrics>,
     /// Names by which this daemon may be called besides `localhost` and addresses; without ports.
     pub hosts: Vec<String>,
-    /// `/livez` fails when no plan was made for so long; see [`STALL_AFTER`].
+    /// `/livez` fails when no plan was made for so long: sweeps come every few seconds.
     pub stall_after: Duration,
 }
 

@@ -149,6 +149,7 @@ fn after(record: &TargetRecord, rotation: RotationId, due_at: Timestamp, at: Tim
         key_before: known.clone(),
         key_after: KeyId::new(format!("after {rotation}")),
         last_seen: at,
+        looked_at: Some(at),
     };
     record.after(at, &done).ok().map(Arc::new)
 }

@@ -14,7 +14,7 @@ use rekeyd::domain::{
     Actor, Entry, Event, Failure, Gap, How, KeyChange, KeyOrigin, Listing, Mechanism, PolicyName, Reason, Role,
     RotationId, Scope, Stage, State, Target, TargetId, Verdict,
 };
-use rekeyd::http::{self, Inputs, STALL_AFTER};
+use rekeyd::http::{self, Inputs};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::{Archive, Gauge, Journal, Situation};
 use rekeyd::store::Store;
@@ -110,7 +110,7 @@ impl Scene {
             rules: watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
-            stall_after: STALL_AFTER,
+            stall_after: std::time::Duration::from_secs(60),
         });
         tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { store, address, shutdown, _folder: folder }

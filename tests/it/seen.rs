@@ -14,7 +14,7 @@ use rekeyd::domain::{
     Event, Failure, Fleet, How, Listing, Mechanism, PolicyName, Reason, Role, RotationId, Scope, Target, TargetId,
     Verdict,
 };
-use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
+use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::{Archive, ArchiveError, Gauge, Head, Past, Situation};
 use rekeyd::telemetry::Metrics;
@@ -24,6 +24,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// As the configuration has it by default.
+const STALL_AFTER: Duration = Duration::from_secs(60);
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,5 +1,7 @@
 //! Windows, freezes and plans in virtual time: what was planned happens, and what went by unused is on record.
 
+mod commands;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +93,24 @@ async fn a_year_goes_as_planned() {
         let at = sent.remove(&(occasion.target.clone(), occasion.rotation.slot));
         let at = at.unwrap_or_else(|| panic!("never sent: {occasion:?}"));
         let late = at.duration_since(occasion.at);
-        assert!(late >= SignedDuration::ZERO && late < SignedDuration::from_secs(1), "{late} late: {occasion:?}");
+        let story = || {
+            let about = |entry: &&rekeyd::domain::Entry| entry.event.target().as_ref() == Some(&occasion.target);
+            let entries = world.journal.entries();
+            entries
+                .iter()
+                .filter(about)
+                .filter(|e| {
+                    e.at > occasion.at - SignedDuration::from_hours(24)
+                        && e.at < occasion.at + SignedDuration::from_hours(1)
+                })
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            late >= SignedDuration::ZERO && late < SignedDuration::from_secs(1),
+            "{late} late: {occasion:?}\n{:#?}",
+            story()
+        );
     }
     sent.retain(|_, at| *at < until);
     assert!(sent.is_empty(), "not planned: {sent:?}");

@@ -156,7 +156,7 @@ impl World {
 
     /// Whatever the ledger calls a slot: what we sent never changed a key twice within one interval.
     fn check_distances(&self, truth: &Truth) -> Result<(), String> {
-        let every = self.policy.every.as_duration();
+        let every = self.policy.rhythm.longest().as_duration();
         let mut before: BTreeMap<&TargetId, &Put> = BTreeMap::new();
         for put in truth.puts.iter().filter(|put| !put.effects.is_empty()) {
             let Some(first) = before.insert(&put.target, put) else { continue };
