@@ -4,6 +4,7 @@
 
 mod accounts;
 mod adversity;
+mod ailing_disk;
 mod commands;
 mod demonstration;
 mod failpoints;

@@ -1,6 +1,6 @@
 //! Compares the accounts: what the commands tell, what the ledger holds, and what really happened at the far end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rekeyd::domain::Event;
 use rekeyd::simulator::{Cause, Simulator, Truth};
@@ -35,6 +35,23 @@ pub(super) fn ledger(site: &Site) -> Vec<Record> {
             return records;
         }
         records.extend(more);
+    }
+}
+
+/// No PUT without its record: that of the sending is durable before the PUT leaves.
+pub(super) fn every_put_is_recorded(site: &Site, simulator: &Simulator) {
+    // In this order: what is recorded meanwhile does no harm.
+    let puts = simulator.truth().puts;
+    let mut recorded: BTreeMap<String, usize> = BTreeMap::new();
+    for record in ledger(site) {
+        if let Event::RotationSending { target, .. } = record.event().unwrap() {
+            *recorded.entry(target.to_string()).or_default() += 1;
+        }
+    }
+    for put in &puts {
+        let left = recorded.iter_mut().find(|(target, _)| target.ends_with(&put.target)).map(|(_, left)| left);
+        let left = left.unwrap_or_else(|| panic!("a PUT without a record: {put:?}"));
+        *left = left.checked_sub(1).unwrap_or_else(|| panic!("more PUTs than records: {put:?}"));
     }
 }
 

@@ -296,6 +296,19 @@ impl Running {
         log
     }
 
+    /// Waits until a route answers with this status; its body then.
+    pub(super) async fn answers(&self, path: &str, wanted: u16) -> String {
+        let began = Instant::now();
+        loop {
+            let (status, body) = self.get(path).await;
+            if status == wanted {
+                return body;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} still answers {status}: {body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The status and the body of a route.
     pub(super) async fn get(&self, path: &str) -> (u16, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
