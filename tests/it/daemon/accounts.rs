@@ -1,6 +1,7 @@
 //! Compares the accounts: what the commands tell, what the ledger holds, and what really happened at the far end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use rekeyd::domain::Event;
 use rekeyd::simulator::{Cause, Simulator, Truth};
@@ -23,6 +24,28 @@ pub(super) fn all_settled(site: &Site, simulator: &Simulator) {
     until("every key has changed", || (simulator.truth().changes.len() >= targets).then_some(()))
         .and_then(|()| until("every change is on record", || (done() == targets).then_some(())))
         .unwrap_or_else(|why| panic!("{why}:\n{}", site.ask(&["plan"]).out));
+}
+
+/// How many deaths at each failpoint the surroundings ask for, with `REKEYD_TEST_DEATHS`; ten times as many random ones.
+pub(super) fn deaths_wanted() -> Option<usize> {
+    let wanted = std::env::var("REKEYD_TEST_DEATHS").ok()?;
+    Some(wanted.parse().expect("REKEYD_TEST_DEATHS is a number"))
+}
+
+/// Waits until the rotations that a death left open have ended. They must within the settle time and a minute, from when
+/// the next daemon was launched, which must be just now. Says how it went.
+pub(super) fn settles(site: &Site, settle: Duration) -> String {
+    let began = Instant::now();
+    let open = || {
+        let fleet = site.reader().fleet().unwrap();
+        let open = fleet.targets.into_iter().filter_map(|(id, target)| Some((id, target.rotation.as_ref()?.id)));
+        open.collect::<BTreeSet<_>>()
+    };
+    let left = open();
+    until("what was open has ended", || open().is_disjoint(&left).then_some(())).unwrap();
+    let took = began.elapsed();
+    assert!(took < settle + Duration::from_secs(60), "{} open rotations took {took:?}", left.len());
+    format!("{} left open by the last death, ended after {:.1} s", left.len(), took.as_secs_f64())
 }
 
 /// Every record of the ledger.
