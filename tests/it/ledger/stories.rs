@@ -51,13 +51,14 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         6 => Event::TargetReturned { target },
         7 => Event::TargetRefused { target, refusal: Refusal::NotEncrypted { code: "X".into() } },
         8 => Event::TargetReadable { target },
-        9 => Event::KeySeen { target, key: other },
+        9 => Event::KeySeen { target, key: other, looked_at: None },
         10 => Event::KeyChanged {
             target,
             change: if detail == 0 { KeyChange::Regression } else { KeyChange::Foreign },
             before: known,
             after: other,
             last_seen,
+            looked_at: None,
             not_before: (detail < 2).then(|| at(now - 50)),
             first_seen: at(now - 40),
             suspect: None,
@@ -76,6 +77,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             key_before: known,
             key_after: other,
             last_seen,
+            looked_at: None,
         },
         20 => Event::RotationFailed { target, rotation, due_at, stage: Stage::Put, failure, retry_at },
         21 => Event::RotationUnconfirmed { target, rotation, failure, retry_at },
@@ -133,14 +135,14 @@ proptest! {
             }
             let recorded = store.record(possible).await;
             prop_assert!(recorded.is_ok(), "{recorded:?}");
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(&reader.fleet().unwrap(), &model);
             let verified = reader.verify(|_, _| {});
             prop_assert!(verified.is_ok(), "{:?}", verified);
             let head = store.head();
             drop(store);
             let store = Store::open(dir.path(), [1; 32]).unwrap();
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(store.head(), head);
             Ok(())
         })?;

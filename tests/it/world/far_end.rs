@@ -258,7 +258,15 @@ impl Site {
     }
 
     async fn travel(&self) {
-        let milliseconds = 1 + self.inner.lock().unwrap().chance.below(40);
+        let milliseconds = {
+            let mut truth = self.inner.lock().unwrap();
+            if truth.chance.per_mille(5) {
+                self.fired.count("network: slow");
+                truth.chance.below(15_000)
+            } else {
+                1 + truth.chance.below(40)
+            }
+        };
         self.clock.sleep(Duration::from_millis(milliseconds)).await;
     }
 
@@ -315,6 +323,14 @@ impl Truth {
         let keys = self.keys.get_mut(target).unwrap();
         let (_, cluster) = target.as_str().rsplit_once('/').unwrap();
         keys.push(Came { id: KeyId::new(format!("{cluster}-{}", keys.len())), at, cause });
+    }
+
+    /// The slot that our PUT answered by this, if it was one.
+    pub(crate) fn slot_of(&self, cause: Cause) -> Option<u64> {
+        match cause {
+            Cause::Put(number) => Some(self.puts[number].rotation.slot),
+            Cause::First | Cause::Foreign | Cause::Regression => None,
+        }
     }
 
     pub(crate) fn newest(&self, target: &TargetId) -> &Came {
