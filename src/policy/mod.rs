@@ -1,5 +1,6 @@
 //! Pure decisions: which policy a target has, when its slot falls due, and what is to be done with it now.
 
+mod breaker;
 mod coverage;
 mod cron;
 mod due;
@@ -15,6 +16,7 @@ mod rules;
 mod settings;
 mod window;
 
+pub use breaker::Breaker;
 pub use coverage::{Coverage, Member, coverage};
 pub use cron::{Cron, CronError};
 pub use due::{begins_at, due_at};
