@@ -52,6 +52,7 @@ fn puts(world: &World) -> Vec<(TargetId, u64, Timestamp)> {
 async fn a_year_goes_as_planned() {
     let mut world = World::new(31, 16, policy("default"), 16, &[Fate::Apply]);
     world.discover_every = Period::days(30);
+    world.far_end.truth().slow = 0;
     let monthly = Cron::new("30 2 1 * *", TimeZone::get("Europe/Paris").unwrap()).unwrap();
     let nightly = windows("Europe/Paris", &["22:00-04:00"]);
     let weekly = windows("America/New_York", &["Sat,Sun 01:00-05:00"]);
@@ -93,24 +94,7 @@ async fn a_year_goes_as_planned() {
         let at = sent.remove(&(occasion.target.clone(), occasion.rotation.slot));
         let at = at.unwrap_or_else(|| panic!("never sent: {occasion:?}"));
         let late = at.duration_since(occasion.at);
-        let story = || {
-            let about = |entry: &&rekeyd::domain::Entry| entry.event.target().as_ref() == Some(&occasion.target);
-            let entries = world.journal.entries();
-            entries
-                .iter()
-                .filter(about)
-                .filter(|e| {
-                    e.at > occasion.at - SignedDuration::from_hours(24)
-                        && e.at < occasion.at + SignedDuration::from_hours(1)
-                })
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        assert!(
-            late >= SignedDuration::ZERO && late < SignedDuration::from_secs(1),
-            "{late} late: {occasion:?}\n{:#?}",
-            story()
-        );
+        assert!(late >= SignedDuration::ZERO && late < SignedDuration::from_secs(1), "{late} late: {occasion:?}");
     }
     sent.retain(|_, at| *at < until);
     assert!(sent.is_empty(), "not planned: {sent:?}");
