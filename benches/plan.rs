@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "it measures and prints, and takes the real time"
@@ -55,7 +56,7 @@ fn rules() -> Rules {
     let paris = || TimeZone::get("Europe/Paris").unwrap();
     let weekends = Windows::new(paris(), vec!["Sat,Sun 01:00-05:00".parse().unwrap()]);
     let policy = Arc::new(Policy { windows: weekends, ..Policy::with_defaults("default".into()) });
-    let cron = Rhythm::Cron(Cron::new("30 2 1 * *", paris()).unwrap());
+    let cron = Rhythm::Cron(Box::new(Cron::new("30 2 1 * *", paris()).unwrap()));
     let monthly = Arc::new(Policy { rhythm: cron, ..Policy::with_defaults("monthly".into()) });
     let mut manager = ManagerRules::new(40, policy);
     manager.overrides.push(Override { project: Glob::new("*"), cluster: Glob::new("cluster-1*"), policy: monthly });

@@ -86,7 +86,7 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
 
     let rhythm = match (&every, &cron) {
         (Some(every), None) => Rhythm::Every(every.value),
-        (_, Some(cron)) => Rhythm::Cron(cron.value.clone()),
+        (_, Some(cron)) => Rhythm::Cron(Box::new(cron.value.clone())),
         (None, None) => inherited_rhythm(&base.policy.rhythm, &zone, &section),
     };
     let windows_at = windows.iter().flatten().map(|window| (window.value.length(), window.spot.clone())).collect();
@@ -130,7 +130,7 @@ fn inherited_rhythm(rhythm: &Rhythm, zone: &TimeZone, section: &Section<'_>) -> 
     match rhythm {
         Rhythm::Every(period) => Rhythm::Every(*period),
         Rhythm::Cron(cron) => match cron.in_zone(zone.clone()) {
-            Ok(cron) => Rhythm::Cron(cron),
+            Ok(cron) => Rhythm::Cron(Box::new(cron)),
             Err(error) => {
                 section.document().problem(section.spot(), format!("the inherited `cron` {error}"), None);
                 Rhythm::Cron(cron.clone())

@@ -144,10 +144,7 @@ pub(super) fn member_order(value: &DeValue<'_>) -> Result<MemberOrder, Misfit> {
 /// A moment as people write it: a day, a time of a day, or a moment with its offset. A day is none before it is known whether
 /// its beginning or its end is meant.
 pub(super) fn moment(value: &DeValue<'_>) -> Result<Moment, Misfit> {
-    let written = match value {
-        DeValue::Datetime(datetime) => datetime.to_string(),
-        _ => text(value)?.to_owned(),
-    };
+    let written = if let DeValue::Datetime(datetime) = value { datetime.to_string() } else { text(value)?.to_owned() };
     // A day is read from a moment as well, its time left out: where one is written, it is meant.
     let moment = if written.contains(':') {
         written.parse().map(Moment::At).or_else(|_| written.parse().map(Moment::Civil))

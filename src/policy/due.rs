@@ -31,8 +31,9 @@ pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
     Some(due)
 }
 
-/// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell: what else it
-/// may wait for, nobody knows in advance. None if it has no slot, or none of its windows ever comes.
+/// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell.
+///
+/// What else it may wait for, nobody knows in advance. None if it has no slot, or none of its windows ever comes.
 pub fn begins_at(record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<Timestamp> {
     let mut at = due_at(record, policy)?;
     for _ in 0..LONGEST_CHAIN {

@@ -49,10 +49,8 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
         let at = *at;
         let gates = Gates::new(at, rules);
         let mut due: Vec<TargetId> = Vec::new();
-        while let Some(Reverse((_, id))) = asked.peek().filter(|Reverse((next, _))| *next == at).cloned().map(|next| {
-            asked.pop();
-            next
-        }) {
+        while asked.peek().is_some_and(|Reverse((next, _))| *next == at) {
+            let Some(Reverse((_, id))) = asked.pop() else { break };
             let Some(record) = fleet.targets.get(&id) else { continue };
             match assess(&gates, &fleet, record) {
                 Assessment::Due { .. } => due.push(id),

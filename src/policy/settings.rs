@@ -45,7 +45,7 @@ pub enum Rhythm {
     /// So long after the last one.
     Every(Period),
     /// At the next time that a calendar names.
-    Cron(Cron),
+    Cron(Box<Cron>),
 }
 
 impl Rhythm {

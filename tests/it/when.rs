@@ -58,7 +58,12 @@ async fn a_year_goes_as_planned() {
     let weekly = windows("America/New_York", &["Sat,Sun 01:00-05:00"]);
     let policies = [
         Policy { windows: weekly, ..policy("weekends") },
-        Policy { rhythm: Rhythm::Cron(monthly), spread: Spread::Percent(20), windows: nightly, ..policy("monthly") },
+        Policy {
+            rhythm: Rhythm::Cron(Box::new(monthly)),
+            spread: Spread::Percent(20),
+            windows: nightly,
+            ..policy("monthly")
+        },
     ];
     change(&world, |rules| {
         let manager = rules.managers.get_mut("emea").unwrap();

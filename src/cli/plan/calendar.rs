@@ -77,7 +77,7 @@ impl Grid<'_> {
         let space = " ".repeat(MONTH - title.len() - sum.len());
         let mut lines = vec![format!("{}{space}{}", styled(BOLD, title), styled(BOLD, sum))];
         let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-        lines.push(styled(DIM, names.map(|name| format!("{name:>width$}", width = DAY)).concat()));
+        lines.push(styled(DIM, names.map(|name| format!(" {name:<width$}", width = DAY - 1)).concat()));
         let mut line = " ".repeat(usize::try_from(month.weekday().to_monday_zero_offset()).unwrap_or_default() * (DAY));
         let mut filled = line.len();
         for day in days() {

@@ -31,14 +31,15 @@ impl Slot {
     /// What it waits for between falling due and beginning, in words.
     pub(super) fn reason(&self) -> String {
         let Occasion { at, due_at, window, waited_for, .. } = &self.occasion;
-        let window = window.map(|window| format!(", in the window {window}")).unwrap_or_default();
-        match waited_for {
-            Some(WaitReason::Frozen { freeze, reason, .. }) => {
-                format!("due {due_at:.0}, held by freeze {freeze} ({reason}){window}")
+        match (waited_for, window) {
+            (Some(WaitReason::Frozen { freeze, reason, .. }), _) => {
+                format!("due {due_at:.0}, held by freeze {freeze} ({reason})")
             }
-            Some(_) => format!("due {due_at:.0}, waits{window}"),
-            None if due_at < at => format!("overdue since {due_at:.0}{window}"),
-            None => format!("due then{window}"),
+            (Some(_), Some(window)) => format!("due {due_at:.0}, waits for its window {window}"),
+            (Some(_), None) => format!("due {due_at:.0}, waits"),
+            (None, _) if due_at < at => format!("overdue since {due_at:.0}"),
+            (None, Some(window)) => format!("due then, in the window {window}"),
+            (None, None) => "due then".to_owned(),
         }
     }
 }

@@ -17,7 +17,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let rhythm = prop_oneof![
         (1_u16..60).prop_map(|days| Rhythm::Every(Period::days(days))),
         (prop::sample::select(&CRONS[..]), prop::sample::select(&["UTC", "Europe/Paris", "America/Santiago"][..]))
-            .prop_map(|(text, zone)| Rhythm::Cron(Cron::new(text, TimeZone::get(zone).unwrap()).unwrap())),
+            .prop_map(|(text, zone)| Rhythm::Cron(Box::new(Cron::new(text, TimeZone::get(zone).unwrap()).unwrap()))),
     ];
     let windows = prop_oneof![Just(Windows::any()), any_windows()];
     (rhythm, 0_u8..90, windows, any::<bool>(), any::<bool>()).prop_map(|(rhythm, spread, windows, first, overrides)| {
@@ -109,7 +109,11 @@ proptest! {
                 Decision::Wait { reason: WaitReason::Frozen { end, .. }, until, .. } => {
                     prop_assert!(held && *until == Some(*end) && *end > now);
                 }
-                _ => {}
+                Decision::Wait { .. }
+                | Decision::Resume { .. }
+                | Decision::Withdraw { .. }
+                | Decision::Quarantined { .. }
+                | Decision::NotManaged { .. } => {}
             }
         }
     }
@@ -161,8 +165,11 @@ proptest! {
 #[test]
 fn a_calendar_catches_up_once() {
     let cron = Cron::new("0 2 1 * *", TimeZone::get("Europe/Paris").unwrap()).unwrap();
-    let policy =
-        Policy { rhythm: Rhythm::Cron(cron), spread: Spread::Percent(0), ..Policy::with_defaults("default".into()) };
+    let policy = Policy {
+        rhythm: Rhythm::Cron(Box::new(cron)),
+        spread: Spread::Percent(0),
+        ..Policy::with_defaults("default".into())
+    };
     let now: Timestamp = "2026-06-10T12:00:00Z".parse().unwrap();
     let fleet = fleet(now, &[(true, 100 * 24)]);
     let until = now + SignedDuration::from_hours(60 * 24);
