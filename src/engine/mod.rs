@@ -14,9 +14,9 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Actor, Event, ManagerName, Period};
+use crate::domain::{ManagerName, Period};
 use crate::policy::Rules;
-use crate::ports::{Clock, Journal, JournalError, KeyService, Observer};
+use crate::ports::{Clock, Journal, KeyService, Observer};
 
 /// A manager as the engine knows it.
 pub struct Manager {
@@ -51,13 +51,5 @@ impl Engine {
         let state = state::State::new(clock.as_ref());
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
         Self { managers, rules, clock, scribe, state, outages: tokio::sync::Mutex::default() }
-    }
-
-    /// Records what others than the engine have to say: starts and stops, alerts.
-    ///
-    /// # Errors
-    /// If the ledger can not be written; no PUT leaves until it can.
-    pub async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
-        self.scribe.write(Actor::Daemon, events).await
     }
 }

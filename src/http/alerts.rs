@@ -22,7 +22,7 @@ pub(super) struct Alerts {
 struct Shown {
     alert: AlertKind,
     severity: &'static str,
-    /// `{"target": id}`, `{"manager": name}` or `{"cluster": path}`.
+    /// `{"target": id}`, `{"manager": name}`, `{"cluster": path}`, `{"project": path}`, `{"receiver": name}` or `"daemon"`.
     subject: AlertSubject,
     name: String,
     /// When the condition came true; null where that is not known.

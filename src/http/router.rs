@@ -26,8 +26,7 @@ pub const ROUTES: &[&str] = &[
     "/style.css",
 ];
 
-/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
-pub const STALL_AFTER: Duration = Duration::from_secs(60);
+pub use crate::alerts::STALL_AFTER;
 
 /// What the routes show.
 pub struct Inputs {

@@ -105,6 +105,36 @@ async fn an_alert_reaches_alertmanager_and_resolves_when_the_target_rotates() {
     eventually("the alert to resolve", gone).await;
 }
 
+/// For those without Prometheus: the daemon tells an Alertmanager itself, as the rules would, and takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_an_alertmanager_by_itself() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let short = simulator.target("billing/ledger/ledger-0").expect("the default fleet has it").name;
+    simulator.set_faults(vec![format!("unavailable@put:{short}").parse().unwrap()]);
+    let alertmanager = alertmanager().await;
+    // Told so seldom, an alert would fire for forty minutes more if its end were not told.
+    let direct = format!(
+        "[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
+        alertmanager.port
+    );
+    let _daemon = daemon(&simulator, &direct).await;
+
+    let target = format!("emea/{short}");
+    let alert =
+        eventually("the alert", async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await).await;
+    assert_eq!(alert["labels"]["severity"], "critical");
+    assert_eq!(alert["labels"]["manager"], "emea");
+    assert_eq!(alert["labels"]["job"], "rekeyd");
+    let summary = alert["annotations"]["summary"].as_str().unwrap();
+    assert!(summary.starts_with(&format!("{target}: its key ")), "{summary}");
+    assert_eq!(alert["annotations"]["runbook_url"], "docs/runbook.md#rekeydkeytooold");
+    assert_eq!(alert["status"]["state"], "active");
+
+    simulator.set_faults(Vec::new());
+    let gone = async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await.is_none().then_some(());
+    eventually("the alert to resolve", gone).await;
+}
+
 /// A restart mends no Ops Manager: the daemon stays up and ready, says that something is wrong, and an alert fires.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
