@@ -169,12 +169,10 @@ impl Daemon {
         let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
         engine.note(opening(&fleet, config)).await?;
-        // Reload will send new rules here; until then the first ones stay.
-        let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: rules_now,
+            rules: Arc::clone(&rules),
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: http::STALL_AFTER,

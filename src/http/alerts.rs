@@ -38,7 +38,7 @@ impl From<Alert> for Shown {
 }
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Alerts>, Problem> {
-    let alerts = compute(move || {
+    let alerts = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         fire(&situation, &rules).into_iter().map(Shown::from).collect()
     })

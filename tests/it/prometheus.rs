@@ -3,11 +3,13 @@
 
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rekeyd::alerts;
+use rekeyd::domain::AlertKind;
 use rekeyd::simulator::{Simulator, SimulatorSpec};
 use serde_json::{Value, json};
 use servers::{Server, alertmanager, daemon, eventually, get, get_json, prometheus};
@@ -62,6 +64,19 @@ fn every_alert_has_its_section_in_the_runbook() {
     let expected: Vec<String> =
         values(RULES, "alert:").iter().map(|alert| format!("docs/runbook.md#{}", alert.to_lowercase())).collect();
     assert_eq!(links, expected);
+}
+
+/// Whoever is told by the daemon itself finds the same names, the same severities and the same runbook.
+#[test]
+fn the_daemons_own_alerts_are_those_of_the_rules() {
+    let alerts = values(RULES, "alert:");
+    let severities = values(RULES, "severity:");
+    let told: BTreeMap<_, _> = alerts.iter().copied().zip(severities).collect();
+    for kind in AlertKind::ALL {
+        let rule = alerts::rule(kind);
+        assert_eq!(told.get(rule), Some(&alerts::Severity::of(kind).as_str()), "{rule}");
+        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook(kind))), "{rule}");
+    }
 }
 
 /// The rules as shipped, but for the lengths of time that no test can wait for.

@@ -10,7 +10,7 @@ use crate::delivery::OnCall;
 fn wanted(simulator: &Simulator, on_call: &OnCall) -> Wanted {
     let manager = format!(
         "policy = \"fast\"\n[policy.fast]\nevery = \"5s\"\nspread = \"0%\"\nfirst_rotation = \"now\"\n\
-         confirm_within = \"10s\"\nmax_attempts = 100\n\
+         confirm_within = \"4s\"\nmax_attempts = 100\n\
          [[webhook]]\nname = \"oncall\"\nurl = \"{}\"\nevery = \"1s\"\n",
         on_call.url("/hook/hunter2")
     );
