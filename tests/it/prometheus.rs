@@ -169,6 +169,11 @@ async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
     simulator.plug_in().await.unwrap();
     let gone = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await.is_none().then_some(());
     eventually("the alert to resolve", gone).await;
+
+    // No daemon tells of its own death: that is for whoever scrapes it.
+    drop(daemon);
+    let alert = eventually("the alert", async || firing(&alertmanager, "RekeydAbsent", "job", "rekeyd").await).await;
+    assert_eq!(alert["labels"]["severity"], "critical");
 }
 
 /// Every expression of the dashboard.

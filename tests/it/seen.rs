@@ -363,6 +363,12 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     );
     assert_line(&text, "rekeyd_ledger_writable 0");
 
+    let failing = Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".to_owned() };
+    shown.gauge.tell("2026-01-31T23:46:00Z", failing);
+    let text = shown.metrics().await;
+    assert_line(&text, "rekeyd_receiver_failing_since_timestamp_seconds{receiver=\"oncall\"} 1769903160");
+    assert_line(&text, "rekeyd_alerts_active{alert=\"receiver_failing\"} 1");
+
     shown.gauge.tell("2026-01-31T23:50:00Z", Event::TargetGone { target: id, listings: 3 });
     let text = shown.metrics().await;
     assert!(!text.contains("target=\""), "a vanished target's series vanish: {text}");
