@@ -235,7 +235,7 @@ pub async fn record_by_hand(
     settings: &config::Settings,
     actor: Actor,
     decide: impl FnOnce(&Fleet) -> Vec<Event>,
-) -> Result<(Fleet, Vec<Event>), StartError> {
+) -> Result<(Arc<Fleet>, Vec<Event>), StartError> {
     let store = open_store(settings.state_dir.clone()).await?;
     let fleet = store.fleet();
     let events = decide(&fleet);

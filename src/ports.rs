@@ -82,7 +82,7 @@ pub trait Journal: Send + Sync {
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError>;
 
     /// Everything known, as of the newest durable record.
-    fn fleet(&self) -> Fleet;
+    fn fleet(&self) -> Arc<Fleet>;
 
     /// The newest record.
     fn head(&self) -> Head;

@@ -87,7 +87,7 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     let request_timeout = section.optional("request_timeout", value::period);
     let timeout_is_known = document.count() == noted_before;
     let max_concurrent = section.optional("max_concurrent", value::whole_number(1..=1000));
-    let requests_per_second = section.optional("requests_per_second", value::whole_number(1..=1000));
+    let requests_per_second = section.optional("requests_per_second", value::whole_number(1..=100_000));
     let discover_every = section.optional("discover_every", value::period);
     let policy_name = section.optional("policy", value::name);
     let projects = read_projects(&mut section, policies);

@@ -1,6 +1,6 @@
 //! What the engine keeps in memory and may lose: when it last planned. Everything else is in the journal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ impl Gauge for Engine {
         let (last_sweep, swept) = *self.state.swept.lock().unwrap_or_else(PoisonError::into_inner);
         Situation {
             now: self.clock.now(),
-            fleet: Arc::new(self.scribe.fleet()),
+            fleet: self.scribe.fleet(),
             head: self.scribe.head(),
             unwritable: self.scribe.unwritable(),
             started_at: self.state.started_at,

@@ -175,7 +175,7 @@ impl Store {
         }
     }
 
-    async fn ask(&self, op: impl FnOnce(Ack) -> Op) -> Result<(), JournalError> {
+    async fn ask<T>(&self, op: impl FnOnce(Ack<T>) -> Op) -> Result<T, JournalError> {
         let (ack, answer) = oneshot::channel();
         let ops = self.ops.as_ref().ok_or(JournalError::Closed)?;
         ops.send(op(ack)).await.map_err(|_| JournalError::Closed)?;
@@ -206,17 +206,11 @@ impl Journal for Store {
     }
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
-        let (path, target, key) = (self.path.clone(), target.clone(), key.clone());
-        // Asked only when a key has changed behind our back: rare enough for a connection of its own.
-        let read = move || load::past_key(&schema::connect_read_only(&path)?, &target, &key);
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|_| JournalError::Closed)?
-            .map_err(|error| fault::classify(&error))
+        self.ask(|ack| Op::PastKey(target.clone(), key.clone(), ack)).await
     }
 
-    fn fleet(&self) -> Fleet {
-        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).fleet.clone()
+    fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.shared.published.read().unwrap_or_else(PoisonError::into_inner).fleet)
     }
 
     fn head(&self) -> Head {

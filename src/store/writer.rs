@@ -13,7 +13,7 @@ use super::chain::Record;
 use super::fault::{Fault, classify};
 use super::lock::StateLock;
 use super::{load, project, schema, sql};
-use crate::domain::{Change, Entry, Fleet, TargetId};
+use crate::domain::{Change, Entry, Fleet, KeyId, KeyRecord, TargetId};
 use crate::ports::{Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
@@ -22,12 +22,14 @@ const GROUP: usize = 256;
 const PAGE: u32 = 1000;
 
 /// Where the caller waits. One that went away loses only the news.
-pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
+pub(super) type Ack<T = ()> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Op {
     /// Write, and say when it is durable.
     Write(Work, Ack),
+    /// Read when a key was used by the target before its present one.
+    PastKey(TargetId, KeyId, Ack<Option<KeyRecord>>),
     /// Do what is queued, then end in good order.
     Close(Ack),
 }
@@ -43,7 +45,8 @@ pub(super) enum Work {
 /// What everyone may read: as of the newest commit.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) fleet: Fleet,
+    /// Changed in place while nobody else holds it.
+    pub(super) fleet: Arc<Fleet>,
     pub(super) head: Head,
 }
 
@@ -88,7 +91,7 @@ impl Writer {
     /// Loads what the database knows.
     pub(super) fn new(path: &Path, conn: Connection, lock: StateLock) -> rusqlite::Result<Self> {
         let (fleet, head) = (load::fleet(&conn)?, load::head(&conn)?);
-        let published = Arc::new(RwLock::new(Published { fleet: fleet.clone(), head: head.clone() }));
+        let published = Arc::new(RwLock::new(Published { fleet: Arc::new(fleet.clone()), head: head.clone() }));
         Ok(Self {
             inode: inode(path).unwrap_or_default(),
             log_inode: inode(&log(path)),
@@ -120,6 +123,10 @@ impl Writer {
                         closers.push(ack);
                     }
                     Op::Write(work, ack) => group.push((work, ack)),
+                    Op::PastKey(target, key, ack) => {
+                        let past = load::past_key(&self.conn, &target, &key);
+                        let _ = ack.send(past.map_err(|error| classify(&error)));
+                    }
                 }
             }
             if !group.is_empty() {
@@ -235,8 +242,11 @@ impl Writer {
 
     fn publish(&mut self) {
         let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
-        for change in self.group.changes.drain(..) {
-            published.fleet.adopt(change);
+        if !self.group.changes.is_empty() {
+            let fleet = Arc::make_mut(&mut published.fleet);
+            for change in self.group.changes.drain(..) {
+                fleet.adopt(change);
+            }
         }
         published.head = self.head.clone();
         self.group.undos.clear();
@@ -268,7 +278,7 @@ impl Writer {
             );
             self.head = on_disk;
             let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
-            *published = Published { fleet: self.fleet.clone(), head: self.head.clone() };
+            *published = Published { fleet: Arc::new(self.fleet.clone()), head: self.head.clone() };
         }
         drop(moment);
         self.suspicion = None;

@@ -49,7 +49,7 @@ impl Gauge for FromRecord {
     fn read(&self) -> Situation {
         Situation {
             now: now(),
-            fleet: Arc::new(self.0.fleet()),
+            fleet: self.0.fleet(),
             head: self.0.head(),
             unwritable: None,
             started_at: days_ago(12.4),

@@ -140,14 +140,14 @@ proptest! {
             }
             let recorded = store.record(possible).await;
             prop_assert!(recorded.is_ok(), "{recorded:?}");
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(&reader.fleet().unwrap(), &model);
             let verified = reader.verify(|_, _| {});
             prop_assert!(verified.is_ok(), "{:?}", verified);
             let head = store.head();
             drop(store);
             let store = Store::open(dir.path(), [1; 32]).unwrap();
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(store.head(), head);
             Ok(())
         })?;

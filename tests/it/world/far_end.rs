@@ -297,6 +297,14 @@ impl Truth {
         keys.push(Came { id: KeyId::new(format!("{cluster}-{}", keys.len())), at, cause });
     }
 
+    /// The slot that our PUT answered by this, if it was one.
+    pub(crate) fn slot_of(&self, cause: Cause) -> Option<u64> {
+        match cause {
+            Cause::Put(number) => Some(self.puts[number].rotation.slot),
+            Cause::First | Cause::Foreign | Cause::Regression => None,
+        }
+    }
+
     pub(crate) fn newest(&self, target: &TargetId) -> &Came {
         self.keys[target].last().unwrap()
     }
