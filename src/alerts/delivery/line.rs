@@ -16,6 +16,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// So many failures in a row are the weather of a network; one more and the receiver counts as failing.
 const WEATHER: u32 = 2;
 
+/// A record takes milliseconds; what takes longer is a disk that hangs.
+const RECORD_WITHIN: Duration = Duration::from_secs(10);
+
 pub(super) struct Line {
     pub(super) name: ReceiverName,
     pub(super) desk: Desk,
@@ -85,7 +88,11 @@ impl Line {
         }
         let known = self.desk.notebook.read().fleet.receivers.get(&self.name).cloned();
         let known = known.map(|known| ReceiverRecord::clone(&known)).unwrap_or_default();
-        self.unsettled = self.desk.notebook.note(unrecorded(&self.name, &known, &self.record)).await.is_err();
+        // A disk that hangs must not silence the receiver. What is recorded late after all is no difference the next time.
+        self.unsettled = tokio::select! {
+            noted = self.desk.notebook.note(unrecorded(&self.name, &known, &self.record)) => noted.is_err(),
+            () = self.desk.clock.sleep(RECORD_WITHIN) => true,
+        };
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
