@@ -120,8 +120,14 @@ pub enum Event {
     TargetRefused { target: TargetId, refusal: Refusal },
     /// The target's key can be read again.
     TargetReadable { target: TargetId },
-    /// A target's key was read for the first time; its age is unknown.
-    KeySeen { target: TargetId, key: KeyId },
+    /// A target's key was read for the first time; its age is unknown. Here and below, `looked_at` is when the key now in
+    /// use was asked for, where that is known better than by the record's own time.
+    KeySeen {
+        target: TargetId,
+        key: KeyId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
+    },
     /// A key changed that no rotation of ours explains; `last_seen` is when the old one was last in use. `not_before`
     /// and `first_seen` date the new one: for a regression they are those of its earlier use. `suspect` is an attempt of
     /// ours that had been given up unconfirmed: its PUT may have acted this late.
@@ -133,6 +139,8 @@ pub enum Event {
         last_seen: Timestamp,
         not_before: Option<Timestamp>,
         first_seen: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suspect: Option<RotationId>,
     },
@@ -165,6 +173,8 @@ pub enum Event {
         key_before: KeyId,
         key_after: KeyId,
         last_seen: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
     },
     /// The attempt failed and the server did not act; the next one is not before `retry_at`.
     RotationFailed {
@@ -244,12 +254,15 @@ impl Event {
     fn times_mut(&mut self) -> Vec<&mut Timestamp> {
         match self {
             Self::LedgerRecovered { since, .. } => vec![since],
-            Self::KeyChanged { last_seen, not_before, first_seen, .. } => {
-                [last_seen, first_seen].into_iter().chain(not_before).collect()
+            Self::KeySeen { looked_at, .. } => looked_at.iter_mut().collect(),
+            Self::KeyChanged { last_seen, not_before, first_seen, looked_at, .. } => {
+                [last_seen, first_seen].into_iter().chain(not_before).chain(looked_at).collect()
             }
             Self::KeyRedated { not_before, first_seen, .. } => not_before.iter_mut().chain([first_seen]).collect(),
             Self::RotationIntended { due_at, looked_at, .. } => vec![due_at, looked_at],
-            Self::RotationDone { due_at, last_seen, .. } => vec![due_at, last_seen],
+            Self::RotationDone { due_at, last_seen, looked_at, .. } => {
+                [due_at, last_seen].into_iter().chain(looked_at).collect()
+            }
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
             Self::AlertsDelivered { firing, resolved, .. } => {
@@ -265,7 +278,6 @@ impl Event {
             | Self::TargetReturned { .. }
             | Self::TargetRefused { .. }
             | Self::TargetReadable { .. }
-            | Self::KeySeen { .. }
             | Self::ObservationFailing { .. }
             | Self::ObservationRecovered { .. }
             | Self::RotationSending { .. }
@@ -395,12 +407,13 @@ mod tests {
             key_before: "1234-3456-4567-abcd-def0".into(),
             key_after: "next".into(),
             last_seen: "2026-05-01T06:00:01.5Z".parse().unwrap(),
+            looked_at: Some("2026-05-01T06:00:02Z".parse().unwrap()),
         };
         let (kind, payload) = event.to_record();
         assert_eq!(kind, "rotation_done");
         assert_eq!(
             payload,
-            r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","rotation":"4.2","target":"emea/5f/6a"}"#
+            r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","looked_at":"2026-05-01T06:00:02Z","rotation":"4.2","target":"emea/5f/6a"}"#
         );
         assert_eq!(Event::from_record(&kind, &payload).unwrap(), event);
     }
@@ -417,12 +430,13 @@ mod tests {
             last_seen: fine,
             not_before: Some(fine),
             first_seen: fine,
+            looked_at: Some(fine),
             suspect: None,
         };
         let cut = Entry { at: fine, actor: Actor::Daemon, event }.in_microseconds();
         let (_, payload) = cut.event.to_record();
         assert_eq!(cut.at.subsec_nanosecond(), 123_456_000);
-        assert_eq!(payload.matches("00.123456Z").count(), 3, "{payload}");
+        assert_eq!(payload.matches("00.123456Z").count(), 4, "{payload}");
     }
 
     /// A ledger written by a later version is still readable where it is known.

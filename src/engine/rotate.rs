@@ -63,11 +63,12 @@ impl Attempt<'_> {
                     rotation.looked_at = looked_at;
                     self.send(rotation).await
                 }
-                Ok((key, _)) => {
+                Ok((key, looked_at)) => {
                     // An earlier attempt at the slot that was given up may have acted since.
                     let ours =
                         self.record.unconfirmed.as_ref().is_some_and(|late| late.rotation.slot == rotation.id.slot);
-                    self.changed(&rotation, if ours { How::Recovered } else { How::FoundChanged }, key).await
+                    let how = if ours { How::Recovered } else { How::FoundChanged };
+                    self.changed(&rotation, how, key, looked_at).await
                 }
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
@@ -114,7 +115,9 @@ impl Attempt<'_> {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
             let waited = self.engine.clock.monotonic().saturating_sub(replied);
             let failure = match self.key().await? {
-                Ok((key, _)) if key != self.known.id => return self.changed(&rotation, how, key).await,
+                Ok((key, looked_at)) if key != self.known.id => {
+                    return self.changed(&rotation, how, key, looked_at).await;
+                }
                 // The manager is failing: its probes go on, and the plan resumes this when it answers.
                 Err(Failure { scope: Scope::Manager, .. }) => return Ok(()),
                 Ok(_) => unchanged(waited),
@@ -128,10 +131,16 @@ impl Attempt<'_> {
     }
 
     /// Another key is in use: the rotation's doing, unless it is an earlier one. Then the rotation goes on with the next plan.
-    async fn changed(&self, rotation: &Rotation, how: How, key: KeyId) -> Result<(), JournalError> {
-        match self.engine.regression(self.record, &key).await? {
+    async fn changed(
+        &self,
+        rotation: &Rotation,
+        how: How,
+        key: KeyId,
+        looked_at: Timestamp,
+    ) -> Result<(), JournalError> {
+        match self.engine.regression(self.record, &key, looked_at).await? {
             Some(regression) => self.write(regression).await,
-            None => self.done(rotation, how, key).await,
+            None => self.done(rotation, how, key, looked_at).await,
         }
     }
 
@@ -149,7 +158,13 @@ impl Attempt<'_> {
         }
     }
 
-    async fn done(&self, rotation: &Rotation, how: How, key_after: KeyId) -> Result<(), JournalError> {
+    async fn done(
+        &self,
+        rotation: &Rotation,
+        how: How,
+        key_after: KeyId,
+        looked_at: Timestamp,
+    ) -> Result<(), JournalError> {
         let done = Event::RotationDone {
             target: self.record.target.id(),
             rotation: rotation.id,
@@ -158,6 +173,7 @@ impl Attempt<'_> {
             key_before: self.known.id.clone(),
             key_after,
             last_seen: rotation.looked_at,
+            looked_at: Some(looked_at),
         };
         self.write(done).await?;
         let took = self.engine.clock.now().duration_since(rotation.intended_at);

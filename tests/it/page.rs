@@ -139,7 +139,7 @@ fn life(target: &Target, age: f64, rotations: u32) -> Vec<(Timestamp, Event)> {
     let key = |number: u32| format!("{:04x}-{}-{number:04}", first as u64, target.replica_set).as_str().into();
     let mut events = vec![
         (days_ago(first), Event::TargetFound { description: target.clone(), listing: Listing::Eligible }),
-        (days_ago(first), Event::KeySeen { target: id.clone(), key: key(0) }),
+        (days_ago(first), Event::KeySeen { target: id.clone(), key: key(0), looked_at: None }),
     ];
     for number in 1..=rotations {
         let at = days_ago(first - 30.0 * f64::from(number));
@@ -169,6 +169,7 @@ fn life(target: &Target, age: f64, rotations: u32) -> Vec<(Timestamp, Event)> {
                     key_before: key(number - 1),
                     key_after: key(number),
                     last_seen: looked_at,
+                    looked_at: None,
                 },
             ),
         ]);
@@ -262,6 +263,7 @@ async fn trouble() -> (Scene, String) {
         before: present.id,
         after: "00b4-invoices-0003".into(),
         last_seen: days_ago(0.5),
+        looked_at: None,
         not_before: Some(days_ago(104.0)),
         first_seen: days_ago(104.0),
         suspect: None,

@@ -80,7 +80,7 @@ impl MadeUp {
             "2026-01-01T00:00:00Z",
             Event::TargetFound { description: target.clone(), listing: Listing::Eligible },
         );
-        self.tell("2026-01-31T23:00:00Z", Event::KeySeen { target: id.clone(), key: "key-1".into() });
+        self.tell("2026-01-31T23:00:00Z", Event::KeySeen { target: id.clone(), key: "key-1".into(), looked_at: None });
         id
     }
 }
@@ -340,6 +340,7 @@ async fn a_scrape_tells_each_target_in_timestamps() {
             key_before: "key-1".into(),
             key_after: "key-2".into(),
             last_seen: at("2026-01-31T23:10:00.000001Z"),
+            looked_at: None,
         },
     );
     let text = shown.metrics().await;

@@ -37,7 +37,7 @@ impl World {
 
     fn with_key() -> Self {
         let mut world = Self::new();
-        world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: id(), key: "first".into() });
+        world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: id(), key: "first".into(), looked_at: None });
         world
     }
 
@@ -54,6 +54,7 @@ impl World {
                 key_before: "first".into(),
                 key_after: "second".into(),
                 last_seen: at(last_seen),
+                looked_at: None,
             },
         );
         world
@@ -228,6 +229,7 @@ fn a_key_that_returned_is_critical_until_the_next_rotation() {
             before: "second".into(),
             after: "first".into(),
             last_seen: at("2026-01-10T23:00:00Z"),
+            looked_at: None,
             not_before: None,
             first_seen: at("2026-01-01T00:00:00Z"),
             suspect: None,
@@ -245,6 +247,7 @@ fn a_key_that_returned_is_critical_until_the_next_rotation() {
             key_before: "first".into(),
             key_after: "third".into(),
             last_seen: at("2026-01-12T00:00:00Z"),
+            looked_at: None,
         },
     );
     assert_eq!(world.alert(AlertKind::KeyRegression, "2026-01-12T00:00:01Z"), None);
@@ -332,7 +335,8 @@ fn nothing_is_said_of_what_is_gone() {
         "2026-01-01T00:00:00Z",
         Event::TargetFound { description: description.clone(), listing: Listing::Eligible },
     );
-    elsewhere.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: description.id(), key: "k".into() });
+    elsewhere
+        .tell("2026-01-01T00:00:00Z", Event::KeySeen { target: description.id(), key: "k".into(), looked_at: None });
     elsewhere.tell(
         "2026-01-01T00:00:00Z",
         Event::ManagerFailing { manager: "apac".into(), failure: failure(Reason::Unreachable) },

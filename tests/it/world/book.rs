@@ -15,6 +15,9 @@ use super::clock::{Chance, VirtualClock};
 use super::fired::Fired;
 use super::kill::{Kill, Moment};
 
+/// A disk that hangs comes back within this, in seconds.
+const HANGS: u64 = 3600;
+
 /// The journal that a world's daemons share, one after another.
 pub(crate) struct Book {
     clock: Arc<VirtualClock>,
@@ -110,8 +113,16 @@ impl Book {
 
     /// A commit takes a few milliseconds, and a crash can fall into them.
     async fn pass(&self) {
-        let milliseconds = self.written().chance.as_mut().map_or(1, |chance| 1 + chance.below(8));
-        self.clock.sleep(Duration::from_millis(milliseconds)).await;
+        let (milliseconds, hangs) = self.written().chance.as_mut().map_or((1, Duration::ZERO), |chance| {
+            let hangs = if chance.per_mille(1) { chance.seconds(HANGS) } else { Duration::ZERO };
+            (1 + chance.below(8), hangs)
+        });
+        if hangs > Duration::ZERO {
+            self.fired.count("ledger: disk hangs");
+            let now = self.clock.monotonic();
+            self.written().troubles.extend([now, now + hangs]);
+        }
+        self.clock.sleep(hangs + Duration::from_millis(milliseconds)).await;
     }
 
     fn fails(&self, fault: &'static str) -> bool {

@@ -239,7 +239,15 @@ impl Site {
     }
 
     async fn travel(&self) {
-        let milliseconds = 1 + self.inner.lock().unwrap().chance.below(40);
+        let milliseconds = {
+            let mut truth = self.inner.lock().unwrap();
+            if truth.chance.per_mille(5) {
+                self.fired.count("network: slow");
+                truth.chance.below(15_000)
+            } else {
+                1 + truth.chance.below(40)
+            }
+        };
         self.clock.sleep(Duration::from_millis(milliseconds)).await;
     }
 

@@ -47,10 +47,11 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 43] = [
+pub(crate) const FAULTS: [&str; 45] = [
     "GET: not found",
     "GET: not this way",
     "GET: reply lost",
+    "network: slow",
     "PUT: accepted, acts late",
     "PUT: accepted, never acts",
     "PUT: acts after the settle time",
@@ -83,6 +84,7 @@ pub(crate) const FAULTS: [&str; 43] = [
     "kill: whenever",
     "ledger: commit landed, called failed",
     "ledger: disk full",
+    "ledger: disk hangs",
     "ledger: failed commit",
     "manager: down",
     "manager: hangs",
