@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
+use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Settings};
 use super::value;
@@ -29,6 +30,7 @@ pub(super) struct ConfigFile {
     pub(super) control: Control,
     pub(super) policies: Policies,
     pub(super) managers: Vec<ManagerFile>,
+    pub(super) receivers: Vec<ReceiverFile>,
 }
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
@@ -50,6 +52,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let control = read_control(top.section("control"));
     let policies = policies::read(&mut top);
     let managers = managers::read(&mut top, &policies);
+    let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
@@ -58,6 +61,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         control,
         policies,
         managers,
+        receivers,
     })
 }
 
