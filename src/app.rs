@@ -1,6 +1,7 @@
 //! The one place that knows every part and wires them.
 
 mod clock;
+mod couriers;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
@@ -17,15 +18,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::delivery::{self, Tidings};
 use crate::config::{self, Config};
-use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
+use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, ReceiverName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
-use crate::policy::Rules;
-use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Notebook, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -52,6 +53,9 @@ pub struct Daemon {
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    couriers: JoinSet<()>,
+    /// Ends the couriers, before the engine writes its last record.
+    hush: CancellationToken,
     listener: JoinHandle<()>,
 }
 
@@ -92,6 +96,14 @@ pub enum StartError {
         name: ManagerName,
         /// Why.
         source: SetupError,
+    },
+    /// A receiver of alerts can not be reached as it is configured.
+    #[error("receiver {name}: {source}")]
+    Receiver {
+        /// Which one.
+        name: ReceiverName,
+        /// Why.
+        source: delivery::SetupError,
     },
     /// The address can not be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -154,24 +166,26 @@ impl Daemon {
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         let jobs = jobs::Jobs::start().await?;
-        engine.note(opening(&fleet, &rules)).await?;
-        // Reload will send new rules here; until then the first ones stay.
-        let (_, rules_now) = watch::channel(Arc::clone(&rules));
+        let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
+        let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
+        engine.note(opening(&fleet, config)).await?;
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: rules_now,
+            rules: Arc::clone(&rules),
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: settings.http.stalled_after.as_duration(),
         });
-        let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
+        let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
+        let (tidings, latest) = watch::channel(Arc::new(Tidings::default()));
+        let couriers = couriers::set_out(couriers, &latest, &hush);
         let housekeeping =
-            tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+            tokio::spawn(housekeeping::run(notebook, rules, tidings, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, couriers, hush, listener })
     }
 
     /// Where it listens.
@@ -184,13 +198,16 @@ impl Daemon {
         tokio::select! {
             _ = &mut self.engine => "the engine",
             _ = &mut self.housekeeping => "the housekeeping",
+            Some(_) = self.couriers.join_next() => "a courier of alerts",
             _ = &mut self.listener => "the listener",
             () = self.store.ended() => "the ledger's writer",
         }
     }
 
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.hush.cancel();
+        while self.couriers.join_next().await.is_some() {}
         self.closing.cancel();
         self.jobs.stop().await;
         ended("the engine", self.engine).await;
@@ -248,15 +265,21 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, and by which rules.
-fn opening(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
-    let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
+/// What the ledger is told first: that we are here, by which rules, and whom we tell no more.
+fn opening(fleet: &Fleet, config: &Config) -> Vec<Event> {
+    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
+    let policies = config.settings.rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
     });
-    [started].into_iter().chain(policies).collect()
+    let configured = |name: &ReceiverName| config.receivers.iter().any(|receiver| receiver.name == *name);
+    let dropped = fleet.receivers.keys().filter(|name| !configured(name));
+    let dropped = dropped.map(|name| Event::ReceiverDropped { receiver: name.clone() });
+    [started].into_iter().chain(policies).chain(dropped).collect()
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 fn managers(

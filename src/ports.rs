@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, RotationRow, Sighting,
-    Target, TargetId,
+    Contradiction, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, ReceiverName,
+    RotationRow, Sighting, Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -173,6 +173,19 @@ pub enum RequestOutcome {
 pub trait Gauge: Send + Sync {
     /// The state of affairs now.
     fn read(&self) -> Situation;
+}
+
+/// Where others than the engine have things recorded: what began, what ended, who was told.
+#[async_trait]
+pub trait Notebook: Gauge {
+    /// Makes the events durable, all or none.
+    async fn note(&self, events: Vec<Event>) -> Result<(), JournalError>;
+}
+
+/// Is told of every request to a receiver of alerts. Must not block.
+pub trait DeliveryObserver: Send + Sync {
+    /// A request to `receiver` ended with `outcome`.
+    fn delivered(&self, receiver: &ReceiverName, outcome: RequestOutcome);
 }
 
 /// The state of affairs at one moment.

@@ -13,6 +13,7 @@ use super::freezes;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
+use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Settings};
 use super::value;
@@ -35,6 +36,7 @@ pub(super) struct ConfigFile {
     pub(super) policies: Policies,
     pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
+    pub(super) receivers: Vec<ReceiverFile>,
 }
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
@@ -58,6 +60,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let policies = policies::read(&mut top, &timezone);
     let freezes = freezes::read(&mut top, &timezone);
     let managers = managers::read(&mut top, &policies);
+    let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
@@ -67,6 +70,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         policies,
         freezes,
         managers,
+        receivers,
     })
 }
 

@@ -109,7 +109,9 @@ mod tests {
             .collect();
         // Sections stand for themselves; `cron` excludes the `every` that is shown, and `name` the `id`.
         let not_as_settings = |section: &str| match section {
-            "the file" => vec!["control", "freeze", "http", "ops_manager", "policy"],
+            "the file" => {
+                vec!["alertmanager", "control", "freeze", "heartbeat", "http", "ops_manager", "policy", "webhook"]
+            }
             "[policy.default]" => vec!["cron"],
             "[[ops_manager]]" => vec!["override", "project"],
             "[[ops_manager.project]]" => vec!["name"],

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, AlertSubject};
 use super::failure::Failure;
-use super::ids::{KeyId, ManagerName, PolicyName, TargetId};
+use super::ids::{KeyId, ManagerName, PolicyName, ReceiverName, TargetId};
+use super::receiver::Saying;
 use super::rotation::{How, RotationId, State, Transition};
 use super::target::{Gap, Listing, Refusal, Target};
 
@@ -221,6 +222,14 @@ pub enum Event {
     AlertRaised { alert: AlertKind, subject: AlertSubject, words: String },
     /// An alert is over.
     AlertCleared { alert: AlertKind, subject: AlertSubject },
+    /// A receiver took the news of these alerts: that they fire, or that they are over.
+    AlertsDelivered { receiver: ReceiverName, firing: Vec<Saying>, resolved: Vec<Saying> },
+    /// A receiver can not be reached, after several tries in a row.
+    ReceiverFailing { receiver: ReceiverName, error: String },
+    /// A receiver can be reached again.
+    ReceiverAnswering { receiver: ReceiverName },
+    /// A receiver is no longer configured: what it was told is not followed up.
+    ReceiverDropped { receiver: ReceiverName },
 }
 
 /// A record that this version can not read: of a kind it does not know, or with other contents.
@@ -271,6 +280,9 @@ impl Event {
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
             Self::SlotMissed { due_at, opened_at, closed_at, .. } => vec![due_at, opened_at, closed_at],
             Self::SlotHeld { due_at, until, .. } => vec![due_at, until],
+            Self::AlertsDelivered { firing, resolved, .. } => {
+                firing.iter_mut().chain(resolved).map(|saying| &mut saying.since).collect()
+            }
             Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
             | Self::ClockStepped { .. }
@@ -296,7 +308,10 @@ impl Event {
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => Vec::new(),
+            | Self::AlertCleared { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => Vec::new(),
         }
     }
 
@@ -339,7 +354,11 @@ impl Event {
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => None,
+            | Self::AlertCleared { .. }
+            | Self::AlertsDelivered { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => None,
         }
     }
 
@@ -382,7 +401,11 @@ impl Event {
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => return None,
+            | Self::AlertCleared { .. }
+            | Self::AlertsDelivered { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => return None,
         };
         Some(Transition { id: *id, to })
     }

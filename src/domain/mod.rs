@@ -11,6 +11,7 @@ mod fleet;
 mod history;
 mod ids;
 mod period;
+mod receiver;
 mod record;
 mod rotation;
 mod span;
@@ -22,8 +23,9 @@ pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond
 pub use failure::{Failure, Reason, Scope, Verdict};
 pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
 pub use history::{KeyOrigin, KeyUse, RotationRow};
-pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};
+pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, ReceiverName, TargetId, TargetName};
 pub use period::{Period, PeriodError};
+pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
 pub use span::Span;

@@ -303,7 +303,11 @@ impl TargetRecord {
             | Event::GapFound { .. }
             | Event::GapClosed { .. }
             | Event::AlertRaised { .. }
-            | Event::AlertCleared { .. } => {}
+            | Event::AlertCleared { .. }
+            | Event::AlertsDelivered { .. }
+            | Event::ReceiverFailing { .. }
+            | Event::ReceiverAnswering { .. }
+            | Event::ReceiverDropped { .. } => {}
         }
     }
 

@@ -14,9 +14,9 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Actor, Event, ManagerName, Period};
+use crate::domain::{ManagerName, Period};
 use crate::policy::{Breaker, Rules};
-use crate::ports::{Clock, Journal, JournalError, KeyService, Observer};
+use crate::ports::{Clock, Journal, KeyService, Observer};
 
 /// A manager as the engine knows it.
 pub struct Manager {
@@ -53,14 +53,6 @@ impl Engine {
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
         let (outages, breakers) = (tokio::sync::Mutex::default(), Mutex::default());
         Self { managers, rules, clock, scribe, state, outages, breakers }
-    }
-
-    /// Records what others than the engine have to say: starts and stops, alerts.
-    ///
-    /// # Errors
-    /// If the ledger can not be written; no PUT leaves until it can.
-    pub async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
-        self.scribe.write(Actor::Daemon, events).await
     }
 
     fn breakers(&self) -> MutexGuard<'_, BTreeMap<ManagerName, Breaker>> {

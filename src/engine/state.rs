@@ -3,10 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Engine;
-use crate::ports::{Clock, Gauge, Situation};
+use crate::domain::{Actor, Event};
+use crate::ports::{Clock, Gauge, JournalError, Notebook, Situation};
 
 pub(super) struct State {
     started_at: Timestamp,
@@ -41,5 +43,12 @@ impl Gauge for Engine {
             last_sweep,
             since_sweep: self.clock.monotonic().saturating_sub(swept),
         }
+    }
+}
+
+#[async_trait]
+impl Notebook for Engine {
+    async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.scribe.write(Actor::Daemon, events).await
     }
 }

@@ -235,6 +235,10 @@ mod tests {
                 words: format!("{NAME}: its key may be 91d old"),
             },
             Event::AlertCleared { alert: AlertKind::KeyTooOld, subject: AlertSubject::Target(id) },
+            Event::AlertsDelivered { receiver: "oncall".into(), firing: Vec::new(), resolved: Vec::new() },
+            Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".to_owned() },
+            Event::ReceiverAnswering { receiver: "oncall".into() },
+            Event::ReceiverDropped { receiver: "oncall".into() },
         ]
     }
 

@@ -18,4 +18,5 @@ mod secrets;
 mod series;
 mod site;
 mod stops;
+mod told;
 mod troubles;

@@ -12,6 +12,7 @@
 
 mod config;
 mod daemon;
+mod delivery;
 mod digest;
 mod discovery;
 mod docs;

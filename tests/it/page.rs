@@ -21,7 +21,6 @@ use rekeyd::store::Store;
 use rekeyd::telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The goal for a thousand targets.
@@ -107,7 +106,7 @@ impl Scene {
         let router = http::router(Inputs {
             gauge: Arc::new(FromRecord(Arc::clone(&store))),
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: watch::channel(Arc::new(rules())).1,
+            rules: Arc::new(rules()),
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
             stall_after: std::time::Duration::from_secs(60),
