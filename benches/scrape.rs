@@ -146,7 +146,11 @@ fn fleet() -> Vec<Entry> {
         };
         let target = description.id();
         let key = format!("1234-3456-4567-{number:04}").as_str().into();
-        [Event::TargetFound { description, listing: Listing::Eligible }, Event::KeySeen { target, key }].map(entry)
+        [
+            Event::TargetFound { description, listing: Listing::Eligible },
+            Event::KeySeen { target, key, looked_at: None },
+        ]
+        .map(entry)
     };
     (0..TARGETS).flat_map(of).collect()
 }
