@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
 use crate::domain::{
-    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, TargetId,
+    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, Target, TargetId,
     TargetRecord, Verdict,
 };
 use crate::ports::{JournalError, KeyService};
@@ -40,7 +40,7 @@ impl Engine {
         let asked_at = self.clock.now();
         let attempt = slot.is_some();
         let actor = if attempt { Actor::Schedule } else { Actor::Daemon };
-        let seen = match service.current_key(&record.target).await {
+        let seen = match self.read_key(service, &record.target).await {
             Ok(key) => {
                 let events = self.meaning_of(record, &key, asked_at, slot).await?;
                 let changed = record.key.as_ref().is_some_and(|known| known.id != key);
@@ -68,6 +68,20 @@ impl Engine {
             }
         };
         Ok((seen, asked_at))
+    }
+
+    /// Reads a target's key. A failure comes with the scope that it has in the light of the manager's other targets.
+    pub(super) async fn read_key(&self, service: &dyn KeyService, target: &Target) -> Result<KeyId, Failure> {
+        let read = service.current_key(target).await;
+        let mut breakers = self.breakers();
+        let breaker = breakers.entry(target.manager.clone()).or_default();
+        match read {
+            Ok(key) => {
+                breaker.read(&target.id());
+                Ok(key)
+            }
+            Err(failure) => Err(breaker.failed(&target.id(), failure)),
+        }
     }
 
     /// What it means that `key` is in use, as of `asked_at`.

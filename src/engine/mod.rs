@@ -12,10 +12,10 @@ mod scribe;
 mod state;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ManagerName, Period};
-use crate::policy::Rules;
+use crate::policy::{Breaker, Rules};
 use crate::ports::{Clock, Journal, KeyService, Observer};
 
 /// A manager as the engine knows it.
@@ -37,6 +37,7 @@ pub struct Engine {
     state: state::State,
     /// Held while an outage is told.
     outages: tokio::sync::Mutex<()>,
+    breakers: Mutex<BTreeMap<ManagerName, Breaker>>,
 }
 
 impl Engine {
@@ -50,6 +51,11 @@ impl Engine {
     ) -> Self {
         let state = state::State::new(clock.as_ref());
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
-        Self { managers, rules, clock, scribe, state, outages: tokio::sync::Mutex::default() }
+        let (outages, breakers) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { managers, rules, clock, scribe, state, outages, breakers }
+    }
+
+    fn breakers(&self) -> MutexGuard<'_, BTreeMap<ManagerName, Breaker>> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
@@ -22,6 +23,8 @@ pub(super) struct Attempt<'a> {
     pub(super) record: &'a TargetRecord,
     /// The key that was in use when last looked.
     pub(super) known: &'a KeyRecord,
+    /// Cancelled when the daemon ends: from then on nothing is begun and nothing is sent.
+    pub(super) closing: &'a CancellationToken,
 }
 
 impl Attempt<'_> {
@@ -35,6 +38,7 @@ impl Attempt<'_> {
                 Ok(())
             }
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
+            Seen::Same if self.closing.is_cancelled() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -78,6 +82,9 @@ impl Attempt<'_> {
     }
 
     async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {
+        if self.closing.is_cancelled() {
+            return Ok(());
+        }
         let target = self.record.target.id();
         self.write(Event::RotationSending { target: target.clone(), rotation: rotation.id }).await?;
         let since = self.engine.clock.now();
@@ -113,6 +120,10 @@ impl Attempt<'_> {
         let give_up_after = give_up_after(&rotation.phase, self.policy);
         for looks in 0.. {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
+            // Others have found the manager failing: the plan resumes this when it answers.
+            if self.engine.is_failing(&self.record.target.manager) {
+                return Ok(());
+            }
             let waited = self.engine.clock.monotonic().saturating_sub(replied);
             let failure = match self.key().await? {
                 Ok((key, looked_at)) if key != self.known.id => {
@@ -147,7 +158,7 @@ impl Attempt<'_> {
     /// The key in use now and when it was asked for; a failing manager is recorded.
     async fn key(&self) -> Result<Result<(KeyId, Timestamp), Failure>, JournalError> {
         let asked_at = self.engine.clock.now();
-        match self.service.current_key(&self.record.target).await {
+        match self.engine.read_key(self.service, &self.record.target).await {
             Ok(key) => Ok(Ok((key, asked_at))),
             Err(failure) => {
                 if failure.scope == Scope::Manager {

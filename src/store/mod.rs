@@ -62,6 +62,14 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing can be written there.
+    #[error(
+        "{} is on a read-only file system, and what cannot be recorded is not begun: see what the kernel says of its disk, mount it writable, and start again", path.display()
+    )]
+    ReadOnly {
+        /// The file or directory that was to be written.
+        path: PathBuf,
+    },
     /// Another daemon works in it.
     #[error("{} is held by {holder}; a state directory has room for one daemon", path.display())]
     Held {
@@ -115,6 +123,17 @@ pub enum OpenError {
     /// The writer's thread can not be started.
     #[error("the ledger's thread can not be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl OpenError {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly { path }
+        } else {
+            Self::File { path, source }
+        }
+    }
 }
 
 impl Store {

@@ -77,7 +77,7 @@ pub(super) struct Writer {
     /// Why memory and disk may have come apart, until that is looked into.
     suspicion: Option<JournalError>,
     shared: Shared,
-    _lock: StateLock,
+    lock: StateLock,
 }
 
 /// What the group in hand has changed so far.
@@ -102,7 +102,7 @@ impl Writer {
             group: Group::default(),
             suspicion: None,
             shared: Shared { published, stopwatch: Arc::default() },
-            _lock: lock,
+            lock,
         })
     }
 
@@ -175,12 +175,11 @@ impl Writer {
         &mut self,
         calls: impl Iterator<Item = &'a Work>,
     ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
-        let lost = |error: rusqlite::Error| classify(&error);
-        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(lost)?;
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.told(&error))?;
         let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
-        self.conn.execute_batch("COMMIT").map_err(lost)?;
+        self.conn.execute_batch("COMMIT").map_err(|error| self.told(&error))?;
         if let (Some(watch), Some(began)) = (watch, began) {
             (watch.told)(watch.clock.monotonic().saturating_sub(began));
         }
@@ -264,7 +263,7 @@ impl Writer {
         let Some(error) = &self.suspicion else { return Ok(()) };
         let told = |error: rusqlite::Error| classify(&error);
         if !matches!(error, JournalError::Full(_)) {
-            self.reconnect()?;
+            self.begin_log_anew()?;
         }
         let moment = self.conn.unchecked_transaction().map_err(told)?;
         let on_disk = follow(&moment, &self.head)?;
@@ -287,16 +286,38 @@ impl Writer {
 
     /// Brings into the database what only our handle on a log without a name still holds, and says what happened.
     fn save_log(&mut self) -> JournalError {
-        let log = log(&self.path);
-        let saved = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        match saved.map_err(|error| classify(&error)) {
-            Ok(false) => match self.reconnect() {
-                Ok(()) => JournalError::Io(format!("{} was removed or replaced; nothing is lost", log.display())),
-                Err(error) => error,
-            },
-            Ok(true) => JournalError::Io(format!("{} was removed, and a reader is in the way", log.display())),
+        match self.begin_log_anew().and_then(|()| self.reconnect()) {
+            Ok(()) => {
+                JournalError::Io(format!("{} was removed or replaced; nothing is lost", log(&self.path).display()))
+            }
             Err(error) => error,
         }
+    }
+
+    /// Brings all that was acknowledged into the database file, and drops the rest of the log.
+    ///
+    /// After a sync that failed the kernel takes the pages for clean, although they may never reach the disk: records that
+    /// are appended behind them would be lost with them in a power cut, however well their own syncs went. What is in the
+    /// log and was not acknowledged is no record. This connection knows where the acknowledged part ends; one that is opened
+    /// anew would not. A checkpoint writes that part again, with syncs of its own, so it also shows whether syncs work.
+    fn begin_log_anew(&self) -> Result<(), JournalError> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        match self.conn.query_row(checkpoint, [], |row| row.get::<_, bool>(0)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(JournalError::Io("a reader keeps the ledger's log from being begun anew".to_owned())),
+            Err(error) => Err(self.told(&error)),
+        }
+    }
+
+    /// What an error of the database comes to, with the state of the file system where that explains it.
+    fn told(&self, error: &rusqlite::Error) -> JournalError {
+        let told = classify(error);
+        if matches!(told, JournalError::Io(_)) && self.lock.is_read_only() {
+            return JournalError::ReadOnly(format!(
+                "{error}; the file system refuses every write: see what the kernel says of its disk, then mount it writable"
+            ));
+        }
+        told
     }
 
     /// Connects anew, and with a log that has a name.

@@ -21,6 +21,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod outages;
 mod page;
 mod prometheus;
 mod seen;
