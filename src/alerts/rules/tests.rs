@@ -391,9 +391,9 @@ fn a_change_by_somebody_else_is_told_for_a_day() {
             before: "second".into(),
             after: "third".into(),
             last_seen: at("2026-01-10T23:00:00Z"),
+            looked_at: None,
             not_before: Some(at("2026-01-10T23:00:00Z")),
             first_seen: at("2026-01-11T00:00:00Z"),
-            looked_at: None,
             suspect: None,
         },
     );
