@@ -9,6 +9,7 @@ use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Listed, Rehearsal, Rehearsed};
 use crate::config::{Config, ReceiverForm};
 use crate::domain::{Decision, Failure, ManagerName, Reason, Verdict};
+use crate::policy::{Policy, Rhythm};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -48,6 +49,9 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
                 output.line(format_args!("  {}", warning.what))?;
             }
             output.line("")?;
+        }
+        for policy in config.settings.rules.policies().values() {
+            output.line(format_args!("policy {}: {}", policy.name, in_plain_words(policy)))?;
         }
         for (name, listed) in &rehearsal.managers {
             show_manager(name, listed, output)?;
@@ -131,6 +135,17 @@ fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &m
         }
         Err(failure) => output.line(format_args!("{} {name}: {}", styled(BAD, "fail"), in_words(failure))),
     }
+}
+
+/// When a policy rotates, for people who do not read cron.
+fn in_plain_words(policy: &Policy) -> String {
+    let turn = match &policy.rhythm {
+        Rhythm::Every(every) => format!("every {every}"),
+        Rhythm::Cron(cron) => cron.in_words(),
+    };
+    let windows =
+        if policy.windows.restrict() { format!(", in the windows {}", policy.windows) } else { String::new() };
+    format!("{turn}, spread over {}{windows}", policy.spread)
 }
 
 /// What failed and the next step.

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod config;
+mod coverage;
 mod demo;
 mod history;
 mod output;
@@ -51,12 +52,14 @@ enum Command {
     Run(run::Args),
     /// Rehearse: read everything that `run` would, rotate nothing, write nothing.
     Check(check::Args),
-    /// Show what is to be done with each target now, and why.
+    /// Show what is to be done with each target now, and why, or every slot to come.
     Plan(plan::Args),
     /// Show each target's key, its last and its next rotation.
     Status(status::Args),
     /// Show every attempt to rotate a key, the newest first.
     History(history::Args),
+    /// Show which clusters were rotated whole in a period, and whose members were left out.
+    Coverage(coverage::Args),
     /// Verify the ledger, or show its head.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -158,6 +161,7 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
         Command::History(args) => history::history(args, &settings(cli)?, output),
+        Command::Coverage(args) => coverage::show(args, &settings(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
         Command::Resume(args) => resume::resume(args, &settings(cli)?, output),
         Command::Demo(args) => demo::demo(args, output),

@@ -14,6 +14,7 @@ mod period;
 mod receiver;
 mod record;
 mod rotation;
+mod span;
 mod target;
 
 pub use alert::{AlertKind, AlertSubject};
@@ -27,4 +28,5 @@ pub use period::{Period, PeriodError};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
+pub use span::Span;
 pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -16,7 +16,7 @@ use super::rotate::Attempt;
 use crate::domain::{
     Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
 };
-use crate::policy::{Breaker, looks, plan, probe_after};
+use crate::policy::{Breaker, looks, passed, plan, probe_after};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
@@ -98,7 +98,8 @@ impl Engine {
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
             let ready = self.scribe.try_again().await && self.compare_clocks(&mut hand).await;
-            let pause = if ready { self.turn(&mut hand) } else { LEDGER_RETRY };
+            let pause = if ready { self.turn(&mut hand).await } else { None };
+            let pause = pause.unwrap_or(LEDGER_RETRY);
             self.state.swept(self.clock.as_ref());
             let cost = self.clock.monotonic().saturating_sub(started);
             let until = self.clock.monotonic() + pause;
@@ -152,15 +153,19 @@ impl Engine {
         true
     }
 
-    /// Plans once and starts what the plan says. Returns how long nothing will change by itself.
-    fn turn(self: &Arc<Self>, hand: &mut Hand) -> Duration {
+    /// Plans once, records what went by unused, and starts what the plan says. Returns how long nothing will change by
+    /// itself; none if the ledger can not be written.
+    async fn turn(self: &Arc<Self>, hand: &mut Hand) -> Option<Duration> {
         let now = self.clock.now();
         // Asked first: what is recorded meanwhile is seen, at worst, twice.
         hand.planned_at = self.scribe.head().seq;
         hand.awaited.clear();
         let fleet = self.scribe.fleet();
-        let listing_due = self.list(hand, &fleet);
         let plan = plan(now, &fleet, &self.rules, &hand.rotating);
+        let passed = passed(now, self.state.started_at(), &fleet, &self.rules, &plan);
+        // Meanwhile only targets that are busy can change.
+        self.scribe.write(Actor::Schedule, passed).await.ok()?;
+        let listing_due = self.list(hand, &fleet);
         for planned in plan.decisions {
             if hand.is_busy(&planned.target) {
                 match planned.decision {
@@ -200,7 +205,7 @@ impl Engine {
         let until = wall.map_or(LONGEST_PAUSE, |at| {
             at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
         });
-        until.min(listing_due).min(LONGEST_PAUSE)
+        Some(until.min(listing_due).min(LONGEST_PAUSE))
     }
 
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
@@ -227,7 +232,8 @@ impl Engine {
         else {
             return Ok(());
         };
-        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record, known, closing };
+        let (service, rules) = (manager.service.as_ref(), self.rules.as_ref());
+        let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
             (Task::Resume(found), Some(rotation)) => attempt.resume(rotation.clone(), found).await,

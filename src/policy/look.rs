@@ -112,12 +112,8 @@ mod tests {
         tell(Event::TargetFound { description, listing: Listing::Eligible });
         tell(Event::ObservationFailing { target: target.clone(), failure });
         let policy = std::sync::Arc::new(Policy::with_defaults("default".into()));
-        let rules = Rules {
-            managers: BTreeMap::from([(
-                "emea".into(),
-                ManagerRules { max_concurrent: 1, policy, projects: Vec::new() },
-            )]),
-        };
+        let rules =
+            Rules { managers: BTreeMap::from([("emea".into(), ManagerRules::new(1, policy))]), ..Rules::default() };
         let after = |seconds| start + SignedDuration::from_secs(seconds);
         // Tried after so many seconds of failing, it waits so long; less a tenth at most, for its place.
         for (tried, wait) in [(0, 10), (10, 10), (60, 60), (86_400, 900)] {
