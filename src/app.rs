@@ -1,5 +1,6 @@
 //! The one place that knows every part and wires them.
 
+mod checkpoints;
 mod clock;
 #[cfg(debug_assertions)]
 mod failpoint;
@@ -85,6 +86,9 @@ pub enum StartError {
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new ledger's id: {0}")]
     Random(getrandom::Error),
+    /// There is no key to sign checkpoints with.
+    #[error(transparent)]
+    CheckpointKey(#[from] crate::store::KeyError),
     /// A manager's client can not be made.
     #[error("manager {name}: {source}")]
     Manager {
@@ -128,6 +132,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
         let managers = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
         let store = Arc::new(open_store(settings.state_dir.clone()).await?);
+        let checkpoint_key = checkpoints::begin(config, &store).await?;
         let counted = Arc::clone(&metrics);
         store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
         let fleet = store.fleet();
@@ -154,7 +159,7 @@ impl Daemon {
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         let jobs = jobs::Jobs::start().await?;
-        engine.note(opening(&fleet, &rules)).await?;
+        engine.note(opening(&fleet, &rules, checkpoint_key)).await?;
         // Reload will send new rules here; until then the first ones stay.
         let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
@@ -249,14 +254,15 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
 }
 
 /// What the ledger is told first: that we are here, and by which rules.
-fn opening(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+fn opening(fleet: &Fleet, rules: &Rules, checkpoint_key: Option<String>) -> Vec<Event> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
     let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
     });
-    [started].into_iter().chain(policies).collect()
+    let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
+    [started].into_iter().chain(key).chain(policies).collect()
 }
 
 fn managers(

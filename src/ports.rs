@@ -198,6 +198,22 @@ pub struct Situation {
 pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
+
+    /// How far the ledger is anchored. Waits for nothing.
+    fn anchor(&self) -> Anchor;
+}
+
+/// How far the ledger is anchored outside of itself, by signed checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// The number of the newest record that wants a checkpoint; 0 before the first.
+    pub wanted: u64,
+    /// The record of the newest checkpoint that was written; 0 before the first.
+    pub written: u64,
+    /// Why the newest one could not be written.
+    pub failure: Option<String>,
+    /// The verifier key of who signs; none if nobody does.
+    pub key: Option<String>,
 }
 
 /// What happened to one target, newest first.

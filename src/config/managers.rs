@@ -121,13 +121,20 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     }
 }
 
+/// How a secret's place is written.
+const FORMS: &str = "write { credential = \"NAME\" } or { file = \"/PATH\" }";
+
 fn read_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
-    const FORMS: &str = "write { credential = \"NAME\" } or { file = \"/PATH\" }";
-    let document = section.document();
-    let Some(setting) = section.take(name) else {
+    if !section.has(name) {
         section.lacks(name, FORMS.to_owned());
-        return None;
-    };
+    }
+    optional_secret_source(section, name)
+}
+
+/// Reads where a secret is to be found, if that is said.
+pub(super) fn optional_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
+    let document = section.document();
+    let setting = section.take(name)?;
     if !matches!(setting.value(), DeValue::Table(_)) {
         let help = format!("{FORMS}; a key that stood here is no longer a secret: make a new one");
         document.problem(&setting.key_spot(), format!("`{name}` must say where the key is, not what it is"), help);

@@ -36,7 +36,7 @@ mod tests {
             Environment { credentials_directory: Some(credentials.path().to_owned()), state_directory: None };
         let required = ["version", "name", "url", "public_key", "private_key"];
         // These have no default, and files and projects only where someone names them.
-        let left_out = ["web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
+        let left_out = ["checkpoint_key", "web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
         let only = |keep: &dyn Fn(&str) -> bool| {
@@ -106,7 +106,7 @@ mod tests {
             .collect();
         // Sections stand for themselves; `cron` is known only to be refused; `name` excludes the `id` that is shown.
         let not_as_settings = |section: &str| match section {
-            "the file" => vec!["control", "http", "ops_manager", "policy"],
+            "the file" => vec!["control", "http", "ledger", "ops_manager", "policy"],
             "[policy.default]" => vec!["cron"],
             "[[ops_manager]]" => vec!["project"],
             "[[ops_manager.project]]" => vec!["name"],

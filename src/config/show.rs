@@ -19,6 +19,13 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "version = {VERSION}")?;
     writeln!(out, "state_dir = {}", path(&file.state_dir))?;
     writeln!(out, "timezone = {}", quoted(file.timezone.iana_name().unwrap_or("UTC")))?;
+    let ledger = file.ledger();
+    writeln!(out, "\n[ledger]")?;
+    writeln!(out, "checkpoint_file = {}", path(&ledger.checkpoint_file))?;
+    writeln!(out, "on_checkpoint_failure = {}", quoted(ledger.on_checkpoint_failure.as_str()))?;
+    if let Some(source) = &file.ledger.checkpoint_key {
+        writeln!(out, "checkpoint_key = {}", secret(&source.value))?;
+    }
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
@@ -64,10 +71,7 @@ fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
     writeln!(out, "name = {}", quoted(name))?;
     writeln!(out, "url = {}", quoted(url))?;
     writeln!(out, "public_key = {}", quoted(key))?;
-    match &source.value {
-        SecretSource::Credential(name) => writeln!(out, "private_key = {{ credential = {} }}", quoted(name))?,
-        SecretSource::File(file) => writeln!(out, "private_key = {{ file = {} }}", path(file))?,
-    }
+    writeln!(out, "private_key = {}", secret(&source.value))?;
     if let Some(file) = &manager.ca_file {
         writeln!(out, "ca_file = {}", path(&file.value))?;
     }
@@ -96,6 +100,14 @@ fn write_project(out: &mut String, rules: &ProjectRules, managers: &Policy) -> f
     writeln!(out, "exclude = {}", list(&rules.exclude))
 }
 
+/// Where a secret is to be found; never the secret.
+fn secret(source: &SecretSource) -> String {
+    match source {
+        SecretSource::Credential(name) => format!("{{ credential = {} }}", quoted(name)),
+        SecretSource::File(file) => format!("{{ file = {} }}", path(file)),
+    }
+}
+
 fn quoted(value: impl Display) -> toml::Value {
     toml::Value::String(value.to_string())
 }
@@ -116,6 +128,11 @@ mod tests {
     const EVERYTHING: &str = r#"version = 1
 state_dir = "/data/rekeyd"
 timezone = "Europe/Paris"
+
+[ledger]
+checkpoint_file = "/mnt/other/checkpoints"
+on_checkpoint_failure = "block"
+checkpoint_key = { credential = "checkpoint-key" }
 
 [http]
 listen = "[::]:9000"

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use crate::domain::Period;
+use crate::domain::{OnCheckpointFailure, Period};
 use crate::policy::{FirstRotation, Spread};
 
 /// Why a value does not fit its setting.
@@ -104,6 +104,15 @@ pub(super) fn first_rotation(value: &DeValue<'_>) -> Result<FirstRotation, Misfi
         "spread" => Ok(FirstRotation::Spread),
         "now" => Ok(FirstRotation::Now),
         _ => Err(Misfit::new("must be \"spread\" or \"now\"")),
+    }
+}
+
+/// What a missing checkpoint means.
+pub(super) fn on_checkpoint_failure(value: &DeValue<'_>) -> Result<OnCheckpointFailure, Misfit> {
+    match text(value)? {
+        "warn" => Ok(OnCheckpointFailure::Warn),
+        "block" => Ok(OnCheckpointFailure::Block),
+        _ => Err(Misfit::new("must be \"warn\" or \"block\"")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! daemon is up or not. What an event means is decided in `domain`; here it is only kept.
 
 pub mod chain;
+mod checkpoint;
 mod columns;
 mod compare;
 mod fault;
@@ -12,9 +13,11 @@ mod lock;
 mod past;
 mod project;
 mod reader;
+mod replay;
 mod schema;
 mod sql;
 mod verify;
+mod walk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -27,11 +30,18 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::domain::RotationRow;
+pub use checkpoint::{
+    CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,
+    VerifierKey, origin_of, parse_checkpoints,
+};
 pub use reader::{ReadError, Reader, RotationFilter};
-pub use verify::{Broken, Verified, VerifyError};
+pub use verify::{Broken, Demands, Verified, VerifyError};
 
+#[cfg(doc)]
+use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Clock, Head, Journal, JournalError};
+use checkpoint::Keeper;
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
@@ -49,6 +59,7 @@ pub struct Store {
     writer: Option<JoinHandle<()>>,
     shared: Shared,
     path: PathBuf,
+    ledger_id: [u8; 32],
 }
 
 /// Why a state directory can not be worked in.
@@ -145,6 +156,7 @@ impl Store {
         {
             return Err(OpenError::Damaged { seq: last.seq });
         }
+        let ledger_id = load::identity(&conn)?.unwrap_or(new_ledger_id);
         let writer = Writer::new(&path, conn, lock)?;
         let shared = writer.shared();
         let (ops, queue) = mpsc::channel(QUEUE);
@@ -152,12 +164,25 @@ impl Store {
             .name("ledger".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path })
+        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path, ledger_id })
     }
 
     /// Has `told` called, on the writer's thread, with how long each commit took by `clock`. Only the first call counts.
     pub fn on_commit(&self, clock: Arc<dyn Clock>, told: impl Fn(Duration) + Send + Sync + 'static) {
         let _ = self.shared.stopwatch.set(Stopwatch { clock, told: Box::new(told) });
+    }
+
+    /// From now on, has a checkpoint signed and written after each commit that holds an outcome, a start or a stop, and
+    /// when the journal is closed. Returns the verifier key; record it ([`Event::CheckpointKeySet`]) if the ledger does
+    /// not name it yet, see [`Reader::checkpoint_keys`].
+    ///
+    /// # Errors
+    /// If the writer has ended. That the file can not be written shows after the first commit.
+    pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<String, JournalError> {
+        let keeper = Keeper::new(&self.ledger_id, keeping);
+        let key = keeper.anchor().key.clone().expect("a keeper has a key");
+        self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await?;
+        Ok(key)
     }
 
     /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.

@@ -1,5 +1,7 @@
 //! One target's past, for the page about it.
 
+use std::sync::PoisonError;
+
 use rusqlite::{Connection, params};
 
 use super::columns::{Micros, Word};
@@ -7,13 +9,17 @@ use super::load::time;
 use super::reader::rotation_row;
 use super::{Store, schema};
 use crate::domain::{KeyId, KeyUse, TargetId};
-use crate::ports::{Archive, ArchiveError, Past};
+use crate::ports::{Anchor, Archive, ArchiveError, Past};
 
 impl Archive for Store {
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError> {
         // A person looks at one page at a time: rare enough for a connection of its own, which the writer never waits for.
         let read = || past(&schema::connect_read_only(&self.path)?, target, limit);
         read().map_err(|error: rusqlite::Error| ArchiveError(error.to_string()))
+    }
+
+    fn anchor(&self) -> Anchor {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).anchor.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use wildmatch::WildMatch;
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use super::load::{self, json, time};
-use super::{DATABASE, schema};
+use super::{DATABASE, VerifierKey, schema};
 use crate::domain::{ClusterId, Fleet, KeyId, ManagerName, ProjectId, RotationId, RotationRow, TargetId, TargetName};
 use crate::ports::Head;
 
@@ -88,6 +88,16 @@ impl Reader {
     /// The newest record's number and hash.
     pub fn head(&self) -> Result<Head, ReadError> {
         Ok(load::head(&self.conn)?)
+    }
+
+    /// Its random id.
+    pub fn ledger_id(&self) -> Result<[u8; 32], ReadError> {
+        Ok(load::identity(&self.conn)?.unwrap_or_default())
+    }
+
+    /// The keys that sign checkpoints, as the ledger names them, in order; the last is in use.
+    pub fn checkpoint_keys(&self) -> Result<Vec<VerifierKey>, ReadError> {
+        Ok(load::checkpoint_keys(&self.conn)?.into_iter().map(|(_, key)| key).collect())
     }
 
     /// At most `limit` records of the ledger after number `after`, in order.

@@ -16,7 +16,7 @@ use rekeyd::domain::{
 };
 use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
-use rekeyd::ports::{Archive, ArchiveError, Gauge, Head, Past, Situation};
+use rekeyd::ports::{Anchor, Archive, ArchiveError, Gauge, Head, Past, Situation};
 use rekeyd::telemetry::Metrics;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -38,6 +38,10 @@ struct MadeUp(Mutex<Situation>);
 impl Archive for MadeUp {
     fn past(&self, _: &TargetId, _: u32) -> Result<Past, ArchiveError> {
         Ok(Past::default())
+    }
+
+    fn anchor(&self) -> Anchor {
+        Anchor { wanted: 42, written: 41, failure: None, key: Some("rekeyd/ledger/07+00000000+AQ==".to_owned()) }
     }
 }
 
