@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, RotationRow, Sighting,
-    Target, TargetId,
+    Contradiction, Cursor, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter, LedgerRow, ManagerName,
+    ProjectId, RotationFilter, RotationRow, Sighting, Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -199,8 +199,23 @@ pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
 
+    /// The newest `limit` rotations that pass the filter, whose own limit is not looked at.
+    fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError>;
+
+    /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
+    fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
+
     /// How far the ledger is anchored. Waits for nothing.
     fn anchor(&self) -> Anchor;
+}
+
+/// A part of an answer, and where the next begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The newest first.
+    pub rows: Vec<T>,
+    /// What is behind; none if that is certain to be nothing.
+    pub next: Option<Cursor>,
 }
 
 /// How far the ledger is anchored outside of itself, by signed checkpoints.

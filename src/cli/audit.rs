@@ -2,6 +2,7 @@
 
 mod head;
 mod kept;
+mod records;
 mod verify;
 
 pub(super) use verify::verify_all;
@@ -17,12 +18,15 @@ pub(super) enum Command {
     /// Show the newest record's number and hash, and the key that signs checkpoints: keep both elsewhere, and a cut tail
     /// will show.
     Head(head::Args),
+    /// Show the records themselves, the newest first.
+    Records(records::Args),
 }
 
 pub(super) fn audit(command: &Command, settings: &Settings, output: &mut Output) -> Answer {
     match command {
         Command::Verify(args) => verify::verify(args, settings, output),
         Command::Head(args) => head::head(args, settings, output),
+        Command::Records(args) => records::records(args, settings, output),
     }
 }
 

@@ -6,6 +6,7 @@
 mod alerts;
 mod guard;
 mod health;
+mod history;
 mod ledger;
 mod metrics;
 mod page;

@@ -8,7 +8,7 @@ use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
 
 use super::problem::Problem;
-use super::{alerts, guard, health, ledger, metrics, page, plan, targets};
+use super::{alerts, guard, health, history, ledger, metrics, page, plan, targets};
 use crate::policy::Rules;
 use crate::ports::{Archive, Gauge, Situation};
 use crate::telemetry::Metrics;
@@ -23,6 +23,8 @@ pub const ROUTES: &[&str] = &[
     "/api/v1/targets",
     "/api/v1/plan",
     "/api/v1/alerts",
+    "/api/v1/rotations",
+    "/api/v1/ledger",
     "/api/v1/ledger/key",
     "/style.css",
 ];
@@ -82,6 +84,8 @@ pub fn router(inputs: Inputs) -> Router {
         .route("/api/v1/targets", get(targets::list))
         .route("/api/v1/plan", get(plan::show))
         .route("/api/v1/alerts", get(alerts::list))
+        .route("/api/v1/rotations", get(history::rotations))
+        .route("/api/v1/ledger", get(history::records))
         .route("/api/v1/ledger/key", get(ledger::key))
         .fallback(|| async { Problem::not_found() })
         // Around everything, the fallback too.

@@ -8,12 +8,16 @@ mod checkpoint;
 mod columns;
 mod compare;
 mod fault;
+mod life;
 mod load;
 mod lock;
+mod log;
 mod past;
 mod project;
+mod question;
 mod reader;
 mod replay;
+mod rotations;
 mod schema;
 mod sql;
 mod verify;
@@ -29,12 +33,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::domain::RotationFilter;
 pub use crate::domain::RotationRow;
 pub use checkpoint::{
     CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,
     VerifierKey, origin_of, parse_checkpoints,
 };
-pub use reader::{ReadError, Reader, RotationFilter};
+pub use reader::{ReadError, Reader};
 pub use verify::{Broken, Demands, Verified, VerifyError};
 
 #[cfg(doc)]

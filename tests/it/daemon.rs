@@ -8,6 +8,7 @@ mod commands;
 mod demonstration;
 mod failpoints;
 mod full_disk;
+mod history;
 mod kills;
 mod main_job;
 mod second_daemon;
