@@ -2,14 +2,14 @@
 """Verifies a ledger of rekeyd without rekeyd: a second opinion that shares no code with the first.
 
     verify.py rekeyd.db    [--checkpoints FILE] [--against FILE] [--key KEY] [--json]
-    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--key KEY] [--json]
+    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--keys FILE] [--json]
 
 The first form reads the database, beside a running daemon or without one; the second the slice of an evidence bundle.
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
 
   - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
   - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by a key that the
-    ledger named before, or by --key; without the Python package `cryptography` signatures are said to be unchecked;
+    ledger named before, or by one of --key and --keys; without the Python package `cryptography` signatures are said to be unchecked;
   - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself;
   - of a database, that the tables target, rotation, key and policy follow from the records, row by row.
 
@@ -338,7 +338,8 @@ def verify(args):
     for checkpoint in checkpoints:
         pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, "a signed checkpoint"))
     pins.pop(0, None)
-    keys = [(0, Key(key)) for key in args.key]
+    lines = read(args.keys).splitlines() if args.keys else []
+    keys = [(0, Key(key)) for key in args.key + lines if key.strip()]
 
     db, seq, prev = None, None, None
     if is_database:
@@ -392,6 +393,7 @@ def main():
     parser.add_argument("--checkpoints", metavar="FILE", help="the checkpoint file")
     parser.add_argument("--against", metavar="FILE", help="what you kept yourself; - reads standard input")
     parser.add_argument("--key", action="append", default=[], help="a verifier key, name+id+key; may be repeated")
+    parser.add_argument("--keys", metavar="FILE", help="verifier keys, one a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
     try:

@@ -1,5 +1,6 @@
 //! `rekeyd audit`: verify the ledger, or show its head.
 
+mod export;
 mod head;
 mod kept;
 mod records;
@@ -18,6 +19,8 @@ pub(super) enum Command {
     /// Show the newest record's number and hash, and the key that signs checkpoints: keep both elsewhere, and a cut tail
     /// will show.
     Head(head::Args),
+    /// Write the evidence of a period: who asks for it needs nothing else.
+    Export(export::Args),
     /// Show the records themselves, the newest first.
     Records(records::Args),
 }
@@ -26,6 +29,7 @@ pub(super) fn audit(command: &Command, settings: &Settings, output: &mut Output)
     match command {
         Command::Verify(args) => verify::verify(args, settings, output),
         Command::Head(args) => head::head(args, settings, output),
+        Command::Export(args) => export::export(args, settings, output),
         Command::Records(args) => records::records(args, settings, output),
     }
 }

@@ -105,6 +105,13 @@ impl fmt::Display for Policy {
     }
 }
 
+impl Policy {
+    /// The `alert_after` in a policy's words, which stand in the ledger.
+    pub fn alert_after_in(words: &str) -> Option<Period> {
+        words.split(", ").find_map(|part| part.strip_prefix("alert after "))?.parse().ok()
+    }
+}
+
 /// Every manager's rules, as the configuration states them.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {

@@ -3,6 +3,8 @@
 //! [`Store`] is the daemon's [`Journal`]; one thread writes. [`Reader`] answers the commands that only read, whether the
 //! daemon is up or not. What an event means is decided in `domain`; here it is only kept.
 
+mod as_of;
+mod backup;
 pub mod chain;
 mod checkpoint;
 mod columns;
@@ -35,6 +37,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::domain::RotationFilter;
 pub use crate::domain::RotationRow;
+pub use as_of::AsOf;
+pub use backup::{BackupError, restore};
 pub use checkpoint::{
     CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,
     VerifierKey, origin_of, parse_checkpoints,

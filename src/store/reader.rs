@@ -23,6 +23,12 @@ pub enum ReadError {
         /// The state directory.
         dir: PathBuf,
     },
+    /// A file is none.
+    #[error("there is no ledger at {}", path.display())]
+    NoLedger {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by another version.
     #[error("the ledger has version {found}, and this program reads {known}; use the same version as the daemon")]
     OtherVersion {
@@ -31,6 +37,9 @@ pub enum ReadError {
         /// The version that this program reads.
         known: u32,
     },
+    /// The database itself is damaged.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// The database can not be read.
     #[error("the ledger can not be read: {0}")]
     Database(#[from] rusqlite::Error),
@@ -43,16 +52,27 @@ impl Reader {
     /// If there is none, or it is another version's.
     pub fn open(state_dir: &Path) -> Result<Self, ReadError> {
         let missing = || ReadError::Missing { dir: state_dir.to_owned() };
-        let path = state_dir.join(DATABASE);
-        if std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        Self::open_as(&state_dir.join(DATABASE), missing)
+    }
+
+    /// Opens a ledger by its file, wherever that is.
+    ///
+    /// # Errors
+    /// If it is none, or another version's.
+    pub fn open_file(path: &Path) -> Result<Self, ReadError> {
+        Self::open_as(path, || ReadError::NoLedger { path: path.to_owned() })
+    }
+
+    fn open_as(path: &Path, missing: impl Fn() -> ReadError) -> Result<Self, ReadError> {
+        if std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(missing());
         }
-        let conn = schema::connect_read_only(&path)?;
-        let (found, known) = (schema::version(&conn)?.ok_or_else(missing)?, schema::newest());
+        let conn = schema::connect_read_only(path)?;
+        let (found, known) = (schema::version(&conn)?.ok_or_else(&missing)?, schema::newest());
         if found != known {
             return Err(ReadError::OtherVersion { found, known });
         }
-        load::identity(&conn)?.ok_or_else(missing)?;
+        load::identity(&conn)?.ok_or_else(&missing)?;
         Ok(Self { conn })
     }
 
@@ -60,6 +80,15 @@ impl Reader {
     pub fn fleet(&self) -> Result<Fleet, ReadError> {
         let moment = self.conn.unchecked_transaction()?;
         Ok(load::fleet(&moment)?)
+    }
+
+    /// Has the database look at itself: pages, indexes, constraints. Takes its time.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong, if there is one.
+    pub fn check_integrity(&self) -> Result<(), ReadError> {
+        let said: String = self.conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if said == "ok" { Ok(()) } else { Err(ReadError::Damaged(said)) }
     }
 
     /// The newest record's number and hash.

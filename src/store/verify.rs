@@ -69,6 +69,14 @@ pub enum VerifyError {
     /// Whoever is told of the progress broke off.
     #[error("broken off")]
     BrokenOff,
+    /// A later version wrote it.
+    #[error("record {seq} is of kind {kind:?}, which this version does not know; use the version that wrote it")]
+    Later {
+        /// The first such record.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+    },
     /// The scratch database for the comparison could not be made.
     #[error("no room to work in: {0}")]
     Scratch(OpenError),
@@ -175,7 +183,7 @@ impl Reader {
     }
 
     /// What the records must be, those up to `start` being held against it at once.
-    fn pins(&self, demands: &Demands, start: u64) -> Result<Pins, VerifyError> {
+    pub(super) fn pins(&self, demands: &Demands, start: u64) -> Result<Pins, VerifyError> {
         let origin = origin_of(&load::identity(&self.conn)?.unwrap_or_default());
         if let Some(foreign) = demands.checkpoints.iter().find(|checkpoint| checkpoint.origin != origin) {
             let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
@@ -196,7 +204,7 @@ impl Reader {
 }
 
 /// Each must be signed by a key that the ledger names at that point.
-fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<(), Broken> {
+pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<(), Broken> {
     for checkpoint in checkpoints {
         let seq = checkpoint.head.seq;
         if !keys.iter().any(|(named, key)| *named <= seq && key.signed(checkpoint)) {

@@ -1,5 +1,7 @@
 //! The ledger on a real disk: its chain, its lock, its durability, and what tampering looks like.
 
+mod backup;
+mod bundle;
 mod checkpoints;
 mod crash;
 mod stories;

@@ -112,8 +112,11 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
             }
             Ok(Exit::Failed)
         }
-        Err(error @ (VerifyError::Unreadable(_) | VerifyError::Scratch(_) | VerifyError::BrokenOff)) => {
-            Err(Stop::Words(error.to_string()))
-        }
+        Err(
+            error @ (VerifyError::Unreadable(_)
+            | VerifyError::Scratch(_)
+            | VerifyError::BrokenOff
+            | VerifyError::Later { .. }),
+        ) => Err(Stop::Words(error.to_string())),
     }
 }
