@@ -175,6 +175,7 @@ impl Daemon {
         let housekeeping =
             tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
+        store.check_in_background(settings.ledger.checkpoint_file.clone());
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
         Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
     }

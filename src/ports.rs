@@ -205,8 +205,29 @@ pub trait Archive: Send + Sync {
     /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
 
+    /// What the check of the whole ledger came to. Waits for nothing.
+    fn check(&self) -> Check;
+
     /// How far the ledger is anchored. Waits for nothing.
     fn anchor(&self) -> Anchor;
+}
+
+/// What the check of the whole ledger, which every start begins, came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// It is under way, or was not begun.
+    #[default]
+    Pending,
+    /// The ledger holds.
+    Whole {
+        /// So many records were checked.
+        records: u64,
+    },
+    /// It does not hold, or could not be checked.
+    Broken {
+        /// Where, and what is wrong.
+        why: String,
+    },
 }
 
 /// A part of an answer, and where the next begins.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use super::series::{of_checkpoints, series};
+use super::series::{of_check, of_checkpoints, series};
 use crate::telemetry::Metrics;
 
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
@@ -17,6 +17,7 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response
         let (situation, rules) = shared.look();
         let mut gauges = series(&situation, &rules);
         gauges.extend(of_checkpoints(&shared.inputs.archive.anchor()));
+        gauges.push(of_check(&shared.inputs.archive.check()));
         let text = shared.inputs.metrics.encode(gauges);
         // Held to here even if the client is gone: the memory is in use until now.
         drop(turn);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::alerts;
 use crate::domain::{AlertKind, Standing, TargetRecord};
 use crate::policy::{Rules, due_at};
-use crate::ports::{Anchor, Situation};
+use crate::ports::{Anchor, Check, Situation};
 use crate::telemetry::Gauges;
 
 /// Every computed series. Targets that are gone have none.
@@ -52,6 +52,20 @@ pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
         wanted.push(&[], anchor.wanted as f64);
     }
     vec![written, wanted]
+}
+
+/// Whether the ledger was found to hold when the daemon started.
+pub(super) fn of_check(check: &Check) -> Gauges {
+    let mut verified = Gauges::new(
+        "ledger_verified",
+        "Whether the whole ledger was found to hold after the start; absent until that is known.",
+    );
+    match check {
+        Check::Pending => {}
+        Check::Whole { .. } => verified.push(&[], 1.0),
+        Check::Broken { .. } => verified.push(&[], 0.0),
+    }
+    verified
 }
 
 fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {

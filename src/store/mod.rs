@@ -6,6 +6,7 @@
 mod as_of;
 mod backup;
 pub mod chain;
+mod check;
 mod checkpoint;
 mod columns;
 mod compare;
@@ -69,6 +70,7 @@ pub struct Store {
     shared: Shared,
     path: PathBuf,
     ledger_id: [u8; 32],
+    checking: check::Checking,
 }
 
 /// Why a state directory can not be worked in.
@@ -120,8 +122,13 @@ pub enum OpenError {
         /// The newest version that this program knows.
         known: u32,
     },
-    /// The newest record is not what was written.
-    #[error("the ledger's last record, {seq}, does not have the hash that it should; `rekeyd audit verify` tells more")]
+    /// The database's structure is broken.
+    #[error("the database is damaged ({0}); restore a backup")]
+    Corrupt(String),
+    /// One of the newest records is not what was written.
+    #[error(
+        "the ledger's record {seq} is missing, or does not have the hash that it should; `rekeyd audit verify` tells more"
+    )]
     Damaged {
         /// The record's number.
         seq: u64,
@@ -160,11 +167,7 @@ impl Store {
         schema::migrate(&mut conn)?;
         schema::identify(&conn, new_ledger_id)?;
         lock.sign()?;
-        if let Some(last) = load::last_record(&conn)?
-            && last.hash != last.expected_hash()
-        {
-            return Err(OpenError::Damaged { seq: last.seq });
-        }
+        check::newest(&conn, &path)?;
         let ledger_id = load::identity(&conn)?.unwrap_or(new_ledger_id);
         let writer = Writer::new(&path, conn, lock)?;
         let shared = writer.shared();
@@ -173,7 +176,7 @@ impl Store {
             .name("ledger".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path, ledger_id })
+        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path, ledger_id, checking: check::Checking::default() })
     }
 
     /// Has `told` called, on the writer's thread, with how long each commit took by `clock`. Only the first call counts.
@@ -219,6 +222,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.checking.stop();
         self.ops = None;
         if let Some(writer) = self.writer.take() {
             // A writer that panicked said so itself.

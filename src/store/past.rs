@@ -9,7 +9,7 @@ use super::log::Log;
 use super::rotations::{Rotations, rotation_row};
 use super::{Store, schema};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, RotationFilter, RotationRow, TargetId};
-use crate::ports::{Anchor, Archive, ArchiveError, Page, Past};
+use crate::ports::{Anchor, Archive, ArchiveError, Check, Page, Past};
 
 impl Archive for Store {
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError> {
@@ -23,6 +23,10 @@ impl Archive for Store {
 
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError> {
         self.read(|conn| Ok(page(Log::wanted(conn, filter)?.next(conn, limit)?, limit)))
+    }
+
+    fn check(&self) -> Check {
+        self.checking.found()
     }
 
     fn anchor(&self) -> Anchor {

@@ -16,7 +16,7 @@ use rekeyd::domain::{
 };
 use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
-use rekeyd::ports::{Anchor, Archive, ArchiveError, Gauge, Head, Page, Past, Situation};
+use rekeyd::ports::{Anchor, Archive, ArchiveError, Check, Gauge, Head, Page, Past, Situation};
 use rekeyd::telemetry::Metrics;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -46,6 +46,10 @@ impl Archive for MadeUp {
 
     fn records(&self, _: &LedgerFilter, _: u32) -> Result<Page<LedgerRow>, ArchiveError> {
         Ok(Page { rows: Vec::new(), next: None })
+    }
+
+    fn check(&self) -> Check {
+        Check::Whole { records: 42 }
     }
 
     fn anchor(&self) -> Anchor {
