@@ -50,7 +50,7 @@ const GAPS: &[&str] = &["name", "class", "from", "to", "seconds", "about"];
 
 /// Every file of a bundle.
 pub fn files(evidence: &Evidence) -> Vec<Named> {
-    let population: Vec<Value> = evidence.targets.iter().map(|story| population(story)).collect();
+    let population: Vec<Value> = evidence.targets.iter().map(population).collect();
     let policies: Vec<Value> = evidence.policies.iter().map(|story| policy(story, evidence)).collect();
     let rotations: Vec<Value> = evidence.rotations.iter().map(RotationRow::to_json).collect();
     let keys: Vec<Value> = evidence.keys.iter().map(KeyLife::to_json).collect();
@@ -141,15 +141,18 @@ fn policy(story: &PolicyStory, evidence: &Evidence) -> Value {
 }
 
 fn coverage(story: &TargetStory) -> Value {
-    let mut object = json!({
+    let days = |class| story.days_of(class);
+    json!({
         "name": story.record.target.name(),
         "policy": story.policy,
         "days": story.days.len(),
-    });
-    for class in Class::ALL {
-        object[class.word()] = story.days_of(class).into();
-    }
-    object
+        "within": days(Class::Within),
+        "overrun": days(Class::Overrun),
+        "unread": days(Class::Unread),
+        "unproved": days(Class::Unproved),
+        "left_out": days(Class::LeftOut),
+        "not_there": days(Class::NotThere),
+    })
 }
 
 /// Every stretch in which it can not be shown that the key was within its cryptoperiod, while the target was there.

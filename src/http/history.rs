@@ -111,7 +111,7 @@ fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
 
 /// An instant, or the beginning of a day in UTC.
 fn start(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, |day| Some(day))
+    instant(text, Some)
 }
 
 /// An instant, or the end of a day in UTC.
