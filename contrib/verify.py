@@ -161,7 +161,7 @@ OF_TARGETS = set(STATES) | {
 OTHERS = {
     "daemon_started", "daemon_stopped", "ledger_recovered", "clock_stepped", "checkpoint_key_set", "policy_set",
     "manager_failing", "manager_answering", "project_unread", "project_read", "gap_found", "gap_closed",
-    "alert_raised", "alert_cleared",
+    "alert_raised", "alert_cleared", "alerts_delivered", "receiver_failing", "receiver_answering", "receiver_dropped",
 }  # fmt: skip
 
 

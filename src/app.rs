@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod clock;
+mod couriers;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
@@ -18,15 +19,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::delivery::{self, Tidings};
 use crate::config::{self, Config};
-use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
+use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, ReceiverName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
-use crate::policy::Rules;
-use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Notebook, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -53,6 +54,9 @@ pub struct Daemon {
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    couriers: JoinSet<()>,
+    /// Ends the couriers, before the engine writes its last record.
+    hush: CancellationToken,
     listener: JoinHandle<()>,
 }
 
@@ -96,6 +100,14 @@ pub enum StartError {
         name: ManagerName,
         /// Why.
         source: SetupError,
+    },
+    /// A receiver of alerts can not be reached as it is configured.
+    #[error("receiver {name}: {source}")]
+    Receiver {
+        /// Which one.
+        name: ReceiverName,
+        /// Why.
+        source: delivery::SetupError,
     },
     /// The address can not be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -159,25 +171,27 @@ impl Daemon {
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         let jobs = jobs::Jobs::start().await?;
-        engine.note(opening(&fleet, &rules, checkpoint_key)).await?;
-        // Reload will send new rules here; until then the first ones stay.
-        let (_, rules_now) = watch::channel(Arc::clone(&rules));
+        let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
+        let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
+        engine.note(opening(&fleet, config, checkpoint_key)).await?;
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: rules_now,
+            rules: Arc::clone(&rules),
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: http::STALL_AFTER,
         });
-        let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
+        let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
+        let (tidings, latest) = watch::channel(Arc::new(Tidings::default()));
+        let couriers = couriers::set_out(couriers, &latest, &hush);
         let housekeeping =
-            tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+            tokio::spawn(housekeeping::run(notebook, rules, tidings, jobs.housekeeping(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         store.check_in_background(settings.ledger.checkpoint_file.clone());
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, couriers, hush, listener })
     }
 
     /// Where it listens.
@@ -190,13 +204,16 @@ impl Daemon {
         tokio::select! {
             _ = &mut self.engine => "the engine",
             _ = &mut self.housekeeping => "the housekeeping",
+            Some(_) = self.couriers.join_next() => "a courier of alerts",
             _ = &mut self.listener => "the listener",
             () = self.store.ended() => "the ledger's writer",
         }
     }
 
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.hush.cancel();
+        while self.couriers.join_next().await.is_some() {}
         self.closing.cancel();
         self.jobs.stop().await;
         ended("the engine", self.engine).await;
@@ -224,7 +241,7 @@ pub async fn record_by_hand(
     settings: &config::Settings,
     actor: Actor,
     decide: impl FnOnce(&Fleet) -> Vec<Event>,
-) -> Result<(Fleet, Vec<Event>), StartError> {
+) -> Result<(Arc<Fleet>, Vec<Event>), StartError> {
     let store = open_store(settings.state_dir.clone()).await?;
     let fleet = store.fleet();
     let events = decide(&fleet);
@@ -254,16 +271,22 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, and by which rules.
-fn opening(fleet: &Fleet, rules: &Rules, checkpoint_key: Option<String>) -> Vec<Event> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
-    let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
+/// What the ledger is told first: that we are here, who signs, by which rules, and whom we tell no more.
+fn opening(fleet: &Fleet, config: &Config, checkpoint_key: Option<String>) -> Vec<Event> {
+    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
+    let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
+    let policies = config.settings.rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
     });
-    let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
-    [started].into_iter().chain(key).chain(policies).collect()
+    let configured = |name: &ReceiverName| config.receivers.iter().any(|receiver| receiver.name == *name);
+    let dropped = fleet.receivers.keys().filter(|name| !configured(name));
+    let dropped = dropped.map(|name| Event::ReceiverDropped { receiver: name.clone() });
+    [started].into_iter().chain(key).chain(policies).chain(dropped).collect()
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 fn managers(

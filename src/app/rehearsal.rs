@@ -80,7 +80,11 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
                 while let Some(Ok((target, key))) = reading.join_next().await {
                     if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none()))
                     {
-                        suppose(&mut fleet, &clock, Event::KeySeen { target: target.clone(), key: key.clone() });
+                        suppose(
+                            &mut fleet,
+                            &clock,
+                            Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
+                        );
                     }
                     keys.insert(target, Some(key));
                 }

@@ -7,7 +7,7 @@ use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Listed, Rehearsal, Rehearsed};
-use crate::config::Config;
+use crate::config::{Config, ReceiverForm};
 use crate::domain::{Decision, Failure, ManagerName, Reason, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,10 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         for (name, listed) in &rehearsal.managers {
             output.json(&manager_as_json(name, listed))?;
         }
+        for receiver in &config.receivers {
+            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
+            output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
+        }
         for target in &targets {
             output.json(&target_as_json(target))?;
         }
@@ -48,6 +52,15 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         for (name, listed) in &rehearsal.managers {
             show_manager(name, listed, output)?;
         }
+        for receiver in &config.receivers {
+            let form = form(receiver.form);
+            output.line(format_args!(
+                "{} {form} {} at {}; not tried",
+                styled(DIM, "told"),
+                receiver.name,
+                receiver.shown
+            ))?;
+        }
         output.line("")?;
         let rows: Vec<_> = targets.iter().map(|target| as_row(target)).collect();
         output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
@@ -58,6 +71,14 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         found_some(targets.len(), &args.target)?;
     }
     Ok(verdict(&rehearsal, &targets, !config.settings.warnings.is_empty()))
+}
+
+const fn form(form: ReceiverForm) -> &'static str {
+    match form {
+        ReceiverForm::Webhook { .. } => "webhook",
+        ReceiverForm::Alertmanager { .. } => "alertmanager",
+        ReceiverForm::Heartbeat { .. } => "heartbeat",
+    }
 }
 
 fn verdict(rehearsal: &Rehearsal, targets: &[&Rehearsed], warned: bool) -> Exit {

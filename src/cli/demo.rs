@@ -251,7 +251,11 @@ impl Narrator {
             | Event::ProjectRead { .. }
             | Event::GapFound { .. }
             | Event::GapClosed { .. }
-            | Event::AlertCleared { .. } => {}
+            | Event::AlertCleared { .. }
+            | Event::AlertsDelivered { .. }
+            | Event::ReceiverFailing { .. }
+            | Event::ReceiverAnswering { .. }
+            | Event::ReceiverDropped { .. } => {}
         }
         Ok(())
     }

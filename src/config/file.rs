@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::managers::{self, ManagerFile, SecretSource};
 use super::policies::{self, Policies};
 use super::problem::Problems;
+use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Ledger, Settings};
 use super::value;
@@ -31,6 +32,7 @@ pub(super) struct ConfigFile {
     pub(super) control: Control,
     pub(super) policies: Policies,
     pub(super) managers: Vec<ManagerFile>,
+    pub(super) receivers: Vec<ReceiverFile>,
 }
 
 /// What the section `[ledger]` says.
@@ -61,6 +63,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let control = read_control(top.section("control"));
     let policies = policies::read(&mut top);
     let managers = managers::read(&mut top, &policies);
+    let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
@@ -70,6 +73,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         control,
         policies,
         managers,
+        receivers,
     })
 }
 

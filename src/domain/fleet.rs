@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::alert::{AlertKind, AlertSubject};
 use super::event::Event;
 use super::failure::Failure;
-use super::ids::{ManagerName, PolicyName, TargetId};
+use super::ids::{ManagerName, PolicyName, ReceiverName, TargetId};
+use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::target::Gap;
 
@@ -28,6 +29,8 @@ pub struct Fleet {
     pub alerts: BTreeMap<(AlertKind, AlertSubject), Timestamp>,
     /// The policies in force, in words.
     pub policies: BTreeMap<PolicyName, String>,
+    /// Everyone who was ever told of alerts and is still configured.
+    pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
 }
 
 /// What is known of a manager.
@@ -61,6 +64,8 @@ pub enum Change {
     Alert(AlertKind, AlertSubject, Option<Timestamp>),
     /// A policy's words.
     Policy(PolicyName, Option<String>),
+    /// A receiver's record.
+    Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
 }
 
 impl Fleet {
@@ -95,6 +100,17 @@ impl Fleet {
             })),
             Event::AlertRaised { alert, subject, .. } => Some(Change::Alert(*alert, subject.clone(), Some(at))),
             Event::AlertCleared { alert, subject } => Some(Change::Alert(*alert, subject.clone(), None)),
+            Event::AlertsDelivered { receiver, firing, resolved } => {
+                Some(self.receiver_after(receiver, |record| record.hear(firing, resolved)))
+            }
+            Event::ReceiverFailing { receiver, error } => Some(self.receiver_after(receiver, |record| {
+                let since = record.failing.as_ref().map_or(at, |(since, _)| *since);
+                record.failing = Some((since, error.clone()));
+            })),
+            Event::ReceiverAnswering { receiver } => {
+                Some(self.receiver_after(receiver, |record| record.failing = None))
+            }
+            Event::ReceiverDropped { receiver } => Some(Change::Receiver(receiver.clone(), None)),
             Event::TargetFound { description, listing } => {
                 let id = description.id();
                 if self.targets.contains_key(&id) {
@@ -159,6 +175,7 @@ impl Fleet {
                 Change::Alert(kind, subject.clone(), set(&mut self.alerts, (kind, subject), value))
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
+            Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
         }
     }
 
@@ -166,5 +183,11 @@ impl Fleet {
         let mut record = self.managers.get(manager).cloned().unwrap_or_default();
         fold(&mut record);
         Change::Manager(manager.clone(), Some(record))
+    }
+
+    fn receiver_after(&self, receiver: &ReceiverName, fold: impl FnOnce(&mut ReceiverRecord)) -> Change {
+        let mut record = self.receivers.get(receiver).map(|record| ReceiverRecord::clone(record)).unwrap_or_default();
+        fold(&mut record);
+        Change::Receiver(receiver.clone(), Some(Arc::new(record)))
     }
 }

@@ -139,7 +139,7 @@ struct Detail {
 /// Everything at once: the daemon's own state can fail it, an alert makes it warn.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let stall_after = shared.inputs.stall_after;
-    let report = compute(move || {
+    let report = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         let archive = &shared.inputs.archive;
         report(&situation, stall_after, &archive.anchor(), &archive.check(), &alerts::fire(&situation, &rules))
@@ -191,6 +191,7 @@ fn report(
                 AlertSubject::Manager(_) => "manager",
                 AlertSubject::Cluster(_) => "cluster",
                 AlertSubject::Project(_) => "project",
+                AlertSubject::Receiver(_) => "receiver",
                 AlertSubject::Daemon => "component",
             },
             component_id: Some(alert.subject.to_string()),

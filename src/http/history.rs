@@ -64,7 +64,8 @@ pub(super) async fn rotations(
         limit: None,
     };
     let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
-    let page = compute(move || shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
+    let page =
+        compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
     Ok(Json(json!({ "rotations": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
@@ -86,7 +87,8 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         limit: None,
     };
     let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
-    let page = compute(move || shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
+    let page =
+        compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
     Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }

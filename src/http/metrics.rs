@@ -13,7 +13,7 @@ use crate::telemetry::Metrics;
 
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let turn = Arc::clone(&shared.scrapes).acquire_owned().await.expect("nobody closes the semaphore");
-    let text = compute(move || {
+    let text = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         let mut gauges = series(&situation, &rules);
         gauges.extend(of_checkpoints(&shared.inputs.archive.anchor()));

@@ -4,6 +4,8 @@
 
 mod accounts;
 mod adversity;
+mod ailing_disk;
+mod clock;
 mod commands;
 mod demonstration;
 mod failpoints;
@@ -11,9 +13,11 @@ mod full_disk;
 mod history;
 mod kills;
 mod main_job;
+mod outage;
 mod second_daemon;
 mod secrets;
 mod series;
 mod site;
 mod stops;
+mod told;
 mod troubles;

@@ -12,6 +12,7 @@
 
 mod config;
 mod daemon;
+mod delivery;
 mod digest;
 mod discovery;
 mod docs;
@@ -20,6 +21,7 @@ mod far_end;
 mod hostile;
 mod house;
 mod ledger;
+mod outages;
 mod page;
 mod prometheus;
 mod seen;

@@ -94,6 +94,10 @@ pub(super) fn write(
         | Event::GapFound { .. }
         | Event::GapClosed { .. }
         | Event::AlertRaised { .. }
-        | Event::AlertCleared { .. } => Ok(()),
+        | Event::AlertCleared { .. }
+        | Event::AlertsDelivered { .. }
+        | Event::ReceiverFailing { .. }
+        | Event::ReceiverAnswering { .. }
+        | Event::ReceiverDropped { .. } => Ok(()),
     }
 }

@@ -31,7 +31,7 @@ fn life(target: &Target, found: f64, every: f64, until: f64) -> Vec<Entry> {
     let at = |day_of: f64, event| Entry { at: day(day_of), actor: Actor::Schedule, event };
     let mut told = vec![
         at(found, Event::TargetFound { description: target.clone(), listing: Listing::Eligible }),
-        at(found + 0.01, Event::KeySeen { target: id.clone(), key: key(0) }),
+        at(found + 0.01, Event::KeySeen { target: id.clone(), key: key(0), looked_at: None }),
     ];
     let (mut slot, mut when) = (1, found + 1.0);
     while when < until {
@@ -53,7 +53,16 @@ fn life(target: &Target, found: f64, every: f64, until: f64) -> Vec<Entry> {
             at(when + 0.0002, Event::RotationAccepted { target: target.clone(), rotation, status: 200 }),
             at(
                 when + 0.0003,
-                Event::RotationDone { target, rotation, due_at, how: How::Rotated, key_before, key_after, last_seen },
+                Event::RotationDone {
+                    target,
+                    rotation,
+                    due_at,
+                    how: How::Rotated,
+                    key_before,
+                    key_after,
+                    last_seen,
+                    looked_at: None,
+                },
             ),
         ]);
         (slot, when) = (slot + 1, when + every);
@@ -105,6 +114,7 @@ async fn scene() -> tempfile::TempDir {
             not_before: Some(day(209.0)),
             first_seen: day(210.0),
             suspect: None,
+            looked_at: None,
         },
     });
     entries.push(Entry {

@@ -41,6 +41,7 @@ fn events(key: &str) -> Vec<Vec<Entry>> {
             not_before: Some(at(150)),
             first_seen: at(203),
             suspect: None,
+            looked_at: None,
         },
     ];
     let rest = rest.into_iter().zip(200..).map(|(event, seconds)| entry(seconds, event)).collect();

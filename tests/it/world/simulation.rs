@@ -47,10 +47,11 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 43] = [
+pub(crate) const FAULTS: [&str; 45] = [
     "GET: not found",
     "GET: not this way",
     "GET: reply lost",
+    "network: slow",
     "PUT: accepted, acts late",
     "PUT: accepted, never acts",
     "PUT: acts after the settle time",
@@ -83,6 +84,7 @@ pub(crate) const FAULTS: [&str; 43] = [
     "kill: whenever",
     "ledger: commit landed, called failed",
     "ledger: disk full",
+    "ledger: disk hangs",
     "ledger: failed commit",
     "manager: down",
     "manager: hangs",
@@ -142,34 +144,69 @@ struct History {
     rules: Arc<Rules>,
     /// The longest time between two events, in seconds.
     longest: u64,
+    lives: u64,
+}
+
+/// What size of world a seed is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    /// A handful of targets for weeks or months, with something going wrong all the time.
+    Near,
+    /// A handful of targets for decades.
+    Long,
+    /// A thousand targets and more, for months.
+    Wide,
+}
+
+impl Scale {
+    /// Most trouble for the time spent lies near; of the others there are a few: they take long.
+    fn of(seed: u64) -> Self {
+        match seed % 2000 {
+            1999 => Self::Wide,
+            other if other % 100 == 99 => Self::Long,
+            _ => Self::Near,
+        }
+    }
 }
 
 impl History {
     fn new(seed: u64, folder: Option<PathBuf>) -> Self {
         let mut chance = Chance(seed ^ 0x005E_ED0F_7EA1);
-        let days = chance.pick(&[1, 1, 2, 2, 7, 30]);
+        let scale = Scale::of(seed);
+        let days = match scale {
+            Scale::Near => chance.pick(&[1, 1, 2, 2, 7, 30]),
+            Scale::Long => chance.pick(&[30, 90, 365]),
+            Scale::Wide => 30,
+        };
         let policy = Policy {
             every: Period::days(days),
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
-            observe_every: Period::minutes(30 * days),
+            observe_every: match scale {
+                Scale::Near => Period::minutes(30 * days),
+                Scale::Long | Scale::Wide => Period::days(7),
+            },
             ..Policy::with_defaults("default".into())
         };
-        let count = 1 + chance.below(9) as usize;
+        let (count, lives, longest) = match scale {
+            Scale::Near => (1 + chance.below(9), 4 + chance.below(16), 2 * u64::from(days) * DAY),
+            Scale::Long => (1 + chance.below(5), 20 + chance.below(40), 20 * 365 * DAY),
+            Scale::Wide => (1000 + chance.below(1000), 2 + chance.below(3), 60 * DAY),
+        };
         let fates = fates(&mut chance);
-        let world = World::on(folder, chance.next(), count, policy, 1 + chance.below(3) as usize, &fates);
+        let max_concurrent = 1 + chance.below(if scale == Scale::Wide { 16 } else { 3 });
+        let world = World::on(folder, chance.next(), count as usize, policy, max_concurrent as usize, &fates);
         world.far_end.truth().bad_gets = chance.pick(&[0, 5, 100]);
         let failures = chance.pick(&[0, 1, 20]);
         world.journal.fail(failures, Chance(chance.next()));
         let targets = world.far_end.truth().keys.keys().cloned().collect();
         let rules = Arc::clone(&world.rules.lock().unwrap());
-        let longest = 2 * u64::from(days) * DAY;
-        Self { world, chance, targets, rules, longest }
+        Self { world, chance, targets, rules, longest, lives }
     }
 
     async fn live(&mut self) -> Result<(), String> {
-        for _ in 0..4 + self.chance.below(16) {
+        for _ in 0..self.lives {
             self.daemon_life().await?;
             if self.chance.per_mille(400) {
                 let length = self.chance.seconds(self.longest);
@@ -337,7 +374,7 @@ impl History {
     async fn rearm(&self) {
         self.world.journal.open().await;
         let at = self.world.clock.now();
-        for (target, record) in self.world.journal.fleet().targets {
+        for (target, record) in self.world.journal.fleet().targets.clone() {
             if record.quarantine.is_some() && record.rotation.is_none() {
                 self.world.fired.count("operator: re-armed");
                 let event = Event::TargetRearmed { target, reason: "CHG-1".to_owned() };
@@ -365,7 +402,8 @@ impl History {
             self.rearm().await;
             self.world.journal.open().await;
             let daemon = self.world.start();
-            self.world.pass(Duration::from_secs(3 * DAY)).await;
+            // Long enough for every key to be looked at, wherever its look has its place.
+            self.world.pass(3 * Duration::from_secs(DAY).max(self.world.policy.observe_every.as_duration())).await;
             self.world.check()?;
             daemon.stop().await;
             self.world.journal.interrupted();

@@ -9,7 +9,7 @@ use rekeyd::policy::due_at;
 use rekeyd::ports::{Clock, Journal};
 
 use super::World;
-use super::far_end::{Came, Cause, Truth};
+use super::far_end::{Came, Cause, Put, Truth};
 
 /// So long after a look its news is on record, if the daemon lived and the ledger could be written.
 const SOON: Duration = Duration::from_secs(60);
@@ -33,9 +33,11 @@ impl World {
         self.check_limits(&fleet)?;
         if !truth.clock_stepped {
             check_dues(&entries)?;
+            self.check_distances(&truth)?;
         }
+        let mut all_accounts = accounts(&entries);
         for (target, keys) in &truth.keys {
-            let accounts = accounts(&entries, target);
+            let accounts = all_accounts.remove(target).unwrap_or_default();
             let explained = self.explain(&truth, target, keys, &accounts)?;
             if let Some(record) = fleet.targets.get(target) {
                 self.check_age(&truth, keys, explained, record)?;
@@ -114,8 +116,10 @@ impl World {
                 .iter()
                 .take_while(|(other, _)| other != entry)
                 .any(|(other, _)| key_after(&other.event) == key);
-            // Somebody else's key was taken for its doing: no look can tell the two apart.
-            let usurped = put.is_some_and(|put| answers.get(&put.rotation.slot) == Some(&Cause::Foreign));
+            // Another key was taken for its slot's answer, somebody else's or a late one: no look can tell them apart.
+            let usurped = put.is_some_and(|put| {
+                answers.get(&put.rotation.slot).is_some_and(|answer| truth.slot_of(*answer) != Some(put.rotation.slot))
+            });
             let twice = put.is_some_and(|put| put.effects.len() > 1);
             let truthful = match account {
                 Account::Seen => next == 0,
@@ -147,6 +151,26 @@ impl World {
             last = Some(*firsts.entry(key.clone()).or_insert(number));
         }
         Ok(last)
+    }
+
+    /// Whatever the ledger calls a slot: what we sent never changed a key twice within one interval.
+    fn check_distances(&self, truth: &Truth) -> Result<(), String> {
+        let every = self.policy.every.as_duration();
+        let mut before: BTreeMap<&TargetId, &Put> = BTreeMap::new();
+        for put in truth.puts.iter().filter(|put| !put.effects.is_empty()) {
+            let Some(first) = before.insert(&put.target, put) else { continue };
+            let restored = || {
+                truth.keys[&put.target]
+                    .iter()
+                    .any(|came| came.cause == Cause::Regression && (first.arrived..=put.arrived).contains(&came.at))
+            };
+            // Two attempts at one slot can both act, one of them later than the settle time.
+            let one_slot = first.rotation.slot == put.rotation.slot;
+            if !one_slot && put.arrived + SOON < first.arrived + every && !restored() {
+                return Err(format!("{}: two changes within one interval: {first:?} {put:?}", put.target));
+            }
+        }
+        Ok(())
     }
 
     /// A key is never taken for younger than it is.
@@ -201,10 +225,15 @@ fn check_dues(entries: &[Entry]) -> Result<(), String> {
     Ok(())
 }
 
-/// The records that say that a key came into use, in order.
-fn accounts(entries: &[Entry], target: &TargetId) -> Vec<(Entry, Account)> {
-    let of_target = entries.iter().filter(|entry| entry.event.target().as_ref() == Some(target));
-    of_target.filter_map(|entry| Some((entry.clone(), account(&entry.event)?))).collect()
+/// The records that say that a key came into use, by target, in order.
+fn accounts(entries: &[Entry]) -> BTreeMap<TargetId, Vec<(Entry, Account)>> {
+    let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for entry in entries {
+        if let (Some(target), Some(account)) = (entry.event.target(), account(&entry.event)) {
+            accounts.entry(target).or_default().push((entry.clone(), account));
+        }
+    }
+    accounts
 }
 
 fn account(event: &Event) -> Option<Account> {
