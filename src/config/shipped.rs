@@ -36,7 +36,7 @@ mod tests {
             Environment { credentials_directory: Some(credentials.path().to_owned()), state_directory: None };
         let required = ["version", "name", "url", "public_key", "private_key"];
         // These have no default, and files and projects only where someone names them.
-        let left_out = ["web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
+        let left_out = ["checkpoint_key", "web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
         let (policies, manager) = manager.split_once("[[freeze]]").unwrap();
@@ -110,7 +110,17 @@ mod tests {
         // Sections stand for themselves; `cron` excludes the `every` that is shown, and `name` the `id`.
         let not_as_settings = |section: &str| match section {
             "the file" => {
-                vec!["alertmanager", "control", "freeze", "heartbeat", "http", "ops_manager", "policy", "webhook"]
+                vec![
+                    "alertmanager",
+                    "control",
+                    "freeze",
+                    "heartbeat",
+                    "http",
+                    "ledger",
+                    "ops_manager",
+                    "policy",
+                    "webhook",
+                ]
             }
             "[policy.default]" => vec!["cron"],
             "[[ops_manager]]" => vec!["override", "project"],

@@ -108,6 +108,8 @@ pub enum Event {
     ClockStepped { by_s: i64 },
     /// A policy came into force, in its words.
     PolicySet { policy: PolicyName, words: String },
+    /// The key that signs the checkpoints from here on, as a verifier key of C2SP's signed-note.
+    CheckpointKeySet { key: String },
     /// A target was listed for the first time.
     TargetFound { description: Target, listing: Listing },
     /// A target's description or fitness changed; a rename among them.
@@ -287,6 +289,7 @@ impl Event {
             | Self::DaemonStopped { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }
@@ -347,6 +350,7 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
             | Self::ProjectUnread { .. }
@@ -379,6 +383,7 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }
