@@ -30,6 +30,8 @@ const LEDGER_RETRY: Duration = Duration::from_secs(5);
 const AFTER_CONTRADICTION: Duration = Duration::from_secs(60);
 /// Planning takes at most one part in this many of the time while tasks come and go.
 const PLANNING_SHARE: u32 = 5;
+/// However long a turn took, a ledger that hung among it, the rest after it is not longer.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// What the loop has under way and may lose.
 #[derive(Default)]
@@ -48,7 +50,7 @@ struct Hand {
     /// When a look at a target was last tried.
     tried: BTreeMap<TargetId, Timestamp>,
     listings: BTreeMap<ManagerName, Listings>,
-    /// When an open rotation was first found with no task at work on it, by the monotonic clock.
+    /// When a rotation that was sent was first found with no task at work on it, by the monotonic clock.
     found: BTreeMap<TargetId, (RotationId, Duration)>,
     /// Both clocks, wall and monotonic, when they were last compared.
     clocks: Option<(Timestamp, Duration)>,
@@ -83,6 +85,8 @@ enum Job {
 /// What a task brings back; what it did is in the journal.
 enum Ended {
     Worked,
+    /// It could not record what it had to.
+    Unrecorded,
     Listed(Result<Discovery, Failure>),
 }
 
@@ -98,6 +102,7 @@ impl Engine {
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
             let ready = self.scribe.try_again().await && self.compare_clocks(&mut hand).await;
+            hand.looks_to_come.clear();
             let pause = if ready { self.turn(&mut hand).await } else { None };
             let pause = pause.unwrap_or(LEDGER_RETRY);
             self.state.swept(self.clock.as_ref());
@@ -125,12 +130,17 @@ impl Engine {
             Some(ended) = hand.tasks.join_next_with_id() => {
                 let mut news = self.ended(hand, ended).await;
                 if news {
-                    self.clock.sleep(cost * (PLANNING_SHARE - 1)).await;
+                    // Raced with the end, which must not wait.
+                    tokio::select! {
+                        biased;
+                        () = closing.cancelled() => {}
+                        () = self.clock.sleep(LONGEST_REST.min(cost * (PLANNING_SHARE - 1))) => {}
+                    }
                 }
                 while let Some(ended) = hand.tasks.try_join_next_with_id() {
                     news |= self.ended(hand, ended).await;
                 }
-                news
+                news || self.clock.monotonic() >= until
             }
             () = sweep.notified() => true,
             () = self.clock.sleep(until.saturating_sub(self.clock.monotonic())) => true,
@@ -182,7 +192,10 @@ impl Engine {
                     self.rotate(hand, planned.target, record, Task::Begin(rotation, due_at));
                 }
                 Decision::Resume { rotation } => {
-                    let found = hand.found_at(&planned.target, rotation, self.clock.monotonic());
+                    let now = self.clock.monotonic();
+                    let sent = record.rotation.as_ref().is_some_and(|open| open.sent_at().is_some());
+                    // The settle time of what has not left yet begins when it leaves.
+                    let found = if sent { hand.found_at(&planned.target, rotation, now) } else { now };
                     self.rotate(hand, planned.target, record, Task::Resume(found));
                 }
                 Decision::Withdraw { rotation, why } => {
@@ -192,7 +205,6 @@ impl Engine {
             }
         }
         let looks = looks(now, &fleet, &self.rules, &hand.tried);
-        hand.looks_to_come.clear();
         for target in looks.now {
             if let Some(record) = fleet.targets.get(&target) {
                 hand.looks_to_come.entry(record.target.manager.clone()).or_default().push_back(target);
@@ -211,10 +223,7 @@ impl Engine {
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
         let (engine, record, closing) = (Arc::clone(self), Arc::clone(record), hand.closing.clone());
         hand.rotating.insert(target.clone());
-        hand.start(Job::Rotate(target), async move {
-            engine.guard(engine.carry_out(&record, task, &closing)).await;
-            Ended::Worked
-        });
+        hand.start(Job::Rotate(target), async move { engine.guard(engine.carry_out(&record, task, &closing)).await });
     }
 
     async fn carry_out(
@@ -262,10 +271,7 @@ impl Engine {
         hand.tried.insert(target.clone(), self.clock.now());
         hand.looking.insert(target.clone());
         let (engine, record) = (Arc::clone(self), Arc::clone(record));
-        hand.start(Job::Look(target, manager), async move {
-            engine.guard(engine.glance(&record)).await;
-            Ended::Worked
-        });
+        hand.start(Job::Look(target, manager), async move { engine.guard(engine.glance(&record)).await });
     }
 
     async fn glance(&self, record: &TargetRecord) -> Result<(), JournalError> {
@@ -276,9 +282,14 @@ impl Engine {
     }
 
     /// What the journal refused has been told to the observer; a contradiction is also kept from repeating at once.
-    async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) {
-        if let Err(JournalError::Impossible(_)) = work.await {
-            self.clock.sleep(AFTER_CONTRADICTION).await;
+    async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) -> Ended {
+        match work.await {
+            Ok(()) => Ended::Worked,
+            Err(JournalError::Impossible(_)) => {
+                self.clock.sleep(AFTER_CONTRADICTION).await;
+                Ended::Worked
+            }
+            Err(_) => Ended::Unrecorded,
         }
     }
 
@@ -347,7 +358,12 @@ impl Engine {
                     listings.due = self.clock.monotonic();
                     return true;
                 }
-                let news = hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at;
+                let unrecorded = matches!(ended, Ended::Unrecorded);
+                if unrecorded {
+                    // What it saw is to be seen again as soon as it can be recorded.
+                    hand.tried.remove(&target);
+                }
+                let news = unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at;
                 if !news {
                     self.observe_next(hand, &manager);
                 }
@@ -388,7 +404,7 @@ impl Engine {
                 // A ledger that can not be written is dealt with by the loop.
                 let _ = self.manager_failed(name, &failure).await;
             }
-            Ended::Worked => listings.due = now + probe_after(1),
+            Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
         }
     }
 
@@ -461,7 +477,7 @@ impl Hand {
         self.rotating.contains(target) || self.looking.contains(target)
     }
 
-    /// When this process first found the rotation open, which is now at the latest.
+    /// When this process first found the rotation sent and not settled, which is now at the latest.
     fn found_at(&mut self, target: &TargetId, rotation: RotationId, now: Duration) -> Duration {
         let found = self.found.entry(target.clone()).or_insert((rotation, now));
         if found.0 != rotation {

@@ -1,4 +1,4 @@
-//! What the engine keeps in memory and may lose: when it last planned. Everything else is in the journal.
+//! What the engine shows of itself: when it last planned.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

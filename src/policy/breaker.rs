@@ -31,7 +31,8 @@ impl Breaker {
 
     /// A target's key could not be read. Returns the failure, with the scope that it has in the light of the others.
     pub fn failed(&mut self, target: &TargetId, failure: Failure) -> Failure {
-        if self.discounted.contains(target) {
+        let of_the_credential = matches!(failure.reason, Reason::CredentialsRefused | Reason::AddressRefused);
+        if self.discounted.contains(target) && !of_the_credential {
             return Failure { scope: Scope::Target, ..failure };
         }
         if failure.scope == Scope::Manager {

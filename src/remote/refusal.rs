@@ -50,6 +50,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the document speaks of this very status, as the manager's own do.
+    pub(super) fn names_its_status(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| document.error == Some(self.status))
+    }
+
     /// The server's error code, where it gave one.
     pub(super) fn code(&self) -> Option<&str> {
         self.document.as_ref()?.code()

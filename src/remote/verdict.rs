@@ -97,9 +97,10 @@ fn refused(refusal: &Refusal, uncertain: Verdict) -> (Reason, Verdict, Scope) {
         (404, _) => (Reason::NotFound, Verdict::Permanent, Scope::Target),
         (408, _) => (Reason::ServerError, uncertain, Scope::Target),
         (409, _) => (Reason::Conflict, Verdict::Transient, Scope::Target),
-        // The document says that the request was turned away.
-        (429, _) => (Reason::RateLimited, Verdict::Transient, Scope::Target),
-        (503, _) => (Reason::ServerError, Verdict::Transient, Scope::Target),
+        // The manager's document names the status: the request was turned away. A gateway's error code alone proves nothing.
+        (429, _) if refusal.names_its_status() => (Reason::RateLimited, Verdict::Transient, Scope::Target),
+        (503, _) if refusal.names_its_status() => (Reason::ServerError, Verdict::Transient, Scope::Target),
+        (429, _) => (Reason::RateLimited, uncertain, Scope::Target),
         (400..=499, _) => (Reason::Refused, Verdict::Permanent, Scope::Target),
         (500..=599, _) => (Reason::ServerError, uncertain, Scope::Target),
         _ => (Reason::Unreadable, uncertain, Scope::Target),

@@ -126,6 +126,22 @@ impl Book {
         self.clock.sleep(hangs + Duration::from_millis(milliseconds)).await;
     }
 
+    /// Fails while the disk is full, and now and then.
+    fn room(&self) -> Result<(), JournalError> {
+        let now = self.clock.monotonic();
+        let mut written = self.written();
+        if now < written.full_until {
+            written.troubles.push(now);
+            self.fired.count("ledger: disk full");
+            return Err(JournalError::Full("the test took the disk away".to_owned()));
+        }
+        drop(written);
+        if self.fails("ledger: failed commit") {
+            return Err(JournalError::Io("the test failed a commit".to_owned()));
+        }
+        Ok(())
+    }
+
     fn fails(&self, fault: &'static str) -> bool {
         let mut written = self.written();
         let failures = written.failures;
@@ -163,15 +179,7 @@ impl Journal for Book {
     async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
         self.kill.reached(Moment::BeforeCommit);
         self.pass().await;
-        let now = self.clock.monotonic();
-        if now < self.written().full_until {
-            self.written().troubles.push(now);
-            self.fired.count("ledger: disk full");
-            return Err(JournalError::Full("the test took the disk away".to_owned()));
-        }
-        if self.fails("ledger: failed commit") {
-            return Err(JournalError::Io("the test failed a commit".to_owned()));
-        }
+        self.room()?;
         match self.store() {
             None if matches!(self.backend, Backend::Store(..)) => return Err(JournalError::Closed),
             None => self.written().take_in(entries)?,
@@ -197,6 +205,8 @@ impl Journal for Book {
     }
 
     async fn seen_again(&self, sightings: Vec<(TargetId, Timestamp)>) -> Result<(), JournalError> {
+        self.pass().await;
+        self.room()?;
         match self.store() {
             None => {
                 let mut written = self.written();
@@ -216,6 +226,10 @@ impl Journal for Book {
     }
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
+        self.pass().await;
+        if self.fails("ledger: failed read") {
+            return Err(JournalError::Io("the test failed a read".to_owned()));
+        }
         if let Some(store) = self.store() {
             let (target, key, runtime) = (target.clone(), key.clone(), tokio::runtime::Handle::current());
             let work = move || runtime.block_on(store.past_key(&target, &key));

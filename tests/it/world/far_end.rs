@@ -37,6 +37,10 @@ pub(crate) enum Fate {
     FailAndApplyLater(u64),
     /// Acts, and again after so many seconds.
     ApplyTwice(u64),
+    /// A gateway before it gives up, and it never acts.
+    Gateway,
+    /// A gateway before it gives up, and it acts after so many seconds.
+    GatewayAndApplyLater(u64),
     /// The connection breaks before it acts.
     Cut,
     /// Answers 500 and does nothing.
@@ -90,7 +94,8 @@ impl Put {
 /// A key shown in a reply that reached its asker.
 pub(crate) struct Shown {
     pub(crate) target: TargetId,
-    pub(crate) key: KeyId,
+    /// Which of the target's keys.
+    pub(crate) number: usize,
     pub(crate) at: Duration,
 }
 
@@ -417,8 +422,14 @@ impl Site {
                 self.fired.count("GET: not this way");
                 return Err(failure(Reason::NotThisWay, Verdict::NotThisWay, Scope::Target));
             }
-            (truth.newest(&id).id.clone(), bad)
+            let gateway = bad && truth.chance.per_mille(300);
+            if gateway {
+                self.fired.count("GET: gateway gives up");
+                return Err(failure(Reason::ServerError, Verdict::Transient, Scope::Manager));
+            }
+            ((truth.keys[&id].len() - 1, truth.newest(&id).id.clone()), bad)
         };
+        let (number, key) = key;
         if bad {
             self.fired.count("GET: reply lost");
             self.clock.sleep(TIME_OUT).await;
@@ -427,7 +438,7 @@ impl Site {
         self.travel().await;
         self.kill.reached(Moment::AfterGet);
         let at = self.clock.monotonic();
-        self.inner.lock().unwrap().shown.push(Shown { target: id, key: key.clone(), at });
+        self.inner.lock().unwrap().shown.push(Shown { target: id, number, at });
         Ok(key)
     }
 
@@ -442,6 +453,9 @@ impl Site {
         self.travel().await;
         match fate {
             Fate::Apply | Fate::ApplyLater(_) | Fate::ApplyTwice(_) | Fate::Nothing => Ok(Accepted { status: 201 }),
+            Fate::Gateway | Fate::GatewayAndApplyLater(_) => {
+                Err(failure(Reason::ServerError, Verdict::Ambiguous, Scope::Manager))
+            }
             Fate::ApplyAndCut | Fate::CutAndApplyLater(_) | Fate::Cut => {
                 Err(failure(Reason::CutOff, Verdict::Ambiguous, Scope::Target))
             }
@@ -475,11 +489,14 @@ impl Site {
                 self.act(&mut truth, number, now);
                 truth.later.push((now + Duration::from_secs(seconds), number));
             }
-            Fate::ApplyLater(seconds) | Fate::CutAndApplyLater(seconds) | Fate::FailAndApplyLater(seconds) => {
+            Fate::ApplyLater(seconds)
+            | Fate::GatewayAndApplyLater(seconds)
+            | Fate::CutAndApplyLater(seconds)
+            | Fate::FailAndApplyLater(seconds) => {
                 truth.later.push((now + Duration::from_secs(seconds), number));
             }
             Fate::Busy(_) | Fate::Refuse | Fate::Unreachable => truth.puts[number].refused = true,
-            Fate::Cut | Fate::Fail | Fate::Nothing => {}
+            Fate::Gateway | Fate::Cut | Fate::Fail | Fate::Nothing => {}
         }
         fate
     }
@@ -491,7 +508,10 @@ impl Site {
             Fate::ApplyAndFail => "PUT: acts, answers 500",
             Fate::ApplyAndStall => "PUT: acts, reply beyond the time-out",
             Fate::ApplyTwice(_) => "PUT: acts twice",
-            Fate::ApplyLater(seconds) | Fate::CutAndApplyLater(seconds) | Fate::FailAndApplyLater(seconds)
+            Fate::ApplyLater(seconds)
+            | Fate::GatewayAndApplyLater(seconds)
+            | Fate::CutAndApplyLater(seconds)
+            | Fate::FailAndApplyLater(seconds)
                 if seconds > self.settle.as_secs() =>
             {
                 "PUT: acts after the settle time"
@@ -499,6 +519,8 @@ impl Site {
             Fate::ApplyLater(_) => "PUT: accepted, acts late",
             Fate::CutAndApplyLater(_) => "PUT: reply lost, acts late",
             Fate::FailAndApplyLater(_) => "PUT: answers 500, acts late",
+            Fate::Gateway => "PUT: gateway gives up",
+            Fate::GatewayAndApplyLater(_) => "PUT: gateway gives up, acts late",
             Fate::Cut => "PUT: lost",
             Fate::Fail => "PUT: answers 500, never acts",
             Fate::Nothing => "PUT: accepted, never acts",

@@ -27,6 +27,14 @@ enum Account {
     Changed(KeyChange, Option<RotationId>),
 }
 
+/// Which of a target's keys the ledger accounts for, by the truth's numbers.
+#[derive(Default)]
+struct Explained {
+    numbers: BTreeSet<usize>,
+    /// The first coming of the key that is in use.
+    current: Option<usize>,
+}
+
 impl World {
     /// Everything that must be true at any moment.
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -42,14 +50,16 @@ impl World {
             self.check_distances(&truth)?;
         }
         let mut all_accounts = accounts(&entries);
+        let mut told = BTreeMap::new();
         for (target, keys) in &truth.keys {
             let accounts = all_accounts.remove(target).unwrap_or_default();
             let explained = self.explain(&truth, target, keys, &accounts)?;
+            told.insert(target.clone(), explained.numbers);
             if let Some(record) = fleet.targets.get(target) {
-                self.check_age(&truth, keys, explained, record)?;
+                self.check_age(&truth, keys, explained.current, record)?;
             }
         }
-        self.check_shown(&mut truth, &entries)
+        self.check_shown(&mut truth, &told)
     }
 
     /// Everything that must be true when all has been well for days: nothing open, nothing overdue, every key known.
@@ -96,19 +106,18 @@ impl World {
         Ok(())
     }
 
-    /// Every key on record came at the far end, in that order and for the reason on record. Returns the truth's number of
-    /// the last key on record.
+    /// Every key on record came at the far end, in that order and for the reason on record.
     fn explain(
         &self,
         truth: &Truth,
         target: &TargetId,
         keys: &[Came],
         accounts: &[(Entry, Account)],
-    ) -> Result<Option<usize>, String> {
+    ) -> Result<Explained, String> {
         let settle = self.policy.settle.as_duration();
         let mut next = 0;
         let mut answers: BTreeMap<u64, Cause> = BTreeMap::new();
-        let mut last = None;
+        let mut explained = Explained::default();
         let mut firsts: BTreeMap<KeyId, usize> = BTreeMap::new();
         for (entry, account) in accounts {
             let key = key_after(&entry.event);
@@ -155,9 +164,10 @@ impl World {
                 answers.insert(rotation.slot, cause);
             }
             next = number + 1;
-            last = Some(*firsts.entry(key.clone()).or_insert(number));
+            explained.numbers.insert(number);
+            explained.current = Some(*firsts.entry(key.clone()).or_insert(number));
         }
-        Ok(last)
+        Ok(explained)
     }
 
     /// Whatever the ledger calls a slot: what we sent never changed a key twice within one interval.
@@ -198,22 +208,21 @@ impl World {
         }
     }
 
-    /// What a daemon was shown is on record soon after, if it lived and the ledger could be written.
-    fn check_shown(&self, truth: &mut Truth, entries: &[Entry]) -> Result<(), String> {
+    /// What a daemon was shown is on record soon after, if it lived and the ledger could be written. `told` are the numbers
+    /// of each target's keys that are on record.
+    fn check_shown(&self, truth: &mut Truth, told: &BTreeMap<TargetId, BTreeSet<usize>>) -> Result<(), String> {
         let troubles = self.journal.written().troubles.clone();
         let now = self.clock.monotonic();
-        let told: BTreeSet<(TargetId, &str)> = entries
-            .iter()
-            .filter(|entry| account(&entry.event).is_some())
-            .filter_map(|entry| Some((entry.event.target()?, key_after(&entry.event).as_str())))
-            .collect();
         let (old, young) = std::mem::take(&mut truth.shown).into_iter().partition(|shown| shown.at + SOON < now);
         truth.shown = young;
         let old: Vec<_> = old;
         for shown in old {
             let disturbed = troubles.iter().any(|at| *at >= shown.at && *at <= shown.at + SOON);
-            if !disturbed && !told.contains(&(shown.target.clone(), shown.key.as_str())) {
-                return Err(format!("{}: {} was shown and is not on record", shown.target, shown.key));
+            let keys = &truth.keys[&shown.target];
+            // Of a key that went and came back unseen, the first coming stands for both.
+            let believed = told.get(&shown.target).and_then(|told| told.range(..=shown.number).next_back());
+            if !disturbed && believed.is_none_or(|number| keys[*number].id != keys[shown.number].id) {
+                return Err(format!("{}: {:?} was shown and is not on record", shown.target, keys[shown.number]));
             }
         }
         Ok(())
