@@ -9,6 +9,7 @@
     reason = "clippy knows a test by its attribute, and not what a test calls"
 )]
 
+mod access;
 mod api;
 mod curl;
 mod faults;
