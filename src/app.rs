@@ -4,9 +4,11 @@ mod clock;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
+mod inventory;
 mod jobs;
 mod observers;
 mod rehearsal;
+mod review;
 mod view;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
 use crate::policy::Rules;
-use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Observer, RequestObserver};
+use crate::ports::{Access, Archive, Clock, Gauge, Journal, JournalError, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -36,6 +38,7 @@ pub use clock::SystemClock;
 #[cfg(debug_assertions)]
 pub use failpoint::Failpoint;
 pub use rehearsal::{Listed, Rehearsal, Rehearsed, rehearse};
+pub use review::{Review, Reviewed, recorded, review};
 pub use view::View;
 
 /// How long a stop waits for rotations in hand: shorter than the 90 seconds after which systemd kills.
@@ -52,6 +55,7 @@ pub struct Daemon {
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    inventory: JoinHandle<()>,
     listener: JoinHandle<()>,
 }
 
@@ -126,7 +130,7 @@ impl Daemon {
         let settings = &config.settings;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
-        let managers = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
+        let (managers, accesses) = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
         let store = Arc::new(open_store(settings.state_dir.clone()).await?);
         let counted = Arc::clone(&metrics);
         store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
@@ -154,7 +158,7 @@ impl Daemon {
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         let jobs = jobs::Jobs::start().await?;
-        engine.note(opening(&fleet, &rules)).await?;
+        engine.note(opening(&fleet, &rules, &config.managers)).await?;
         // Reload will send new rules here; until then the first ones stay.
         let (_, rules_now) = watch::channel(Arc::clone(&rules));
         let routes = http::router(http::Inputs {
@@ -169,9 +173,16 @@ impl Daemon {
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
         let housekeeping =
             tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+        let inventories = inventory::Inventories {
+            engine: Arc::clone(&engine),
+            managers: accesses,
+            every: settings.inventory.every,
+            clock,
+        };
+        let inventory = tokio::spawn(inventories.run(jobs.inventory(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, listener })
     }
 
     /// Where it listens.
@@ -184,6 +195,7 @@ impl Daemon {
         tokio::select! {
             _ = &mut self.engine => "the engine",
             _ = &mut self.housekeeping => "the housekeeping",
+            _ = &mut self.inventory => "the inventory of API keys",
             _ = &mut self.listener => "the listener",
             () = self.store.ended() => "the ledger's writer",
         }
@@ -195,6 +207,7 @@ impl Daemon {
         self.jobs.stop().await;
         ended("the engine", self.engine).await;
         ended("the housekeeping", self.housekeeping).await;
+        ended("the inventory of API keys", self.inventory).await;
         self.silence.cancel();
         ended("the listener", self.listener).await;
         if let Err(error) = self.store.close().await {
@@ -248,40 +261,47 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, and by which rules.
-fn opening(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+/// What the ledger is told first: that we are here, by which rules, and with which API keys.
+fn opening(fleet: &Fleet, rules: &Rules, managers: &[config::Manager]) -> Vec<Event> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
     let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
     });
-    [started].into_iter().chain(policies).collect()
+    let credentials = managers.iter().filter_map(|config::Manager { name, public_key, .. }| {
+        let known = fleet.managers.get(name).and_then(|record| record.credential.as_ref());
+        let (manager, public_key) = (name.clone(), public_key.clone());
+        (known.map(|known| &known.public_key) != Some(&public_key))
+            .then_some(Event::CredentialUsed { manager, public_key })
+    });
+    [started].into_iter().chain(policies).chain(credentials).collect()
 }
 
 fn managers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observer: &Arc<dyn RequestObserver>,
-) -> Result<BTreeMap<ManagerName, Manager>, StartError> {
-    let mut managers = BTreeMap::new();
+) -> Result<(BTreeMap<ManagerName, Manager>, BTreeMap<ManagerName, Arc<dyn Access>>), StartError> {
+    let (mut managers, mut accesses) = (BTreeMap::new(), BTreeMap::new());
     for settings in &config.managers {
-        let service = service(settings, clock, observer)?;
+        let service = ops_manager(settings, clock, observer)?;
+        accesses.insert(settings.name.clone(), Arc::clone(&service) as Arc<dyn Access>);
         let (discover_every, max_concurrent) = (settings.discover_every, settings.max_concurrent);
         managers.insert(settings.name.clone(), Manager { service, discover_every, max_concurrent });
     }
-    Ok(managers)
+    Ok((managers, accesses))
 }
 
-fn service(
+fn ops_manager(
     manager: &config::Manager,
     clock: &Arc<dyn Clock>,
     observer: &Arc<dyn RequestObserver>,
-) -> Result<Arc<dyn KeyService>, StartError> {
+) -> Result<Arc<OpsManager>, StartError> {
     // Another part of the process may have chosen the same already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     OpsManager::new(connection(manager), Arc::clone(clock), Arc::clone(observer))
-        .map(|service| Arc::new(service) as Arc<dyn KeyService>)
+        .map(Arc::new)
         .map_err(|source| StartError::Manager { name: manager.name.clone(), source })
 }
 

@@ -63,7 +63,8 @@ impl Severity {
             | AlertKind::ObservationStale
             | AlertKind::ManagerFailing
             | AlertKind::ConfigServersMissing
-            | AlertKind::ProjectUnread => Self::Warning,
+            | AlertKind::ProjectUnread
+            | AlertKind::ApiKeyNew => Self::Warning,
         }
     }
 }

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, Listing, ManagerName, ManagerRecord, Outage, Period, Standing, TargetName, TargetRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Standing,
+    TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules, due_at};
 use crate::ports::Situation;
@@ -22,6 +23,9 @@ const SHORTEST_SILENCE: Period = Period::minutes(1);
 
 /// One failed attempt is weather; from this many on something is wrong.
 const FAILED_ATTEMPTS: u32 = 2;
+
+/// So long a key that can rotate is news.
+const NEWS: Period = Period::days(7);
 
 /// Everything that is wrong now, each kind at most once a subject.
 ///
@@ -43,7 +47,14 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
             manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
         })
     });
-    ledger(situation).into_iter().chain(managers).chain(targets.flat_map(|look| look.alerts())).collect()
+    let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
+    let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
+    ledger(situation)
+        .into_iter()
+        .chain(managers)
+        .chain(api_keys)
+        .chain(targets.flat_map(|look| look.alerts()))
+        .collect()
 }
 
 /// No record, no rotation: whoever is told by this alert has to make room, or the fleet grows old.
@@ -92,6 +103,24 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         alert(AlertKind::ProjectUnread, AlertSubject::Project(name.clone()), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
+}
+
+/// A key that came, or came to power, under our eyes. It ends by itself: the ledger keeps what was said.
+fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> Option<Alert> {
+    let (key, since) = (&record.key, record.empowered_at?);
+    if now > NEWS.after(since) {
+        return None;
+    }
+    let can = if key.power() == Power::Rotates { "can rotate keys" } else { "can give itself the role to rotate keys" };
+    let roles = key.grants.iter().filter(|grant| grant.power() >= Power::Grants);
+    let roles = roles.take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let words = format!(
+        "{manager}: the API key {} ({}) {can} since {since:.0} at the latest, by {roles}. Next: ask who made it and for \
+         what; if nobody knows, delete it in the manager. `rekeyd keys` lists all that can.",
+        key.public_key, key.description
+    );
+    let subject = AlertSubject::ApiKey(format!("{manager}/{}", key.id));
+    Some(alert(AlertKind::ApiKeyNew, subject, format!("{manager}/{}", key.public_key), Some(since), words))
 }
 
 /// One target, and what bears on it.

@@ -12,20 +12,25 @@ const SWEEP: &str = "*/5 * * * * *";
 /// In UTC: four times a minute alerts are weighed.
 const HOUSEKEEPING: &str = "*/15 * * * * *";
 
+/// In UTC: every minute it is seen whether an inventory of API keys is due.
+const INVENTORY: &str = "0 * * * * *";
+
 pub(super) struct Jobs {
     scheduler: JobScheduler,
     sweep: Arc<Notify>,
     housekeeping: Arc<Notify>,
+    inventory: Arc<Notify>,
 }
 
 impl Jobs {
     pub(super) async fn start() -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        let (sweep, housekeeping) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let [sweep, housekeeping, inventory] = std::array::from_fn(|_| Arc::new(Notify::new()));
         scheduler.add(waking(SWEEP, &sweep)?).await?;
         scheduler.add(waking(HOUSEKEEPING, &housekeeping)?).await?;
+        scheduler.add(waking(INVENTORY, &inventory)?).await?;
         scheduler.start().await?;
-        Ok(Self { scheduler, sweep, housekeeping })
+        Ok(Self { scheduler, sweep, housekeeping, inventory })
     }
 
     pub(super) fn sweep(&self) -> Arc<Notify> {
@@ -34,6 +39,10 @@ impl Jobs {
 
     pub(super) fn housekeeping(&self) -> Arc<Notify> {
         Arc::clone(&self.housekeeping)
+    }
+
+    pub(super) fn inventory(&self) -> Arc<Notify> {
+        Arc::clone(&self.inventory)
     }
 
     pub(super) async fn stop(mut self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{StartError, SystemClock, service};
+use super::{StartError, SystemClock, ops_manager};
 use crate::config::Config;
 use crate::domain::{Change, Event, Failure, Fleet, Gap, KeyId, ManagerName, Planned, Target, TargetId, TargetRecord};
 use crate::policy::plan;
@@ -55,7 +55,7 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
     let mut rehearsal = Rehearsal { managers: BTreeMap::new(), targets: Vec::new() };
     let mut keys = BTreeMap::new();
     for manager in &config.managers {
-        let service = service(manager, &clock, &observer)?;
+        let service = ops_manager(manager, &clock, &observer)?;
         let listed = match service.discover().await {
             Ok(discovery) => {
                 let mut reading = JoinSet::new();
@@ -99,7 +99,7 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
     Ok(rehearsal)
 }
 
-async fn read(service: Arc<dyn KeyService>, target: Target) -> (TargetId, Result<KeyId, Failure>) {
+async fn read(service: Arc<impl KeyService>, target: Target) -> (TargetId, Result<KeyId, Failure>) {
     let key = service.current_key(&target).await;
     (target.id(), key)
 }
@@ -112,7 +112,7 @@ fn suppose(fleet: &mut Fleet, clock: &Arc<dyn Clock>, event: Event) {
     }
 }
 
-struct Unobserved;
+pub(super) struct Unobserved;
 
 impl RequestObserver for Unobserved {
     fn requested(&self, _: &ManagerName, _: Operation, _: RequestOutcome, _: Duration) {}

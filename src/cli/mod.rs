@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod demo;
 mod history;
+mod keys;
 mod output;
 mod plan;
 mod resume;
@@ -57,6 +58,8 @@ enum Command {
     Status(status::Args),
     /// Show every attempt to rotate a key, the newest first.
     History(history::Args),
+    /// Show which API keys may rotate, the newest first, and which may do more than that takes.
+    Keys(keys::Args),
     /// Verify the ledger, or show its head.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -158,6 +161,8 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
         Command::History(args) => history::history(args, &settings(cli)?, output),
+        Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
+        Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
         Command::Resume(args) => resume::resume(args, &settings(cli)?, output),
         Command::Demo(args) => demo::demo(args, output),

@@ -13,8 +13,9 @@ use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
 use super::section::Section;
-use super::settings::{Control, Http, Settings};
+use super::settings::{Control, Http, Inventory, Settings};
 use super::value;
+use crate::domain::Period;
 use crate::policy::Rules;
 
 /// The version of the file's shape that is read here.
@@ -27,6 +28,7 @@ pub(super) struct ConfigFile {
     pub(super) timezone: TimeZone,
     pub(super) http: Http,
     pub(super) control: Control,
+    pub(super) inventory: Inventory,
     pub(super) policies: Policies,
     pub(super) managers: Vec<ManagerFile>,
 }
@@ -48,6 +50,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let timezone = top.optional("timezone", value::time_zone);
     let http = read_http(top.section("http"));
     let control = read_control(top.section("control"));
+    let inventory = read_inventory(top.section("inventory"));
     let policies = policies::read(&mut top);
     let managers = managers::read(&mut top, &policies);
     top.finish();
@@ -56,6 +59,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         timezone: timezone.map_or(TimeZone::UTC, |zone| zone.value),
         http,
         control,
+        inventory,
         policies,
         managers,
     })
@@ -97,6 +101,16 @@ fn read_control(section: Option<Section<'_>>) -> Control {
     control
 }
 
+fn read_inventory(section: Option<Section<'_>>) -> Inventory {
+    let mut inventory = Inventory { every: Period::days(1) };
+    let Some(mut section) = section else { return inventory };
+    if let Some(every) = section.optional("every", value::period) {
+        inventory.every = every.value;
+    }
+    section.finish();
+    inventory
+}
+
 impl ConfigFile {
     /// The checked values; only to be called when no problem was noted.
     pub(super) fn into_settings(self, warnings: Problems) -> Settings {
@@ -108,6 +122,7 @@ impl ConfigFile {
             timezone: self.timezone,
             http: self.http,
             control: self.control,
+            inventory: self.inventory,
             policies,
             rules: Rules { managers: rules },
             warnings,

@@ -23,7 +23,7 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
-pub use settings::{ClientIdentity, Config, Control, Http, Manager, Settings};
+pub use settings::{ClientIdentity, Config, Control, Http, Inventory, Manager, Settings};
 pub use shipped::SHIPPED;
 
 use document::Document;

@@ -32,11 +32,13 @@ pub enum AlertKind {
     ProjectUnread,
     /// The ledger can not be written, so nothing is rotated.
     LedgerUnwritable,
+    /// An API key has come, a short while ago, that can rotate.
+    ApiKeyNew,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -48,6 +50,7 @@ impl AlertKind {
         Self::ConfigServersMissing,
         Self::ProjectUnread,
         Self::LedgerUnwritable,
+        Self::ApiKeyNew,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -64,6 +67,7 @@ impl AlertKind {
             Self::ConfigServersMissing => "config_servers_missing",
             Self::ProjectUnread => "project_unread",
             Self::LedgerUnwritable => "ledger_unwritable",
+            Self::ApiKeyNew => "api_key_new",
         }
     }
 }
@@ -80,6 +84,8 @@ pub enum AlertSubject {
     Cluster(String),
     /// One project, as `manager/project`, by the name or id that the configuration or the server gives it.
     Project(String),
+    /// One API key, as `manager/key-id`.
+    ApiKey(String),
     /// The daemon itself.
     Daemon,
 }
@@ -89,7 +95,7 @@ impl fmt::Display for AlertSubject {
         match self {
             Self::Target(id) => id.fmt(f),
             Self::Manager(name) => name.fmt(f),
-            Self::Cluster(name) | Self::Project(name) => name.fmt(f),
+            Self::Cluster(name) | Self::Project(name) | Self::ApiKey(name) => name.fmt(f),
             Self::Daemon => f.pad("rekeyd"),
         }
     }

@@ -4,6 +4,7 @@
 //! fold them by the same code, and so the three cannot disagree.
 
 mod alert;
+mod api_key;
 mod decision;
 mod event;
 mod failure;
@@ -16,12 +17,13 @@ mod rotation;
 mod target;
 
 pub use alert::{AlertKind, AlertSubject};
+pub use api_key::{ApiKey, ApiKeyRecord, Excess, Grant, Power, Reach, power};
 pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
-pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
+pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
 pub use history::{KeyOrigin, KeyUse, RotationRow};
-pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};
+pub use ids::{ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, TargetId, TargetName};
 pub use period::{Period, PeriodError};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};

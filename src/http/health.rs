@@ -167,6 +167,7 @@ fn report(situation: &Situation, stall_after: Duration, alerts: &[Alert]) -> Rep
                 AlertSubject::Manager(_) => "manager",
                 AlertSubject::Cluster(_) => "cluster",
                 AlertSubject::Project(_) => "project",
+                AlertSubject::ApiKey(_) => "api_key",
                 AlertSubject::Daemon => "component",
             },
             component_id: Some(alert.subject.to_string()),

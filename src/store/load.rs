@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
-    AlertSubject, ClusterId, Fleet, Gap, KeyId, KeyRecord, ManagerName, ManagerRecord, Outage, Phase, PolicyName,
-    ProjectId, Quarantine, Rotation, RotationId, State, Target, TargetId, TargetRecord,
+    AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord, ManagerName,
+    ManagerRecord, Outage, Phase, PolicyName, ProjectId, Quarantine, Rotation, RotationId, State, Target, TargetId,
+    TargetRecord,
 };
 use crate::ports::Head;
 
@@ -57,7 +58,13 @@ pub(super) fn past_key(conn: &Connection, target: &TargetId, key: &KeyId) -> rus
 
 /// The whole fleet, as of one moment if the caller holds a transaction.
 pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
-    Ok(Fleet { targets: targets(conn)?, managers: managers(conn)?, alerts: alerts(conn)?, policies: policies(conn)? })
+    Ok(Fleet {
+        targets: targets(conn)?,
+        managers: managers(conn)?,
+        alerts: alerts(conn)?,
+        policies: policies(conn)?,
+        api_keys: api_keys(conn)?,
+    })
 }
 
 fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
@@ -142,6 +149,11 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
                 gaps: BTreeSet::new(),
                 unread: BTreeMap::new(),
+                key_lists: BTreeMap::new(),
+                credential: row
+                    .get::<_, Option<String>>("public_key")?
+                    .zip(time(row, "public_key_since")?)
+                    .map(|(public_key, since)| Credential { public_key, since }),
             };
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
         })?
@@ -163,7 +175,35 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
         let Some((since, failure)) = time(row, "since")?.zip(json(row, "failure")?) else { continue };
         manager.unread.insert(row.get("project")?, Outage { since, failure });
     }
+    let mut statement = conn.prepare("SELECT * FROM api_key_list")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
+        let outage = time(row, "unread_since")?.zip(json(row, "failure")?);
+        let outage = outage.map(|(since, failure)| Outage { since, failure });
+        manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, outage);
+    }
     Ok(managers)
+}
+
+fn api_keys(conn: &Connection) -> rusqlite::Result<BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>> {
+    conn.prepare("SELECT * FROM api_key")?
+        .query_map([], |row| {
+            let id = ApiKeyId::new(row.get::<_, String>("id")?);
+            let record = ApiKeyRecord {
+                key: ApiKey {
+                    id: id.clone(),
+                    public_key: row.get("public_key")?,
+                    description: row.get("description")?,
+                    grants: row.get::<_, Json<_>>("grants")?.0,
+                    lists: row.get::<_, Json<_>>("lists")?.0,
+                },
+                first_seen: row.get::<_, Micros>("first_seen")?.0,
+                empowered_at: time(row, "empowered_at")?,
+            };
+            Ok(((ManagerName::new(row.get::<_, String>("manager")?), id), Arc::new(record)))
+        })?
+        .collect()
 }
 
 fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(crate::domain::AlertKind, AlertSubject), jiff::Timestamp>> {
@@ -174,6 +214,7 @@ fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(crate::domain::AlertK
                 "target" => AlertSubject::Target(TargetId::new(name)),
                 "manager" => AlertSubject::Manager(ManagerName::new(name)),
                 "project" => AlertSubject::Project(name),
+                "api_key" => AlertSubject::ApiKey(name),
                 "daemon" => AlertSubject::Daemon,
                 _ => AlertSubject::Cluster(name),
             };

@@ -13,6 +13,6 @@ mod main_job;
 mod second_daemon;
 mod secrets;
 mod series;
-mod site;
+pub(crate) mod site;
 mod stops;
 mod troubles;

@@ -19,6 +19,7 @@ mod engine;
 mod far_end;
 mod hostile;
 mod house;
+mod inventory;
 mod ledger;
 mod page;
 mod prometheus;
