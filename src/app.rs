@@ -37,7 +37,7 @@ pub use crate::alerts::against as advice_against;
 pub use clock::SystemClock;
 #[cfg(debug_assertions)]
 pub use failpoint::Failpoint;
-pub use rehearsal::{Listed, Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{Line, Outcome, Rehearsal, Rehearsed, Step, rehearse};
 pub use review::{Review, Reviewed, recorded, review};
 pub use view::View;
 

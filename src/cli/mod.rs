@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, Environment, Problems, Settings};
+use crate::config::{Config, Environment, Problems, Settings, Substitute};
 use output::Output;
 
 /// Where packages put the configuration.
@@ -157,7 +157,7 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn obey(cli: &Cli, output: &mut Output) -> Answer {
     match &cli.command {
         Command::Run(args) => run::run(args, &config(cli)?),
-        Command::Check(args) => check::check(args, &config(cli)?, output),
+        Command::Check(args) => check::check(args, &tried(cli, args.substitute())?, output),
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
         Command::History(args) => history::history(args, &settings(cli)?, output),
@@ -180,6 +180,13 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
 /// The whole configuration, secrets and certificates included.
 fn config(cli: &Cli) -> Result<Config, Stop> {
     let loaded = crate::config::load(&cli.config, &Environment::of_this_process());
+    loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
+}
+
+/// The whole configuration, with a new credential in the place of the present one if there is one to be tried.
+fn tried(cli: &Cli, substitute: Option<Substitute>) -> Result<Config, Stop> {
+    let Some(substitute) = substitute else { return config(cli) };
+    let loaded = crate::config::load_with(&cli.config, &Environment::of_this_process(), &substitute);
     loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
 }
 

@@ -10,6 +10,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::api::{View, find_project, well_formed};
+use super::layout::Project;
 use super::reply::{ApiError, Reply, add, link};
 
 /// The organization of every project.
@@ -59,6 +60,8 @@ pub enum Grant {
     Organization(String),
     /// A role in the project of this name, such as `GROUP_BACKUP_ADMIN`.
     Project(String, String),
+    /// A role in every project there is.
+    EveryProject(String),
 }
 
 impl ApiKeySpec {
@@ -101,6 +104,13 @@ impl ApiKeySpec {
         self
     }
 
+    /// Adds a role in every project there is.
+    #[must_use]
+    pub fn every_project(mut self, role: &str) -> Self {
+        self.grants.push(Grant::EveryProject(role.to_owned()));
+        self
+    }
+
     /// Adds an entry to its access list.
     #[must_use]
     pub fn from_address(mut self, block: &str) -> Self {
@@ -130,9 +140,13 @@ impl ApiKeySpec {
 }
 
 impl Default for AccessSpec {
-    /// The login, which may read everything and rotate everything, and a few others such as an auditor meets.
+    /// The login, with the least that rotating takes, and a few others such as an auditor meets.
     fn default() -> Self {
-        let login = ApiKeySpec::new("simulator", "rekeyd").global("GLOBAL_READ_ONLY").global("GLOBAL_BACKUP_ADMIN");
+        let login = ApiKeySpec::new("simulator", "rekeyd")
+            .organization("ORG_MEMBER")
+            .every_project("GROUP_READ_ONLY")
+            .every_project("GROUP_BACKUP_ADMIN")
+            .from_address("127.0.0.1/32");
         let keys = vec![
             login,
             ApiKeySpec::new("wqkzfemr", "console of the platform team").global("GLOBAL_OWNER"),
@@ -193,7 +207,11 @@ impl View<'_> {
     /// `GET /groups/{id}/apiKeys`.
     pub(super) fn project_keys(&self, id: &str) -> Result<Reply, ApiError> {
         let name = &find_project(self.layout, id)?.name;
-        let of_project = |grant: &Grant| matches!(grant, Grant::Project(project, _) if project == name);
+        let of_project = |grant: &Grant| match grant {
+            Grant::Project(project, _) => project == name,
+            Grant::EveryProject(_) => true,
+            Grant::Global(_) | Grant::Organization(_) => false,
+        };
         let of_organization = |grant: &Grant| matches!(grant, Grant::Organization(role) if role == "ORG_OWNER" || role == "ORG_READ_ONLY");
         demand(self.caller_is_global() || self.caller_has(of_project) || self.caller_has(of_organization))?;
         Ok(self.list_keys(&format!("/groups/{id}/apiKeys"), |key| key.grants.iter().any(of_project)))
@@ -214,20 +232,22 @@ impl View<'_> {
             "links": [link("self", &href)],
             "privateKey": format!("********-****-****-{}", key.digits(6)),
             "publicKey": key.public_key,
-            "roles": key.grants.iter().filter_map(|grant| self.role(grant)).collect::<Vec<_>>(),
+            "roles": key.grants.iter().flat_map(|grant| self.roles(grant)).collect::<Vec<_>>(),
         })
     }
 
-    /// None for a role in a project that is no more.
-    fn role(&self, grant: &Grant) -> Option<Value> {
-        Some(match grant {
-            Grant::Global(role) => json!({"roleName": role}),
-            Grant::Organization(role) => json!({"orgId": ORGANIZATION, "roleName": role}),
-            Grant::Project(name, role) => {
-                let project = self.layout.projects.iter().find(|project| project.name == *name)?;
-                json!({"groupId": project.id, "roleName": role})
-            }
-        })
+    /// A role as the documents show it; nothing for one in a project that is no more.
+    fn roles(&self, grant: &Grant) -> Vec<Value> {
+        let in_projects = |role: &str, wanted: &dyn Fn(&Project) -> bool| {
+            let projects = self.layout.projects.iter().filter(|project| wanted(project));
+            projects.map(|project| json!({"groupId": project.id, "roleName": role})).collect()
+        };
+        match grant {
+            Grant::Global(role) => vec![json!({"roleName": role})],
+            Grant::Organization(role) => vec![json!({"orgId": ORGANIZATION, "roleName": role})],
+            Grant::Project(name, role) => in_projects(role, &|project| project.name == *name),
+            Grant::EveryProject(role) => in_projects(role, &|_| true),
+        }
     }
 
     fn caller_is_global(&self) -> bool {

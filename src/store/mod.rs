@@ -117,6 +117,11 @@ pub enum OpenError {
     Thread(std::io::Error),
 }
 
+/// Whether a ledger was begun in a state directory, whatever became of it.
+pub fn was_begun(state_dir: &Path) -> bool {
+    state_dir.join(LOCK).exists()
+}
+
 impl Store {
     /// Opens the ledger in a state directory, and makes either if there never was one. One at a time may.
     ///

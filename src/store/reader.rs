@@ -90,6 +90,13 @@ impl Reader {
         Ok(load::head(&self.conn)?)
     }
 
+    /// The newest records, at most so many, in order.
+    pub fn newest(&self, limit: u32) -> Result<Vec<Record>, ReadError> {
+        let moment = self.conn.unchecked_transaction()?;
+        let head = load::head(&moment)?;
+        Ok(load::records(&moment, head.seq.saturating_sub(u64::from(limit)), limit)?)
+    }
+
     /// At most `limit` records of the ledger after number `after`, in order.
     pub fn records(&self, after: u64, limit: u32) -> Result<Vec<Record>, ReadError> {
         Ok(load::records(&self.conn, after, limit)?)

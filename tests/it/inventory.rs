@@ -239,7 +239,9 @@ fn records_if(site: &Site, kind: &str) -> usize {
 /// With a credential that may read all, global rights and missing access lists are marked, each once.
 #[tokio::test(flavor = "multi_thread")]
 async fn excessive_rights_are_marked() {
-    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let mut access = AccessSpec::default();
+    access.keys[0] = ApiKeySpec::new("simulator", "rekeyd").global("GLOBAL_READ_ONLY").global("GLOBAL_BACKUP_ADMIN");
+    let simulator = Simulator::start(SimulatorSpec { access, ..SimulatorSpec::default() }).await.unwrap();
     let keys = site(&simulator).json(&["keys"]);
     let excess = |name: &str| {
         let key =

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and names only the cases that it is about"
 )]
 
+mod check;
 mod config;
 mod daemon;
 mod digest;

@@ -24,7 +24,10 @@ fn ids(pages: &[&Value]) -> Vec<String> {
 /// The documented result, field by field, as the page "Get All Global API Keys" has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_shown_as_documented() {
-    let simulator = start(SimulatorSpec::default()).await;
+    let login = ApiKeySpec::new("simulator", "rekeyd").global("GLOBAL_READ_ONLY");
+    let mut access = AccessSpec::default();
+    access.keys[0] = login;
+    let simulator = start(SimulatorSpec { access, ..SimulatorSpec::default() }).await;
     let page = curl(&simulator, &[&url(&simulator, "/admin/apiKeys?pretty=true&envelope=true&itemsPerPage=2")]).await;
     assert!(page.body.contains("\n  "), "pretty: {}", page.body);
     let page = page.json();
