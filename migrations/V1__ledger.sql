@@ -177,12 +177,33 @@ CREATE TABLE unread_project (
 -- The alerts that fire.
 CREATE TABLE alert (
     alert        TEXT NOT NULL,
-    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster', 'project', 'api_key', 'daemon')),
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster', 'project', 'api_key', 'receiver', 'daemon')),
     subject      TEXT NOT NULL,
     since        INTEGER NOT NULL,
     words        TEXT NOT NULL,
     seq          INTEGER NOT NULL REFERENCES ledger,
     PRIMARY KEY (alert, subject_kind, subject)
+) STRICT;
+
+-- Those who are told of alerts.
+CREATE TABLE receiver (
+    name          TEXT NOT NULL PRIMARY KEY,
+    failing_since INTEGER,
+    error         TEXT,
+    seq           INTEGER NOT NULL REFERENCES ledger,
+    CHECK ((error IS NULL) = (failing_since IS NULL))
+) STRICT;
+
+-- The alerts whose beginning a receiver took, and whose end it did not.
+CREATE TABLE told (
+    receiver     TEXT NOT NULL REFERENCES receiver,
+    alert        TEXT NOT NULL,
+    subject_kind TEXT NOT NULL,
+    subject      TEXT NOT NULL,
+    since        INTEGER NOT NULL,
+    name         TEXT NOT NULL,    -- what the subject was called
+    seq          INTEGER NOT NULL REFERENCES ledger,
+    PRIMARY KEY (receiver, alert, subject_kind, subject)
 ) STRICT;
 
 -- The policies in force, in words.

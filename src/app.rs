@@ -1,6 +1,7 @@
 //! The one place that knows every part and wires them.
 
 mod clock;
+mod couriers;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
@@ -19,15 +20,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::delivery::{self, Tidings};
 use crate::config::{self, Config};
-use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, Target};
+use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, ReceiverName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
-use crate::policy::Rules;
-use crate::ports::{Access, Archive, Clock, Gauge, Journal, JournalError, Observer, RequestObserver};
+use crate::ports::{Access, Archive, Clock, Gauge, Journal, JournalError, Notebook, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -56,6 +57,9 @@ pub struct Daemon {
     engine: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     inventory: JoinHandle<()>,
+    couriers: JoinSet<()>,
+    /// Ends the couriers, before the engine writes its last record.
+    hush: CancellationToken,
     listener: JoinHandle<()>,
 }
 
@@ -96,6 +100,14 @@ pub enum StartError {
         name: ManagerName,
         /// Why.
         source: SetupError,
+    },
+    /// A receiver of alerts can not be reached as it is configured.
+    #[error("receiver {name}: {source}")]
+    Receiver {
+        /// Which one.
+        name: ReceiverName,
+        /// Why.
+        source: delivery::SetupError,
     },
     /// The address can not be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -158,23 +170,25 @@ impl Daemon {
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         let jobs = jobs::Jobs::start().await?;
-        engine.note(opening(&fleet, &rules, &config.managers)).await?;
-        // Reload will send new rules here; until then the first ones stay.
-        let (_, rules_now) = watch::channel(Arc::clone(&rules));
+        let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
+        let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
+        engine.note(opening(&fleet, config)).await?;
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: rules_now,
+            rules: Arc::clone(&rules),
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: http::STALL_AFTER,
         });
-        let (closing, silence) = (CancellationToken::new(), CancellationToken::new());
+        let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
+        let (tidings, latest) = watch::channel(Arc::new(Tidings::default()));
+        let couriers = couriers::set_out(couriers, &latest, &hush);
         let housekeeping =
-            tokio::spawn(housekeeping::run(Arc::clone(&engine), rules, jobs.housekeeping(), closing.clone()));
+            tokio::spawn(housekeeping::run(notebook, rules, tidings, jobs.housekeeping(), closing.clone()));
         let inventories = inventory::Inventories {
-            engine: Arc::clone(&engine),
+            notebook: Arc::clone(&engine) as Arc<dyn Notebook>,
             managers: accesses,
             every: settings.inventory.every,
             clock,
@@ -182,7 +196,7 @@ impl Daemon {
         let inventory = tokio::spawn(inventories.run(jobs.inventory(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, couriers, hush, listener })
     }
 
     /// Where it listens.
@@ -196,13 +210,16 @@ impl Daemon {
             _ = &mut self.engine => "the engine",
             _ = &mut self.housekeeping => "the housekeeping",
             _ = &mut self.inventory => "the inventory of API keys",
+            Some(_) = self.couriers.join_next() => "a courier of alerts",
             _ = &mut self.listener => "the listener",
             () = self.store.ended() => "the ledger's writer",
         }
     }
 
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.hush.cancel();
+        while self.couriers.join_next().await.is_some() {}
         self.closing.cancel();
         self.jobs.stop().await;
         ended("the engine", self.engine).await;
@@ -231,7 +248,7 @@ pub async fn record_by_hand(
     settings: &config::Settings,
     actor: Actor,
     decide: impl FnOnce(&Fleet) -> Vec<Event>,
-) -> Result<(Fleet, Vec<Event>), StartError> {
+) -> Result<(Arc<Fleet>, Vec<Event>), StartError> {
     let store = open_store(settings.state_dir.clone()).await?;
     let fleet = store.fleet();
     let events = decide(&fleet);
@@ -261,28 +278,37 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, by which rules, and with which API keys.
-fn opening(fleet: &Fleet, rules: &Rules, managers: &[config::Manager]) -> Vec<Event> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host };
-    let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
+/// What the ledger is told first: that we are here, by which rules, with which API keys, and whom we tell no more.
+fn opening(fleet: &Fleet, config: &Config) -> Vec<Event> {
+    let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
+    let policies = config.settings.rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
     });
-    let credentials = managers.iter().filter_map(|config::Manager { name, public_key, .. }| {
+    let configured = |name: &ReceiverName| config.receivers.iter().any(|receiver| receiver.name == *name);
+    let dropped = fleet.receivers.keys().filter(|name| !configured(name));
+    let dropped = dropped.map(|name| Event::ReceiverDropped { receiver: name.clone() });
+    let credentials = config.managers.iter().filter_map(|config::Manager { name, public_key, .. }| {
         let known = fleet.managers.get(name).and_then(|record| record.credential.as_ref());
         let (manager, public_key) = (name.clone(), public_key.clone());
         (known.map(|known| &known.public_key) != Some(&public_key))
             .then_some(Event::CredentialUsed { manager, public_key })
     });
-    [started].into_iter().chain(policies).chain(credentials).collect()
+    [started].into_iter().chain(policies).chain(credentials).chain(dropped).collect()
 }
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// Who may come in, by manager.
+type Accesses = BTreeMap<ManagerName, Arc<dyn Access>>;
 
 fn managers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observer: &Arc<dyn RequestObserver>,
-) -> Result<(BTreeMap<ManagerName, Manager>, BTreeMap<ManagerName, Arc<dyn Access>>), StartError> {
+) -> Result<(BTreeMap<ManagerName, Manager>, Accesses), StartError> {
     let (mut managers, mut accesses) = (BTreeMap::new(), BTreeMap::new());
     for settings in &config.managers {
         let service = ops_manager(settings, clock, observer)?;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    ApiKey, Contradiction, Entry, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, Reach,
-    RotationRow, Sighting, Target, TargetId,
+    ApiKey, Contradiction, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, Reach,
+    ReceiverName, RotationRow, Sighting, Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -121,7 +121,7 @@ pub trait Journal: Send + Sync {
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError>;
 
     /// Everything known, as of the newest durable record.
-    fn fleet(&self) -> Fleet;
+    fn fleet(&self) -> Arc<Fleet>;
 
     /// The newest record.
     fn head(&self) -> Head;
@@ -212,6 +212,19 @@ pub enum RequestOutcome {
 pub trait Gauge: Send + Sync {
     /// The state of affairs now.
     fn read(&self) -> Situation;
+}
+
+/// Where others than the engine have things recorded: what began, what ended, who was told.
+#[async_trait]
+pub trait Notebook: Gauge {
+    /// Makes the events durable, all or none.
+    async fn note(&self, events: Vec<Event>) -> Result<(), JournalError>;
+}
+
+/// Is told of every request to a receiver of alerts. Must not block.
+pub trait DeliveryObserver: Send + Sync {
+    /// A request to `receiver` ended with `outcome`.
+    fn delivered(&self, receiver: &ReceiverName, outcome: RequestOutcome);
 }
 
 /// The state of affairs at one moment.

@@ -5,7 +5,8 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python3-venv faketime systemd chromium fonts-dejavu-core)
+packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python3-venv faketime systemd chromium fonts-dejavu-core
+    gcc libc6-dev util-linux mount)
 # Node.js comes from many places; any of them will do.
 command -v npm >/dev/null || packages+=(nodejs npm)
 venv=target/test-tools/venv

@@ -1,6 +1,8 @@
-//! What a person should be told, as pure rules over the state of affairs. Delivery belongs to whoever asks.
+//! What a person should be told, as pure rules over the state of affairs; and in `delivery` the telling.
 
 mod advice;
+pub mod delivery;
+mod names;
 mod rules;
 mod transitions;
 mod words;
@@ -10,7 +12,8 @@ use jiff::Timestamp;
 use crate::domain::{AlertKind, AlertSubject};
 
 pub use advice::against;
-pub use rules::fire;
+pub use names::{rule, runbook};
+pub use rules::{STALL_AFTER, fire};
 pub use transitions::transitions;
 pub use words::length;
 
@@ -56,14 +59,20 @@ impl Severity {
             | AlertKind::TargetQuarantined
             | AlertKind::KeyRegression
             | AlertKind::TargetNotGoverned
-            | AlertKind::LedgerUnwritable => Self::Critical,
+            | AlertKind::CredentialsRefused
+            | AlertKind::LedgerUnwritable
+            | AlertKind::SchedulerStalled => Self::Critical,
             // What these end in, if they last, is a key that is too old.
-            AlertKind::RotationOverdue
+            AlertKind::KeyWillBeTooOld
+            | AlertKind::RotationOverdue
             | AlertKind::RotationFailing
+            | AlertKind::RotationPending
+            | AlertKind::ForeignKeyChange
             | AlertKind::ObservationStale
             | AlertKind::ManagerFailing
             | AlertKind::ConfigServersMissing
             | AlertKind::ProjectUnread
+            | AlertKind::ReceiverFailing
             | AlertKind::ApiKeyNew => Self::Warning,
         }
     }

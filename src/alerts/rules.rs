@@ -3,14 +3,15 @@
 //! A condition is a comparison of moments, never of lengths: a clock that was set back makes nothing old.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Standing,
-    TargetName, TargetRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
+    ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules, due_at};
 use crate::ports::Situation;
@@ -24,6 +25,14 @@ const SHORTEST_SILENCE: Period = Period::minutes(1);
 /// One failed attempt is weather; from this many on something is wrong.
 const FAILED_ATTEMPTS: u32 = 2;
 
+/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
+pub const STALL_AFTER: Duration = Duration::from_secs(60);
+
+/// A rotation settles itself within the time that it is given; after so many times that, something is in its way.
+const TIMES_PENDING: u64 = 2;
+
+/// A key that somebody else changed is told for so long: once everybody on call has had a turn.
+const FOREIGN_FOR: Period = Period::days(1);
 /// So long a key that can rotate is news.
 const NEWS: Period = Period::days(7);
 
@@ -45,12 +54,18 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
             record,
             policy: rules.policy_of(&record.target)?,
             manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
+            stale_on_record: fleet
+                .alerts
+                .contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(record.target.id()))),
         })
     });
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
+    let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
     ledger(situation)
         .into_iter()
+        .chain(scheduler(situation))
+        .chain(receivers)
         .chain(managers)
         .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
@@ -68,21 +83,45 @@ fn ledger(situation: &Situation) -> Option<Alert> {
     Some(alert(AlertKind::LedgerUnwritable, AlertSubject::Daemon, "rekeyd".to_owned(), Some(*since), words))
 }
 
+/// The record still says what is due; nobody does it.
+fn scheduler(situation: &Situation) -> Option<Alert> {
+    if situation.since_sweep <= STALL_AFTER {
+        return None;
+    }
+    let seconds = situation.since_sweep.as_secs();
+    let words = format!(
+        "Nothing is rotated: no plan was made for {seconds}s, and one should be every few seconds. \
+         Next: keep the daemon's log, then restart it; what was in hand is settled by looking."
+    );
+    let since = situation.last_sweep.or(Some(situation.started_at));
+    Some(alert(AlertKind::SchedulerStalled, AlertSubject::Daemon, "rekeyd".to_owned(), since, words))
+}
+
+/// Told by all the others: whoever can not be reached hears nothing of it.
+fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Option<Alert> {
+    let (since, error) = record.failing.as_ref()?;
+    let words = format!(
+        "{name} can not be told of alerts since {since:.0}, for {}: {error}. \
+         Next: check its address in the configuration, and that it runs; what it missed it is told then.",
+        length(*since, now)
+    );
+    let subject = AlertSubject::Receiver(name.clone());
+    Some(alert(AlertKind::ReceiverFailing, subject, name.to_string(), Some(*since), words))
+}
+
 fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
     let failing = record.outage.as_ref().map(|Outage { since, failure }| {
+        let (kind, what) = if mends_itself(failure.reason) {
+            (AlertKind::ManagerFailing, "has been failing")
+        } else {
+            (AlertKind::CredentialsRefused, "has refused our API key")
+        };
         let words = format!(
-            "{manager} has been failing since {since:.0}, for {}: {failure}. None of its keys are rotated or read. \
-             Next: {}.",
+            "{manager} {what} since {since:.0}, for {}: {failure}. None of its keys are rotated or read. Next: {}.",
             length(*since, now),
             advice::against(failure.reason)
         );
-        alert(
-            AlertKind::ManagerFailing,
-            AlertSubject::Manager(manager.clone()),
-            manager.to_string(),
-            Some(*since),
-            words,
-        )
+        alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
     let gaps = record.gaps.iter().map(|gap| {
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
@@ -103,6 +142,11 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         alert(AlertKind::ProjectUnread, AlertSubject::Project(name.clone()), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
+}
+
+/// Whether an outage may pass by itself: no waiting makes a key valid, or gives it a role.
+fn mends_itself(reason: Reason) -> bool {
+    !matches!(reason, Reason::CredentialsRefused | Reason::AddressRefused | Reason::RoleMissing)
 }
 
 /// A key that came, or came to power, under our eyes. It ends by itself: the ledger keeps what was said.
@@ -130,6 +174,8 @@ struct Look<'a> {
     record: &'a TargetRecord,
     policy: &'a Arc<Policy>,
     manager_fails: bool,
+    /// It was told already that its key is not read.
+    stale_on_record: bool,
 }
 
 impl Look<'_> {
@@ -137,8 +183,11 @@ impl Look<'_> {
         match self.record.standing() {
             Standing::Managed => [
                 self.key_too_old(),
+                self.key_will_be_too_old(),
                 self.rotation_overdue(),
                 self.rotation_failing(),
+                self.rotation_pending(),
+                self.foreign_change(),
                 self.quarantined(),
                 self.regression(),
                 self.observation_stale(),
@@ -179,6 +228,24 @@ impl Look<'_> {
         Some(self.alert(AlertKind::KeyTooOld, Some(limit), words))
     }
 
+    /// The plan itself is too slow. Once the key is too old, that alert takes over.
+    fn key_will_be_too_old(&self) -> Option<Alert> {
+        let key = self.record.key.as_ref()?;
+        let due = due_at(self.record, self.policy)?;
+        let limit = self.policy.alert_after.after(key.since());
+        if due <= limit || self.now > limit || self.record.quarantine.is_some() {
+            return None;
+        }
+        let words = format!(
+            "{}: its key will be too old at {limit:.0}, and its rotation falls due later, at {due:.0}. \
+             Next: make `every` and `spread` of policy {:?} shorter together than its `alert_after`, {}.",
+            self.name(),
+            self.policy.name,
+            self.policy.alert_after
+        );
+        Some(self.alert(AlertKind::KeyWillBeTooOld, None, words))
+    }
+
     fn rotation_overdue(&self) -> Option<Alert> {
         let due = due_at(self.record, self.policy)?;
         let limit = later(due, grace(self.policy));
@@ -210,10 +277,48 @@ impl Look<'_> {
         Some(self.alert(AlertKind::RotationFailing, None, words))
     }
 
+    /// Begun, and not settled in the time that a rotation is given.
+    fn rotation_pending(&self) -> Option<Alert> {
+        let rotation = self.record.rotation.as_ref()?;
+        let given = self.policy.confirm_within.max(self.policy.settle).max(SHORTEST_SILENCE);
+        let limit = later(rotation.intended_at, given.as_secs() * TIMES_PENDING);
+        if self.now <= limit {
+            return None;
+        }
+        let words = format!(
+            "{}: rotation {} was begun at {:.0}, {} ago, and whether the key changed is still not known. \
+             Next: see that its manager answers; the first look that succeeds settles it, and nothing is sent before.",
+            self.name(),
+            rotation.id,
+            rotation.intended_at,
+            length(rotation.intended_at, self.now)
+        );
+        Some(self.alert(AlertKind::RotationPending, Some(limit), words))
+    }
+
+    /// A key that came into use while we watched, and by none of our rotations.
+    fn foreign_change(&self) -> Option<Alert> {
+        let key = self.record.key.as_ref().filter(|key| key.not_before.is_some())?;
+        let ours = self.record.last_rotation_at.is_some_and(|at| at >= key.first_seen);
+        if ours || self.record.regressed_at.is_some() || self.now > FOREIGN_FOR.after(key.first_seen) {
+            return None;
+        }
+        let words = format!(
+            "{}: somebody else changed its key, seen at {:.0}, {} ago; its age counts from there. \
+             Next: ask who else rotates it; `rekeyd history '{}'` has our own rotations.",
+            self.name(),
+            key.first_seen,
+            length(key.first_seen, self.now),
+            self.name()
+        );
+        Some(self.alert(AlertKind::ForeignKeyChange, Some(key.first_seen), words))
+    }
+
     fn quarantined(&self) -> Option<Alert> {
         let quarantine = self.record.quarantine.as_ref()?;
         let words = format!(
-            "{}: not rotated any more since {:.0}, for {}: {}. Next: {}; then `rekeyd resume '{}'`.",
+            "{}: not rotated any more since {:.0}, for {}: {}. \
+             Next: {}; then stop the daemon, `rekeyd resume '{}' --reason WHY`, and start it again.",
             self.name(),
             quarantine.since,
             length(quarantine.since, self.now),
@@ -247,15 +352,18 @@ impl Look<'_> {
         Some(self.alert(AlertKind::TargetNotGoverned, None, words))
     }
 
-    /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make.
+    /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make: it says
+    /// nothing new before that, but what it had said it does not take back.
     fn observation_stale(&self) -> Option<Alert> {
         if self.manager_fails {
             return None;
         }
         let seen = self.record.key.as_ref().map(|key| key.last_seen);
         let silence = (self.policy.observe_every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
-        let limit = later(seen.unwrap_or(self.record.found_at), silence)
-            .max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.started_at));
+        let mut limit = later(seen.unwrap_or(self.record.found_at), silence);
+        if !self.stale_on_record {
+            limit = limit.max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.started_at));
+        }
         if self.now <= limit {
             return None;
         }

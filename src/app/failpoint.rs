@@ -76,7 +76,7 @@ impl Journal for Deadly {
         self.journal.past_key(target, key).await
     }
 
-    fn fleet(&self) -> Fleet {
+    fn fleet(&self) -> Arc<Fleet> {
         self.journal.fleet()
     }
 

@@ -1,17 +1,23 @@
-//! Weighs the alerts whenever it is woken, and records which begin and which end.
+//! Weighs the alerts whenever it is woken, tells the couriers what fires, and records which begin and which end.
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts;
-use crate::engine::Engine;
+use crate::alerts::delivery::Tidings;
 use crate::policy::Rules;
-use crate::ports::Gauge;
+use crate::ports::Notebook;
 
 /// Runs until `closing` is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, rules: Arc<Rules>, wake: Arc<Notify>, closing: CancellationToken) {
+pub(super) async fn run(
+    engine: Arc<dyn Notebook>,
+    rules: Arc<Rules>,
+    tidings: watch::Sender<Arc<Tidings>>,
+    wake: Arc<Notify>,
+    closing: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = wake.notified() => {}
@@ -19,7 +25,11 @@ pub(super) async fn run(engine: Arc<Engine>, rules: Arc<Rules>, wake: Arc<Notify
         }
         let situation = engine.read();
         let fired = alerts::fire(&situation, &rules);
+        let events = alerts::transitions(&fired, &situation.fleet.alerts);
+        // Told before it is recorded: that nothing can be recorded is news, too.
+        let next = tidings.borrow().after(&situation, fired);
+        tidings.send_replace(Arc::new(next));
         // What can not be recorded now is news again the next time.
-        let _ = engine.note(alerts::transitions(&fired, &situation.fleet.alerts)).await;
+        let _ = engine.note(events).await;
     }
 }

@@ -12,17 +12,17 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Accesses;
 use crate::domain::{ManagerName, Period};
-use crate::engine::Engine;
-use crate::ports::{Access, Clock, Gauge};
+use crate::ports::{Clock, Notebook};
 
 /// How soon a manager that could not be asked is asked again.
 const RETRY: Duration = Duration::from_secs(600);
 
 /// What the inventory works with.
 pub(super) struct Inventories {
-    pub(super) engine: Arc<Engine>,
-    pub(super) managers: BTreeMap<ManagerName, Arc<dyn Access>>,
+    pub(super) notebook: Arc<dyn Notebook>,
+    pub(super) managers: Accesses,
     pub(super) every: Period,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -62,9 +62,9 @@ impl Inventories {
         let Some(access) = self.managers.get(name) else { return RETRY };
         match access.api_keys().await {
             Ok(inventory) => {
-                let events = news::news(&self.engine.read().fleet, name, &inventory);
+                let events = news::news(&self.notebook.read().fleet, name, &inventory);
                 // Were it not recorded, the next inventory would bring the same news.
-                if self.engine.note(events).await.is_ok() { self.every.as_duration() } else { RETRY }
+                if self.notebook.note(events).await.is_ok() { self.every.as_duration() } else { RETRY }
             }
             Err(failure) => {
                 // That the manager fails is seen, told and recorded by the engine.

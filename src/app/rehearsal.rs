@@ -235,7 +235,11 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
         }
         for (target, key) in read {
             if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none())) {
-                suppose(&mut fleet, &clock, &Event::KeySeen { target: target.clone(), key: key.clone() });
+                suppose(
+                    &mut fleet,
+                    &clock,
+                    &Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
+                );
             }
             keys.insert(target, Some(key));
         }

@@ -6,7 +6,7 @@ use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Line, Outcome, Rehearsed};
-use crate::config::{Config, Substitute};
+use crate::config::{Config, ReceiverForm, Substitute};
 use crate::domain::{Failure, Period, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -57,12 +57,20 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         for line in &rehearsal.lines {
             output.json(&line_as_json(line))?;
         }
+        for receiver in &config.receivers {
+            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
+            output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
+        }
         for target in targets {
             output.json(&target_as_json(target))?;
         }
     } else {
         let rows: Vec<_> = rehearsal.lines.iter().map(line_as_row).collect();
         output.table(["", "MANAGER", "STEP", "WHAT WAS FOUND"], &rows)?;
+        for receiver in &config.receivers {
+            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
+            output.line(format_args!("{} {form} {name} at {address}; not tried", styled(DIM, "told")))?;
+        }
         output.line("")?;
         let rows: Vec<_> = targets.iter().map(target_as_row).collect();
         output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
@@ -75,6 +83,14 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
             found_some(targets.len(), &args.target)?;
             Ok(if outcome == Outcome::Warn { Exit::Attention } else { Exit::Done })
         }
+    }
+}
+
+const fn form(form: ReceiverForm) -> &'static str {
+    match form {
+        ReceiverForm::Webhook { .. } => "webhook",
+        ReceiverForm::Alertmanager { .. } => "alertmanager",
+        ReceiverForm::Heartbeat { .. } => "heartbeat",
     }
 }
 

@@ -257,7 +257,11 @@ impl Narrator {
             | Event::ApiKeysRead { .. }
             | Event::ApiKeysUnread { .. }
             | Event::CredentialUsed { .. }
-            | Event::AlertCleared { .. } => {}
+            | Event::AlertCleared { .. }
+            | Event::AlertsDelivered { .. }
+            | Event::ReceiverFailing { .. }
+            | Event::ReceiverAnswering { .. }
+            | Event::ReceiverDropped { .. } => {}
         }
         Ok(())
     }

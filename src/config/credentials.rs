@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,7 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::document::{Document, Written};
 use super::environment::Environment;
 use super::managers::{ClientIdentityFiles, ManagerFile, SecretSource};
-use super::settings::{ClientIdentity, Manager};
+use super::receivers::{AddressSource, ReceiverFile};
+use super::settings::{ClientIdentity, Manager, Receiver, ReceiverForm};
 use super::value::Misfit;
 
 /// No key and no bundle of authorities is larger; what is, is something else.
@@ -28,7 +30,7 @@ pub(super) struct Noted;
 /// Opens what a manager needs. Everything is tried before anything is given up.
 pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &Environment) -> Result<Manager, Noted> {
     let files = Files { document, credentials: environment.credentials_directory.as_deref() };
-    let private_key = file.private_key.as_ref().map(|source| files.private_key(source)).transpose();
+    let private_key = file.private_key.as_ref().map(|source| files.one_line("private_key", source)).transpose();
     let ca_pem = file.ca_file.as_ref().map(|path| files.certificates("ca_file", path)).transpose();
     let client_identity = file.client_identity.as_ref().map(|paths| files.client_identity(paths)).transpose();
     let rules = file.rules.as_ref().ok_or(Noted)?;
@@ -46,6 +48,41 @@ pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &En
         discover_every: file.discover_every,
         projects: rules.projects.iter().map(|rules| rules.project.clone()).collect(),
     })
+}
+
+/// Opens what a receiver needs. Everything is tried before anything is given up.
+pub(super) fn open_receiver(
+    file: &ReceiverFile,
+    document: &Document<'_>,
+    environment: &Environment,
+) -> Result<Receiver, Noted> {
+    let files = Files { document, credentials: environment.credentials_directory.as_deref() };
+    let url = file.url.as_ref().map(|source| files.address(source)).transpose();
+    let authorization = file.authorization.as_ref().map(|source| files.one_line("authorization", source)).transpose();
+    let ca_pem = file.ca_file.as_ref().map(|path| files.certificates("ca_file", path)).transpose();
+    let url = url?.ok_or(Noted)?;
+    Ok(Receiver {
+        name: file.name.clone().ok_or(Noted)?,
+        form: file.form,
+        shown: url.origin().ascii_serialization(),
+        url: SecretString::from(destination(url, file.form).to_string()),
+        authorization: authorization?,
+        ca_pem: ca_pem?,
+        proxy: file.proxy.clone(),
+    })
+}
+
+/// An Alertmanager is named by its own address, as everywhere; what takes alerts is a path below that.
+fn destination(mut url: Url, form: ReceiverForm) -> Url {
+    const ALERTS: &str = "api/v2/alerts";
+    match form {
+        ReceiverForm::Alertmanager { .. } if !url.path().ends_with(ALERTS) => {
+            let path = format!("{}/{ALERTS}", url.path().trim_end_matches('/'));
+            url.set_path(&path);
+            url
+        }
+        ReceiverForm::Alertmanager { .. } | ReceiverForm::Webhook { .. } | ReceiverForm::Heartbeat { .. } => url,
+    }
 }
 
 /// Why a file can not be read, in words.
@@ -66,7 +103,20 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn private_key(&self, source: &Written<SecretSource>) -> Result<SecretString, Noted> {
+    fn address(&self, source: &Written<AddressSource>) -> Result<Url, Noted> {
+        match &source.value {
+            AddressSource::Here(url) => Ok(url.clone()),
+            AddressSource::Secret(secret) => {
+                let text = self.one_line("url", &Written { value: secret.clone(), spot: source.spot.clone() })?;
+                let url = Url::parse(text.expose_secret()).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+                // It is not shown, since it is a secret.
+                let url = url.ok_or_else(|| Misfit::new("holds no http or https address"));
+                self.noted("url", source, url)
+            }
+        }
+    }
+
+    fn one_line(&self, setting: &str, source: &Written<SecretSource>) -> Result<SecretString, Noted> {
         let secret = self.path_of(&source.value).and_then(|path| {
             let secret = self.secret(&path)?;
             if secret.expose_secret().contains(['\n', '\r']) {
@@ -74,7 +124,7 @@ impl Files<'_> {
             }
             Ok(secret)
         });
-        self.noted("private_key", source, secret)
+        self.noted(setting, source, secret)
     }
 
     fn path_of(&self, source: &SecretSource) -> Result<PathBuf, Misfit> {

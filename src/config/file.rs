@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
+use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Inventory, Settings};
 use super::value;
@@ -31,6 +32,7 @@ pub(super) struct ConfigFile {
     pub(super) inventory: Inventory,
     pub(super) policies: Policies,
     pub(super) managers: Vec<ManagerFile>,
+    pub(super) receivers: Vec<ReceiverFile>,
 }
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
@@ -53,6 +55,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let inventory = read_inventory(top.section("inventory"));
     let policies = policies::read(&mut top);
     let managers = managers::read(&mut top, &policies);
+    let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
@@ -62,6 +65,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         inventory,
         policies,
         managers,
+        receivers,
     })
 }
 

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, Spot, Written};
 use super::policies::{DEFAULT, Policies, PolicyEntry};
-use super::section::{Section, did_you_mean};
+use super::section::{Section, Setting, did_you_mean};
 use super::value::{self, Misfit};
 use crate::domain::{ManagerName, Period, PolicyName, ProjectId, ProjectSelector};
 use crate::policy::{ManagerRules, ProjectRules};
@@ -39,6 +39,9 @@ pub(super) enum SecretSource {
     /// A file anywhere.
     File(PathBuf),
 }
+
+/// How a secret's place is written.
+const SOURCE_FORMS: &str = "write { credential = \"NAME\" } or { file = \"/PATH\" }";
 
 /// Where a client's certificate and its key are to be found.
 pub(super) struct ClientIdentityFiles {
@@ -84,7 +87,7 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     let request_timeout = section.optional("request_timeout", value::period);
     let timeout_is_known = document.count() == noted_before;
     let max_concurrent = section.optional("max_concurrent", value::whole_number(1..=1000));
-    let requests_per_second = section.optional("requests_per_second", value::whole_number(1..=1000));
+    let requests_per_second = section.optional("requests_per_second", value::whole_number(1..=100_000));
     let discover_every = section.optional("discover_every", value::period);
     let policy_name = section.optional("policy", value::name);
     let projects = read_projects(&mut section, policies);
@@ -121,15 +124,25 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     }
 }
 
-fn read_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
-    const FORMS: &str = "write { credential = \"NAME\" } or { file = \"/PATH\" }";
-    let document = section.document();
-    let Some(setting) = section.take(name) else {
-        section.lacks(name, FORMS.to_owned());
-        return None;
-    };
+/// A secret that must be there, by its place.
+pub(super) fn read_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
+    match section.take(name) {
+        Some(setting) => secret_source(setting, section.document(), name),
+        None => {
+            section.lacks(name, SOURCE_FORMS.to_owned());
+            None
+        }
+    }
+}
+
+/// Where a secret is, and never the secret.
+pub(super) fn secret_source(
+    setting: Setting<'_>,
+    document: &Document<'_>,
+    name: &'static str,
+) -> Option<Written<SecretSource>> {
     if !matches!(setting.value(), DeValue::Table(_)) {
-        let help = format!("{FORMS}; a key that stood here is no longer a secret: make a new one");
+        let help = format!("{SOURCE_FORMS}; a key that stood here is no longer a secret: make a new one");
         document.problem(&setting.key_spot(), format!("`{name}` must say where the key is, not what it is"), help);
         return None;
     }

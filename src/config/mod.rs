@@ -11,6 +11,7 @@ mod file;
 mod managers;
 mod policies;
 mod problem;
+mod receivers;
 mod section;
 mod settings;
 mod shipped;
@@ -24,7 +25,7 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
-pub use settings::{ClientIdentity, Config, Control, Http, Inventory, Manager, Settings};
+pub use settings::{ClientIdentity, Config, Control, Http, Inventory, Manager, Receiver, ReceiverForm, Settings};
 pub use shipped::SHIPPED;
 pub use substitute::Substitute;
 
@@ -65,9 +66,12 @@ fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitu
     }
     let managers = file.iter().flat_map(|file| &file.managers);
     let managers = managers.filter_map(|manager| credentials::open(manager, &document, environment).ok()).collect();
+    let receivers = file.iter().flat_map(|file| &file.receivers);
+    let receivers =
+        receivers.filter_map(|receiver| credentials::open_receiver(receiver, &document, environment).ok()).collect();
     let warnings = document.verdict()?;
     let settings = file.expect("what can not be read is a problem").into_settings(warnings);
-    Ok(Config { settings, managers })
+    Ok(Config { settings, managers, receivers })
 }
 
 fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Problems> {

@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problems;
-use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
+use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector, ReceiverName};
 use crate::policy::{Policy, Rules};
 
 /// Everything that the daemon needs to run.
@@ -20,6 +20,8 @@ pub struct Config {
     pub settings: Settings,
     /// The managers in the order of the file, with their secrets. None is possible: there is nothing to rotate then.
     pub managers: Vec<Manager>,
+    /// Those who are told of alerts, in the order of the file, with their secrets; each has a name of its own.
+    pub receivers: Vec<Receiver>,
 }
 
 /// Everything that can be known without opening a file that the configuration names.
@@ -112,4 +114,43 @@ impl ClientIdentity {
         let certificates = String::from_utf8_lossy(&self.certificates_pem);
         SecretString::from(format!("{}\n{certificates}", self.key_pem.expose_secret()))
     }
+}
+
+/// One who is told of alerts, or of the daemon's life.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Its name.
+    pub name: ReceiverName,
+    /// What it understands, and how often it is told.
+    pub form: ReceiverForm,
+    /// Where to send to, to the last letter.
+    pub url: SecretString,
+    /// Scheme and host of that: what may be shown.
+    pub shown: String,
+    /// The whole value of the header `Authorization`.
+    pub authorization: Option<SecretString>,
+    /// The only authorities to trust, as PEM; none for those of the system.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The proxy to go through.
+    pub proxy: Option<Url>,
+}
+
+/// What a receiver understands, and how often it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiverForm {
+    /// Alertmanager's webhook.
+    Webhook {
+        /// The least time between two deliveries.
+        every: Period,
+    },
+    /// An Alertmanager.
+    Alertmanager {
+        /// The time between two tellings of what fires.
+        resend_every: Period,
+    },
+    /// A dead man's switch.
+    Heartbeat {
+        /// The least time between two signs of life.
+        every: Period,
+    },
 }

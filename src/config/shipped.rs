@@ -106,7 +106,9 @@ mod tests {
             .collect();
         // Sections stand for themselves; `cron` is known only to be refused; `name` excludes the `id` that is shown.
         let not_as_settings = |section: &str| match section {
-            "the file" => vec!["control", "http", "inventory", "ops_manager", "policy"],
+            "the file" => {
+                vec!["alertmanager", "control", "heartbeat", "http", "inventory", "ops_manager", "policy", "webhook"]
+            }
             "[policy.default]" => vec!["cron"],
             "[[ops_manager]]" => vec!["project"],
             "[[ops_manager.project]]" => vec!["name"],

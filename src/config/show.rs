@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::file::{ConfigFile, VERSION};
 use super::managers::{ManagerFile, SecretSource};
+use super::receivers::{AddressSource, ReceiverFile};
+use super::settings::ReceiverForm;
 use crate::domain::ProjectSelector;
 use crate::policy::{FirstRotation, Policy, ProjectRules};
 
@@ -35,7 +37,7 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     for manager in &file.managers {
         write_manager(out, manager)?;
     }
-    Ok(())
+    file.receivers.iter().try_for_each(|receiver| write_receiver(out, receiver))
 }
 
 fn write_policy(out: &mut String, policy: &Policy) -> fmt::Result {
@@ -66,10 +68,7 @@ fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
     writeln!(out, "name = {}", quoted(name))?;
     writeln!(out, "url = {}", quoted(url))?;
     writeln!(out, "public_key = {}", quoted(key))?;
-    match &source.value {
-        SecretSource::Credential(name) => writeln!(out, "private_key = {{ credential = {} }}", quoted(name))?,
-        SecretSource::File(file) => writeln!(out, "private_key = {{ file = {} }}", path(file))?,
-    }
+    write_source(out, "private_key", &source.value)?;
     if let Some(file) = &manager.ca_file {
         writeln!(out, "ca_file = {}", path(&file.value))?;
     }
@@ -86,6 +85,41 @@ fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
     writeln!(out, "policy = {}", quoted(&rules.policy.name))?;
     writeln!(out, "discover_every = {}", quoted(manager.discover_every))?;
     rules.projects.iter().try_for_each(|project| write_project(out, project, &rules.policy))
+}
+
+fn write_receiver(out: &mut String, receiver: &ReceiverFile) -> fmt::Result {
+    let (Some(name), Some(url)) = (&receiver.name, &receiver.url) else { return Ok(()) };
+    match receiver.form {
+        ReceiverForm::Webhook { .. } => writeln!(out, "\n[[webhook]]\nname = {}", quoted(name))?,
+        ReceiverForm::Alertmanager { .. } => writeln!(out, "\n[[alertmanager]]\nname = {}", quoted(name))?,
+        ReceiverForm::Heartbeat { .. } => writeln!(out, "\n[heartbeat]")?,
+    }
+    match &url.value {
+        AddressSource::Here(url) => writeln!(out, "url = {}", quoted(url))?,
+        AddressSource::Secret(source) => write_source(out, "url", source)?,
+    }
+    if let Some(source) = &receiver.authorization {
+        write_source(out, "authorization", &source.value)?;
+    }
+    if let Some(file) = &receiver.ca_file {
+        writeln!(out, "ca_file = {}", path(&file.value))?;
+    }
+    if let Some(proxy) = &receiver.proxy {
+        writeln!(out, "proxy = {}", quoted(proxy))?;
+    }
+    match receiver.form {
+        ReceiverForm::Webhook { every } | ReceiverForm::Heartbeat { every } => {
+            writeln!(out, "every = {}", quoted(every))
+        }
+        ReceiverForm::Alertmanager { resend_every } => writeln!(out, "resend_every = {}", quoted(resend_every)),
+    }
+}
+
+fn write_source(out: &mut String, setting: &str, source: &SecretSource) -> fmt::Result {
+    match source {
+        SecretSource::Credential(name) => writeln!(out, "{setting} = {{ credential = {} }}", quoted(name)),
+        SecretSource::File(file) => writeln!(out, "{setting} = {{ file = {} }}", path(file)),
+    }
 }
 
 fn write_project(out: &mut String, rules: &ProjectRules, managers: &Policy) -> fmt::Result {
@@ -187,6 +221,23 @@ max_concurrent = 5
 requests_per_second = 11
 policy = "default"
 discover_every = "11m"
+
+[[webhook]]
+name = "oncall"
+url = { credential = "oncall-url" }
+ca_file = "/etc/ca.pem"
+every = "2m"
+
+[[alertmanager]]
+name = "prod"
+url = "https://alertmanager.example.com/prefix"
+authorization = { file = "/etc/rekeyd/alertmanager" }
+proxy = "http://proxy.example.com:3128/"
+resend_every = "50s"
+
+[heartbeat]
+url = "https://hc.example.com/ping"
+every = "5m"
 "#;
 
     /// No setting is lost between being read and being used or shown, and what is shown can take the file's place.

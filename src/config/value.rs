@@ -206,6 +206,15 @@ pub(super) fn proxy_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     if url.path() == "/" { Ok(url) } else { Err(Misfit::new("must have no path, as the address of a proxy")) }
 }
 
+/// The address of one who is told of alerts, if it is no secret.
+pub(super) fn receiver_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
+    web_url(value).map_err(|misfit| {
+        misfit.with_help(
+            "an address that is itself a secret stands elsewhere: { credential = \"NAME\" } or { file = \"/PATH\" }",
+        )
+    })
+}
+
 /// An http or https address that holds nothing but where to go.
 fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     let text = text(value)?;
@@ -219,7 +228,7 @@ fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     Url::parse(text).map_err(|error| Misfit::new(format!("is no address: {error}")))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ManagerName, TargetId};
+use super::ids::{ManagerName, ReceiverName, TargetId};
 
 /// The kinds of alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum AlertKind {
     TargetNotGoverned,
     /// A target's key has not been read for long.
     ObservationStale,
-    /// A manager does not answer, or refuses the credential.
+    /// A manager does not answer.
     ManagerFailing,
     /// A sharded cluster is listed without config servers.
     ConfigServersMissing,
@@ -32,13 +32,25 @@ pub enum AlertKind {
     ProjectUnread,
     /// The ledger can not be written, so nothing is rotated.
     LedgerUnwritable,
+    /// Nothing has failed, and a key will be too old all the same before its next slot falls due.
+    KeyWillBeTooOld,
+    /// A rotation was begun long ago and no look has settled it.
+    RotationPending,
+    /// Somebody else changed a key, a short while ago.
+    ForeignKeyChange,
+    /// A manager answers and refuses our credential: no waiting mends that.
+    CredentialsRefused,
+    /// No plan was made for long, so nothing is rotated.
+    SchedulerStalled,
+    /// One who is to be told of alerts can not be reached.
+    ReceiverFailing,
     /// An API key has come, a short while ago, that can rotate.
     ApiKeyNew,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -50,6 +62,12 @@ impl AlertKind {
         Self::ConfigServersMissing,
         Self::ProjectUnread,
         Self::LedgerUnwritable,
+        Self::KeyWillBeTooOld,
+        Self::RotationPending,
+        Self::ForeignKeyChange,
+        Self::CredentialsRefused,
+        Self::SchedulerStalled,
+        Self::ReceiverFailing,
         Self::ApiKeyNew,
     ];
 
@@ -67,6 +85,12 @@ impl AlertKind {
             Self::ConfigServersMissing => "config_servers_missing",
             Self::ProjectUnread => "project_unread",
             Self::LedgerUnwritable => "ledger_unwritable",
+            Self::KeyWillBeTooOld => "key_will_be_too_old",
+            Self::RotationPending => "rotation_pending",
+            Self::ForeignKeyChange => "foreign_key_change",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::SchedulerStalled => "scheduler_stalled",
+            Self::ReceiverFailing => "receiver_failing",
             Self::ApiKeyNew => "api_key_new",
         }
     }
@@ -84,6 +108,8 @@ pub enum AlertSubject {
     Cluster(String),
     /// One project, as `manager/project`, by the name or id that the configuration or the server gives it.
     Project(String),
+    /// One who is told of alerts.
+    Receiver(ReceiverName),
     /// One API key, as `manager/key-id`.
     ApiKey(String),
     /// The daemon itself.
@@ -96,6 +122,7 @@ impl fmt::Display for AlertSubject {
             Self::Target(id) => id.fmt(f),
             Self::Manager(name) => name.fmt(f),
             Self::Cluster(name) | Self::Project(name) | Self::ApiKey(name) => name.fmt(f),
+            Self::Receiver(name) => name.fmt(f),
             Self::Daemon => f.pad("rekeyd"),
         }
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, Grant, Reach};
 use super::failure::Failure;
-use super::ids::{KeyId, ManagerName, PolicyName, TargetId};
+use super::ids::{KeyId, ManagerName, PolicyName, ReceiverName, TargetId};
+use super::receiver::Saying;
 use super::rotation::{How, RotationId, State, Transition};
 use super::target::{Gap, Listing, Refusal, Target};
 
@@ -121,8 +122,14 @@ pub enum Event {
     TargetRefused { target: TargetId, refusal: Refusal },
     /// The target's key can be read again.
     TargetReadable { target: TargetId },
-    /// A target's key was read for the first time; its age is unknown.
-    KeySeen { target: TargetId, key: KeyId },
+    /// A target's key was read for the first time; its age is unknown. Here and below, `looked_at` is when the key now in
+    /// use was asked for, where that is known better than by the record's own time.
+    KeySeen {
+        target: TargetId,
+        key: KeyId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
+    },
     /// A key changed that no rotation of ours explains; `last_seen` is when the old one was last in use. `not_before`
     /// and `first_seen` date the new one: for a regression they are those of its earlier use. `suspect` is an attempt of
     /// ours that had been given up unconfirmed: its PUT may have acted this late.
@@ -134,6 +141,8 @@ pub enum Event {
         last_seen: Timestamp,
         not_before: Option<Timestamp>,
         first_seen: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suspect: Option<RotationId>,
     },
@@ -166,6 +175,8 @@ pub enum Event {
         key_before: KeyId,
         key_after: KeyId,
         last_seen: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
     },
     /// The attempt failed and the server did not act; the next one is not before `retry_at`.
     RotationFailed {
@@ -214,6 +225,14 @@ pub enum Event {
     AlertRaised { alert: AlertKind, subject: AlertSubject, words: String },
     /// An alert is over.
     AlertCleared { alert: AlertKind, subject: AlertSubject },
+    /// A receiver took the news of these alerts: that they fire, or that they are over.
+    AlertsDelivered { receiver: ReceiverName, firing: Vec<Saying>, resolved: Vec<Saying> },
+    /// A receiver can not be reached, after several tries in a row.
+    ReceiverFailing { receiver: ReceiverName, error: String },
+    /// A receiver can be reached again.
+    ReceiverAnswering { receiver: ReceiverName },
+    /// A receiver is no longer configured: what it was told is not followed up.
+    ReceiverDropped { receiver: ReceiverName },
 }
 
 /// A record that this version can not read: of a kind it does not know, or with other contents.
@@ -251,14 +270,20 @@ impl Event {
     fn times_mut(&mut self) -> Vec<&mut Timestamp> {
         match self {
             Self::LedgerRecovered { since, .. } => vec![since],
-            Self::KeyChanged { last_seen, not_before, first_seen, .. } => {
-                [last_seen, first_seen].into_iter().chain(not_before).collect()
+            Self::KeySeen { looked_at, .. } => looked_at.iter_mut().collect(),
+            Self::KeyChanged { last_seen, not_before, first_seen, looked_at, .. } => {
+                [last_seen, first_seen].into_iter().chain(not_before).chain(looked_at).collect()
             }
             Self::KeyRedated { not_before, first_seen, .. } => not_before.iter_mut().chain([first_seen]).collect(),
             Self::RotationIntended { due_at, looked_at, .. } => vec![due_at, looked_at],
-            Self::RotationDone { due_at, last_seen, .. } => vec![due_at, last_seen],
+            Self::RotationDone { due_at, last_seen, looked_at, .. } => {
+                [due_at, last_seen].into_iter().chain(looked_at).collect()
+            }
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
+            Self::AlertsDelivered { firing, resolved, .. } => {
+                firing.iter_mut().chain(resolved).map(|saying| &mut saying.since).collect()
+            }
             Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
             | Self::ClockStepped { .. }
@@ -269,7 +294,6 @@ impl Event {
             | Self::TargetReturned { .. }
             | Self::TargetRefused { .. }
             | Self::TargetReadable { .. }
-            | Self::KeySeen { .. }
             | Self::ObservationFailing { .. }
             | Self::ObservationRecovered { .. }
             | Self::RotationSending { .. }
@@ -292,7 +316,10 @@ impl Event {
             | Self::ApiKeysUnread { .. }
             | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => Vec::new(),
+            | Self::AlertCleared { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => Vec::new(),
         }
     }
 
@@ -340,7 +367,11 @@ impl Event {
             | Self::ApiKeysUnread { .. }
             | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => None,
+            | Self::AlertCleared { .. }
+            | Self::AlertsDelivered { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => None,
         }
     }
 
@@ -388,7 +419,11 @@ impl Event {
             | Self::ApiKeysUnread { .. }
             | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
-            | Self::AlertCleared { .. } => return None,
+            | Self::AlertCleared { .. }
+            | Self::AlertsDelivered { .. }
+            | Self::ReceiverFailing { .. }
+            | Self::ReceiverAnswering { .. }
+            | Self::ReceiverDropped { .. } => return None,
         };
         Some(Transition { id: *id, to })
     }
@@ -409,12 +444,13 @@ mod tests {
             key_before: "1234-3456-4567-abcd-def0".into(),
             key_after: "next".into(),
             last_seen: "2026-05-01T06:00:01.5Z".parse().unwrap(),
+            looked_at: Some("2026-05-01T06:00:02Z".parse().unwrap()),
         };
         let (kind, payload) = event.to_record();
         assert_eq!(kind, "rotation_done");
         assert_eq!(
             payload,
-            r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","rotation":"4.2","target":"emea/5f/6a"}"#
+            r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","looked_at":"2026-05-01T06:00:02Z","rotation":"4.2","target":"emea/5f/6a"}"#
         );
         assert_eq!(Event::from_record(&kind, &payload).unwrap(), event);
     }
@@ -431,12 +467,13 @@ mod tests {
             last_seen: fine,
             not_before: Some(fine),
             first_seen: fine,
+            looked_at: Some(fine),
             suspect: None,
         };
         let cut = Entry { at: fine, actor: Actor::Daemon, event }.in_microseconds();
         let (_, payload) = cut.event.to_record();
         assert_eq!(cut.at.subsec_nanosecond(), 123_456_000);
-        assert_eq!(payload.matches("00.123456Z").count(), 3, "{payload}");
+        assert_eq!(payload.matches("00.123456Z").count(), 4, "{payload}");
     }
 
     /// A ledger written by a later version is still readable where it is known.

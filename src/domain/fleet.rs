@@ -9,7 +9,8 @@ use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::Event;
 use super::failure::Failure;
-use super::ids::{ApiKeyId, ManagerName, PolicyName, TargetId};
+use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
+use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::target::Gap;
 
@@ -29,6 +30,8 @@ pub struct Fleet {
     pub alerts: BTreeMap<(AlertKind, AlertSubject), Timestamp>,
     /// The policies in force, in words.
     pub policies: BTreeMap<PolicyName, String>,
+    /// Everyone who was ever told of alerts and is still configured.
+    pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
     /// Every API key that a list names.
     pub api_keys: BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>,
 }
@@ -77,6 +80,8 @@ pub enum Change {
     Alert(AlertKind, AlertSubject, Option<Timestamp>),
     /// A policy's words.
     Policy(PolicyName, Option<String>),
+    /// A receiver's record.
+    Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
     /// An API key's record.
     ApiKey(ManagerName, ApiKeyId, Option<Arc<ApiKeyRecord>>),
 }
@@ -136,6 +141,17 @@ impl Fleet {
             })),
             Event::AlertRaised { alert, subject, .. } => Some(Change::Alert(*alert, subject.clone(), Some(at))),
             Event::AlertCleared { alert, subject } => Some(Change::Alert(*alert, subject.clone(), None)),
+            Event::AlertsDelivered { receiver, firing, resolved } => {
+                Some(self.receiver_after(receiver, |record| record.hear(firing, resolved)))
+            }
+            Event::ReceiverFailing { receiver, error } => Some(self.receiver_after(receiver, |record| {
+                let since = record.failing.as_ref().map_or(at, |(since, _)| *since);
+                record.failing = Some((since, error.clone()));
+            })),
+            Event::ReceiverAnswering { receiver } => {
+                Some(self.receiver_after(receiver, |record| record.failing = None))
+            }
+            Event::ReceiverDropped { receiver } => Some(Change::Receiver(receiver.clone(), None)),
             Event::TargetFound { description, listing } => {
                 let id = description.id();
                 if self.targets.contains_key(&id) {
@@ -200,6 +216,7 @@ impl Fleet {
                 Change::Alert(kind, subject.clone(), set(&mut self.alerts, (kind, subject), value))
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
+            Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
             Change::ApiKey(manager, id, value) => {
                 Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))
             }
@@ -215,5 +232,11 @@ impl Fleet {
         let mut record = self.managers.get(manager).cloned().unwrap_or_default();
         fold(&mut record);
         Change::Manager(manager.clone(), Some(record))
+    }
+
+    fn receiver_after(&self, receiver: &ReceiverName, fold: impl FnOnce(&mut ReceiverRecord)) -> Change {
+        let mut record = self.receivers.get(receiver).map(|record| ReceiverRecord::clone(record)).unwrap_or_default();
+        fold(&mut record);
+        Change::Receiver(receiver.clone(), Some(Arc::new(record)))
     }
 }

@@ -81,6 +81,10 @@ text_type! {
     PolicyName
 }
 text_type! {
+    /// The configured name of one who is told of alerts: a webhook, an Alertmanager, or the heartbeat.
+    ReceiverName
+}
+text_type! {
     /// What identifies a target for ever: `manager/project-id/cluster-id`.
     TargetId
 }

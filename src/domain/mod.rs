@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod ids;
 mod period;
+mod receiver;
 mod record;
 mod rotation;
 mod target;
@@ -23,8 +24,11 @@ pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond
 pub use failure::{Failure, Reason, Scope, Verdict};
 pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
 pub use history::{KeyOrigin, KeyUse, RotationRow};
-pub use ids::{ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, TargetId, TargetName};
+pub use ids::{
+    ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,
+};
 pub use period::{Period, PeriodError};
+pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
 pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

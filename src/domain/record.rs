@@ -193,15 +193,16 @@ impl TargetRecord {
                 self.unread = None;
             }
             Event::TargetReadable { .. } => self.refusal = None,
-            Event::KeySeen { key, .. } => {
-                self.use_key(KeyRecord { id: key.clone(), not_before: None, first_seen: at, last_seen: at });
+            Event::KeySeen { key, looked_at, .. } => {
+                let last_seen = looked_at.unwrap_or(at);
+                self.use_key(KeyRecord { id: key.clone(), not_before: None, first_seen: at, last_seen });
             }
-            Event::KeyChanged { change, after, not_before, first_seen, .. } => {
+            Event::KeyChanged { change, after, not_before, first_seen, looked_at, .. } => {
                 self.use_key(KeyRecord {
                     id: after.clone(),
                     not_before: *not_before,
                     first_seen: *first_seen,
-                    last_seen: at,
+                    last_seen: looked_at.unwrap_or(at),
                 });
                 self.regressed_at = (*change == KeyChange::Regression).then_some(at);
                 // An open rotation goes on: its PUT may still act, and the earlier key is to be replaced all the same.
@@ -239,12 +240,12 @@ impl TargetRecord {
                 let sent_at = self.sent_at().unwrap_or(at);
                 self.set_phase(Phase::Confirming { sent_at, since: at });
             }
-            Event::RotationDone { rotation, key_after, last_seen, .. } => {
+            Event::RotationDone { rotation, key_after, last_seen, looked_at, .. } => {
                 self.use_key(KeyRecord {
                     id: key_after.clone(),
                     not_before: Some(*last_seen),
                     first_seen: at,
-                    last_seen: at,
+                    last_seen: looked_at.unwrap_or(at),
                 });
                 self.regressed_at = None;
                 self.last_rotation_at = Some(at);
@@ -298,7 +299,11 @@ impl TargetRecord {
             | Event::ApiKeysUnread { .. }
             | Event::CredentialUsed { .. }
             | Event::AlertRaised { .. }
-            | Event::AlertCleared { .. } => {}
+            | Event::AlertCleared { .. }
+            | Event::AlertsDelivered { .. }
+            | Event::ReceiverFailing { .. }
+            | Event::ReceiverAnswering { .. }
+            | Event::ReceiverDropped { .. } => {}
         }
     }
 

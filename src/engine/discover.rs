@@ -14,12 +14,16 @@ const GONE_AFTER: u32 = 3;
 pub(super) type Unseen = BTreeMap<TargetId, u32>;
 
 impl Engine {
+    /// Whether the manager is known to fail.
+    pub(super) fn is_failing(&self, manager: &ManagerName) -> bool {
+        self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some())
+    }
+
     /// Records that a manager fails, once for each outage.
     pub(super) async fn manager_failed(&self, manager: &ManagerName, failure: &Failure) -> Result<(), JournalError> {
         // Many tasks meet an outage at once; the first one tells.
         let _turn = self.outages.lock().await;
-        let known = self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some());
-        if known {
+        if self.is_failing(manager) {
             return Ok(());
         }
         let event = Event::ManagerFailing { manager: manager.clone(), failure: failure.clone() };
@@ -41,6 +45,7 @@ pub(super) fn news(
         events.push(Event::ManagerAnswering { manager: manager.clone() });
     }
     let mut listed = BTreeSet::new();
+    let listed_projects: BTreeSet<_> = discovery.sightings.iter().map(|sighting| &sighting.target.project_id).collect();
     for sighting in &discovery.sightings {
         let id = sighting.target.id();
         unseen.remove(&id);
@@ -49,8 +54,10 @@ pub(super) fn news(
         }
     }
     for (id, record) in &fleet.targets {
-        let silent = discovery.unread.iter().any(|project| {
-            project.id.as_ref() == Some(&record.target.project_id) || project.name == record.target.project
+        let silent = discovery.unread.iter().any(|project| match &project.id {
+            Some(id) => *id == record.target.project_id || project.name == record.target.project,
+            // It may be any project of which nothing was listed.
+            None => !listed_projects.contains(&record.target.project_id),
         });
         if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
             continue;
@@ -161,6 +168,41 @@ mod tests {
         assert_eq!(list(&mut fleet, &short), [Event::TargetGone { target: target.clone(), listings: 3 }]);
         assert_eq!(list(&mut fleet, &short), []);
         assert_eq!(list(&mut fleet, &full), [Event::TargetReturned { target }]);
+    }
+
+    /// An entry without a usable id may be any project of which nothing else was listed.
+    #[test]
+    fn an_unread_project_of_unknown_id_may_be_any_that_is_missing() {
+        let (mut fleet, rules, manager, mut unseen) =
+            (Fleet::default(), Rules::default(), ManagerName::from("emea"), Unseen::new());
+        let mut elsewhere = sighting("c");
+        elsewhere.target.project_id = "60".into();
+        let full = Discovery { sightings: vec![sighting("a"), sighting("b"), elsewhere], ..Discovery::default() };
+        let events = news(&fleet, &rules, &manager, &full, &mut unseen);
+        apply(&mut fleet, &events);
+        let failure = Failure {
+            reason: crate::domain::Reason::Unreadable,
+            verdict: crate::domain::Verdict::Transient,
+            scope: crate::domain::Scope::Target,
+            status: Some(200),
+            code: None,
+            retry_after_s: None,
+            detail: String::new(),
+        };
+        let unread = crate::ports::UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure };
+        let odd = Discovery { sightings: vec![sighting("a")], unread: vec![unread], ..Discovery::default() };
+        let gone: Vec<_> = (0..10)
+            .flat_map(|_| {
+                let events = news(&fleet, &rules, &manager, &odd, &mut unseen);
+                apply(&mut fleet, &events);
+                events
+            })
+            .filter_map(|event| match event {
+                Event::TargetGone { target, .. } => Some(target),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(gone, [sighting("b").target.id()], "its project was listed, and without it");
     }
 
     /// What could not be listed is not gone.

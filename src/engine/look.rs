@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
 use crate::domain::{
-    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, TargetId,
+    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, Target, TargetId,
     TargetRecord, Verdict,
 };
 use crate::ports::{JournalError, KeyService};
@@ -40,9 +40,9 @@ impl Engine {
         let asked_at = self.clock.now();
         let attempt = slot.is_some();
         let actor = if attempt { Actor::Schedule } else { Actor::Daemon };
-        let seen = match service.current_key(&record.target).await {
+        let seen = match self.read_key(service, &record.target).await {
             Ok(key) => {
-                let events = self.meaning_of(record, &key, slot).await?;
+                let events = self.meaning_of(record, &key, asked_at, slot).await?;
                 let changed = record.key.as_ref().is_some_and(|known| known.id != key);
                 self.scribe.write(actor, events).await?;
                 if changed {
@@ -70,15 +70,33 @@ impl Engine {
         Ok((seen, asked_at))
     }
 
-    /// What it means that `key` is in use now.
+    /// Reads a target's key. A failure comes with the scope that it has in the light of the manager's other targets.
+    pub(super) async fn read_key(&self, service: &dyn KeyService, target: &Target) -> Result<KeyId, Failure> {
+        let read = service.current_key(target).await;
+        let mut breakers = self.breakers();
+        let breaker = breakers.entry(target.manager.clone()).or_default();
+        match read {
+            Ok(key) => {
+                breaker.read(&target.id());
+                Ok(key)
+            }
+            Err(failure) => Err(breaker.failed(&target.id(), failure)),
+        }
+    }
+
+    /// What it means that `key` is in use, as of `asked_at`.
     async fn meaning_of(
         &self,
         record: &TargetRecord,
         key: &KeyId,
+        asked_at: Timestamp,
         slot: Option<Slot>,
     ) -> Result<Vec<Event>, JournalError> {
         let target = record.target.id();
-        let Some(known) = &record.key else { return Ok(vec![Event::KeySeen { target, key: key.clone() }]) };
+        let looked_at = Some(asked_at);
+        let Some(known) = &record.key else {
+            return Ok(vec![Event::KeySeen { target, key: key.clone(), looked_at }]);
+        };
         if known.id == *key {
             let mut events = Vec::new();
             events.extend(redated(&target, known, self.clock.now()));
@@ -90,7 +108,7 @@ impl Engine {
             }
             return Ok(events);
         }
-        if let Some(regression) = self.regression(record, key).await? {
+        if let Some(regression) = self.regression(record, key, asked_at).await? {
             return Ok(vec![regression]);
         }
         let answered = |rotation, due_at, how| Event::RotationDone {
@@ -101,6 +119,7 @@ impl Engine {
             key_before: known.id.clone(),
             key_after: key.clone(),
             last_seen: known.last_seen,
+            looked_at,
         };
         Ok(vec![match (record.resting(), slot) {
             // A PUT of ours that nothing had confirmed in time: this is what it did.
@@ -114,13 +133,20 @@ impl Engine {
                 last_seen: known.last_seen,
                 not_before: Some(known.last_seen),
                 first_seen: self.clock.now(),
+                looked_at,
                 suspect: record.unconfirmed.as_ref().map(|late| late.rotation),
             },
         }])
     }
 
-    /// What is to be recorded if `key`, in use now instead of the known one, was in use before. No PUT of ours does that.
-    pub(super) async fn regression(&self, record: &TargetRecord, key: &KeyId) -> Result<Option<Event>, JournalError> {
+    /// What is to be recorded if `key`, in use at `asked_at` instead of the known one, was in use before. No PUT of ours
+    /// does that.
+    pub(super) async fn regression(
+        &self,
+        record: &TargetRecord,
+        key: &KeyId,
+        asked_at: Timestamp,
+    ) -> Result<Option<Event>, JournalError> {
         let target = record.target.id();
         let Some(known) = &record.key else { return Ok(None) };
         let past = self.scribe.past_key(&target, key).await?;
@@ -132,6 +158,7 @@ impl Engine {
             last_seen: known.last_seen,
             not_before: past.not_before,
             first_seen: past.first_seen,
+            looked_at: Some(asked_at),
             suspect: None,
         }))
     }

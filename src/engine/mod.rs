@@ -12,11 +12,11 @@ mod scribe;
 mod state;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Actor, Event, ManagerName, Period};
-use crate::policy::Rules;
-use crate::ports::{Clock, Journal, JournalError, KeyService, Observer};
+use crate::domain::{ManagerName, Period};
+use crate::policy::{Breaker, Rules};
+use crate::ports::{Clock, Journal, KeyService, Observer};
 
 /// A manager as the engine knows it.
 pub struct Manager {
@@ -37,6 +37,7 @@ pub struct Engine {
     state: state::State,
     /// Held while an outage is told.
     outages: tokio::sync::Mutex<()>,
+    breakers: Mutex<BTreeMap<ManagerName, Breaker>>,
 }
 
 impl Engine {
@@ -50,14 +51,11 @@ impl Engine {
     ) -> Self {
         let state = state::State::new(clock.as_ref());
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
-        Self { managers, rules, clock, scribe, state, outages: tokio::sync::Mutex::default() }
+        let (outages, breakers) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { managers, rules, clock, scribe, state, outages, breakers }
     }
 
-    /// Records what others than the engine have to say: starts and stops, alerts.
-    ///
-    /// # Errors
-    /// If the ledger can not be written; no PUT leaves until it can.
-    pub async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
-        self.scribe.write(Actor::Daemon, events).await
+    fn breakers(&self) -> MutexGuard<'_, BTreeMap<ManagerName, Breaker>> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
@@ -22,6 +23,8 @@ pub(super) struct Attempt<'a> {
     pub(super) record: &'a TargetRecord,
     /// The key that was in use when last looked.
     pub(super) known: &'a KeyRecord,
+    /// Cancelled when the daemon ends: from then on nothing is begun and nothing is sent.
+    pub(super) closing: &'a CancellationToken,
 }
 
 impl Attempt<'_> {
@@ -35,6 +38,7 @@ impl Attempt<'_> {
                 Ok(())
             }
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
+            Seen::Same if self.closing.is_cancelled() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -63,11 +67,12 @@ impl Attempt<'_> {
                     rotation.looked_at = looked_at;
                     self.send(rotation).await
                 }
-                Ok((key, _)) => {
+                Ok((key, looked_at)) => {
                     // An earlier attempt at the slot that was given up may have acted since.
                     let ours =
                         self.record.unconfirmed.as_ref().is_some_and(|late| late.rotation.slot == rotation.id.slot);
-                    self.changed(&rotation, if ours { How::Recovered } else { How::FoundChanged }, key).await
+                    let how = if ours { How::Recovered } else { How::FoundChanged };
+                    self.changed(&rotation, how, key, looked_at).await
                 }
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
@@ -77,6 +82,9 @@ impl Attempt<'_> {
     }
 
     async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {
+        if self.closing.is_cancelled() {
+            return Ok(());
+        }
         let target = self.record.target.id();
         self.write(Event::RotationSending { target: target.clone(), rotation: rotation.id }).await?;
         let since = self.engine.clock.now();
@@ -112,9 +120,15 @@ impl Attempt<'_> {
         let give_up_after = give_up_after(&rotation.phase, self.policy);
         for looks in 0.. {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
+            // Others have found the manager failing: the plan resumes this when it answers.
+            if self.engine.is_failing(&self.record.target.manager) {
+                return Ok(());
+            }
             let waited = self.engine.clock.monotonic().saturating_sub(replied);
             let failure = match self.key().await? {
-                Ok((key, _)) if key != self.known.id => return self.changed(&rotation, how, key).await,
+                Ok((key, looked_at)) if key != self.known.id => {
+                    return self.changed(&rotation, how, key, looked_at).await;
+                }
                 // The manager is failing: its probes go on, and the plan resumes this when it answers.
                 Err(Failure { scope: Scope::Manager, .. }) => return Ok(()),
                 Ok(_) => unchanged(waited),
@@ -128,17 +142,23 @@ impl Attempt<'_> {
     }
 
     /// Another key is in use: the rotation's doing, unless it is an earlier one. Then the rotation goes on with the next plan.
-    async fn changed(&self, rotation: &Rotation, how: How, key: KeyId) -> Result<(), JournalError> {
-        match self.engine.regression(self.record, &key).await? {
+    async fn changed(
+        &self,
+        rotation: &Rotation,
+        how: How,
+        key: KeyId,
+        looked_at: Timestamp,
+    ) -> Result<(), JournalError> {
+        match self.engine.regression(self.record, &key, looked_at).await? {
             Some(regression) => self.write(regression).await,
-            None => self.done(rotation, how, key).await,
+            None => self.done(rotation, how, key, looked_at).await,
         }
     }
 
     /// The key in use now and when it was asked for; a failing manager is recorded.
     async fn key(&self) -> Result<Result<(KeyId, Timestamp), Failure>, JournalError> {
         let asked_at = self.engine.clock.now();
-        match self.service.current_key(&self.record.target).await {
+        match self.engine.read_key(self.service, &self.record.target).await {
             Ok(key) => Ok(Ok((key, asked_at))),
             Err(failure) => {
                 if failure.scope == Scope::Manager {
@@ -149,7 +169,13 @@ impl Attempt<'_> {
         }
     }
 
-    async fn done(&self, rotation: &Rotation, how: How, key_after: KeyId) -> Result<(), JournalError> {
+    async fn done(
+        &self,
+        rotation: &Rotation,
+        how: How,
+        key_after: KeyId,
+        looked_at: Timestamp,
+    ) -> Result<(), JournalError> {
         let done = Event::RotationDone {
             target: self.record.target.id(),
             rotation: rotation.id,
@@ -158,6 +184,7 @@ impl Attempt<'_> {
             key_before: self.known.id.clone(),
             key_after,
             last_seen: rotation.looked_at,
+            looked_at: Some(looked_at),
         };
         self.write(done).await?;
         let took = self.engine.clock.now().duration_since(rotation.intended_at);

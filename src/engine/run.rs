@@ -13,8 +13,10 @@ use super::Engine;
 use super::discover::{Unseen, newly_excluded, news};
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
-use crate::domain::{Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, TargetId, TargetRecord, Verdict};
-use crate::policy::{looks, plan, probe_after};
+use crate::domain::{
+    Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
+};
+use crate::policy::{Breaker, looks, plan, probe_after};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
@@ -44,6 +46,8 @@ struct Hand {
     found: BTreeMap<TargetId, (RotationId, Duration)>,
     /// Both clocks, wall and monotonic, when they were last compared.
     clocks: Option<(Timestamp, Duration)>,
+    /// Cancelled when nothing new may begin.
+    closing: CancellationToken,
 }
 
 /// A manager's listings: when the next is due, by the monotonic clock.
@@ -55,6 +59,8 @@ struct Listings {
     answered: Option<(Timestamp, Duration)>,
     /// Set from the first sign of an outage until a listing succeeds.
     probing: bool,
+    /// Set while a key is read to see whether more than the listing works.
+    proving: bool,
     /// Outages and failed probes since the last routine listing that succeeded: a manager that comes and goes is probed
     /// ever more seldom.
     failures: u32,
@@ -79,7 +85,7 @@ impl Engine {
     ///
     /// `sweep` wakes the loop. What is parked stays open in the journal and is settled by the next start.
     pub async fn run(self: Arc<Self>, sweep: Arc<Notify>, closing: CancellationToken, grace: Duration) {
-        let mut hand = Hand::default();
+        let mut hand = Hand { closing: closing.clone(), ..Hand::default() };
         let excluded = newly_excluded(&self.scribe.fleet(), &self.rules);
         // A ledger that can not be written now is noticed by the first turn of the loop.
         let _ = self.scribe.write(Actor::Daemon, excluded).await;
@@ -162,15 +168,20 @@ impl Engine {
     }
 
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
-        let (engine, record) = (Arc::clone(self), Arc::clone(record));
+        let (engine, record, closing) = (Arc::clone(self), Arc::clone(record), hand.closing.clone());
         hand.rotating.insert(target.clone());
         hand.start(Job::Rotate(target), async move {
-            engine.guard(engine.carry_out(&record, task)).await;
+            engine.guard(engine.carry_out(&record, task, &closing)).await;
             Ended::Worked
         });
     }
 
-    async fn carry_out(&self, record: &TargetRecord, task: Task) -> Result<(), JournalError> {
+    async fn carry_out(
+        &self,
+        record: &TargetRecord,
+        task: Task,
+        closing: &CancellationToken,
+    ) -> Result<(), JournalError> {
         if let Task::Withdraw(rotation, why) = task {
             let target = record.target.id();
             return self.scribe.write(Actor::Daemon, vec![Event::RotationWithdrawn { target, rotation, why }]).await;
@@ -180,7 +191,7 @@ impl Engine {
         else {
             return Ok(());
         };
-        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record, known };
+        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
             (Task::Resume(found), Some(rotation)) => attempt.resume(rotation.clone(), found).await,
@@ -255,7 +266,7 @@ impl Engine {
         wait
     }
 
-    async fn ended(&self, hand: &mut Hand, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+    async fn ended(self: &Arc<Self>, hand: &mut Hand, ended: Result<(Id, Ended), tokio::task::JoinError>) {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, ended),
             Err(error) => {
@@ -274,13 +285,26 @@ impl Engine {
                 if let Some(under_way) = hand.looks_by_manager.get_mut(&manager) {
                     *under_way = under_way.saturating_sub(1);
                 }
+                if let Some(listings) = hand.listings.get_mut(&manager)
+                    && listings.proving
+                    && !self.is_doubtful(&manager)
+                {
+                    listings.proving = false;
+                    listings.due = self.clock.monotonic();
+                }
             }
             Some(Job::List(manager)) => self.listed(hand, &manager, ended).await,
         }
     }
 
-    async fn listed(&self, hand: &mut Hand, name: &ManagerName, ended: Ended) {
+    async fn listed(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName, ended: Ended) {
         let Some(manager) = self.managers.get(name) else { return };
+        if let Ended::Listed(Ok(_)) = &ended
+            && self.is_doubtful(name)
+            && self.prove(hand, name)
+        {
+            return;
+        }
         let listings = hand.listings.entry(name.clone()).or_default();
         let now = self.clock.monotonic();
         listings.under_way = false;
@@ -289,6 +313,7 @@ impl Engine {
                 let events = news(&self.scribe.fleet(), &self.rules, name, &discovery, &mut listings.unseen);
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
+                self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
                 if !std::mem::take(&mut listings.probing) {
                     listings.failures = 0;
@@ -302,6 +327,28 @@ impl Engine {
             }
             Ended::Worked => listings.due = now + probe_after(1),
         }
+    }
+
+    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
+    fn is_doubtful(&self, manager: &ManagerName) -> bool {
+        self.breakers().get(manager).is_some_and(Breaker::is_open)
+    }
+
+    /// Has one key read, another one each time, of a manager whose listing works and whose keys could not be read. Until
+    /// one can, this is a failed probe. False if there is none to read.
+    fn prove(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName) -> bool {
+        let (fleet, now) = (self.scribe.fleet(), self.clock.now());
+        let readable = fleet.targets.iter().filter(|(id, record)| {
+            let ours = record.target.manager == *name && record.standing() == Standing::Managed;
+            ours && record.rotation.is_none() && !hand.is_busy(id)
+        });
+        let Some((id, record)) = readable.min_by_key(|(id, _)| hand.tried.get(*id)) else { return false };
+        let listings = hand.listings.entry(name.clone()).or_default();
+        listings.under_way = false;
+        listings.proving = true;
+        listings.fail(self.clock.monotonic());
+        self.observe(hand, id.clone(), record, now);
+        true
     }
 
     /// Lets the tasks finish, then drops what is left: to drop a task is to crash it, which is safe at any point.

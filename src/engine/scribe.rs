@@ -62,7 +62,7 @@ impl Scribe {
         self.lock().clone()
     }
 
-    pub(super) fn fleet(&self) -> Fleet {
+    pub(super) fn fleet(&self) -> Arc<Fleet> {
         self.journal.fleet()
     }
 

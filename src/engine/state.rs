@@ -1,12 +1,14 @@
 //! What the engine keeps in memory and may lose: when it last planned. Everything else is in the journal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Engine;
-use crate::ports::{Clock, Gauge, Situation};
+use crate::domain::{Actor, Event};
+use crate::ports::{Clock, Gauge, JournalError, Notebook, Situation};
 
 pub(super) struct State {
     started_at: Timestamp,
@@ -29,12 +31,19 @@ impl Gauge for Engine {
         let (last_sweep, swept) = *self.state.swept.lock().unwrap_or_else(PoisonError::into_inner);
         Situation {
             now: self.clock.now(),
-            fleet: Arc::new(self.scribe.fleet()),
+            fleet: self.scribe.fleet(),
             head: self.scribe.head(),
             unwritable: self.scribe.unwritable(),
             started_at: self.state.started_at,
             last_sweep,
             since_sweep: self.clock.monotonic().saturating_sub(swept),
         }
+    }
+}
+
+#[async_trait]
+impl Notebook for Engine {
+    async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.scribe.write(Actor::Daemon, events).await
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Alerts {
 struct Shown {
     alert: AlertKind,
     severity: &'static str,
-    /// `{"target": id}`, `{"manager": name}` or `{"cluster": path}`.
+    /// `{"target": id}`, `{"manager": name}`, `{"cluster": path}`, `{"project": path}`, `{"receiver": name}` or `"daemon"`.
     subject: AlertSubject,
     name: String,
     /// When the condition came true; null where that is not known.
@@ -38,7 +38,7 @@ impl From<Alert> for Shown {
 }
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Alerts>, Problem> {
-    let alerts = compute(move || {
+    let alerts = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         fire(&situation, &rules).into_iter().map(Shown::from).collect()
     })

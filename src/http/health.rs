@@ -124,7 +124,7 @@ struct Detail {
 /// Everything at once: the daemon's own state can fail it, an alert makes it warn.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let stall_after = shared.inputs.stall_after;
-    let report = compute(move || {
+    let report = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         report(&situation, stall_after, &alerts::fire(&situation, &rules))
     })
@@ -167,6 +167,7 @@ fn report(situation: &Situation, stall_after: Duration, alerts: &[Alert]) -> Rep
                 AlertSubject::Manager(_) => "manager",
                 AlertSubject::Cluster(_) => "cluster",
                 AlertSubject::Project(_) => "project",
+                AlertSubject::Receiver(_) => "receiver",
                 AlertSubject::ApiKey(_) => "api_key",
                 AlertSubject::Daemon => "component",
             },

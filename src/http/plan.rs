@@ -31,7 +31,7 @@ struct ShownDecision {
 }
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Shown>, Problem> {
-    let shown = compute(move || {
+    let shown = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.
         let plan = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new());

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Router, middleware};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use super::problem::Problem;
 use super::{alerts, guard, health, metrics, page, plan, targets};
@@ -26,8 +28,7 @@ pub const ROUTES: &[&str] = &[
     "/style.css",
 ];
 
-/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
-pub const STALL_AFTER: Duration = Duration::from_secs(60);
+pub use crate::alerts::STALL_AFTER;
 
 /// What the routes show.
 pub struct Inputs {
@@ -36,7 +37,7 @@ pub struct Inputs {
     /// What became of single targets.
     pub archive: Arc<dyn Archive>,
     /// The rules in force.
-    pub rules: watch::Receiver<Arc<Rules>>,
+    pub rules: Arc<Rules>,
     /// The live counters.
     pub metrics: Arc<Metrics>,
     /// Names by which this daemon may be called besides `localhost` and addresses; without ports.
@@ -50,18 +51,33 @@ pub(super) struct Shared {
     pub(super) inputs: Inputs,
     /// One scrape at a time: each may need some 50 MB at 10,000 targets.
     pub(super) scrapes: Arc<Semaphore>,
+    /// Few answers are computed at a time, whoever asks how often: the processors are the engine's first.
+    answers: Arc<Semaphore>,
 }
+
+/// So many answers over the whole fleet are computed at a time.
+const ANSWERS_AT_ONCE: usize = 4;
 
 impl Shared {
     /// The state of affairs and the rules now.
     pub(super) fn look(&self) -> (Situation, Arc<Rules>) {
-        (self.inputs.gauge.read(), Arc::clone(&self.inputs.rules.borrow()))
+        (self.inputs.gauge.read(), Arc::clone(&self.inputs.rules))
     }
 }
 
-/// Runs work over the whole fleet beside the threads that serve sockets.
-pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+/// Runs work over the whole fleet beside the threads that serve sockets, when its turn comes.
+pub(super) async fn compute<T: Send + 'static>(
+    shared: Arc<Shared>,
+    work: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = Arc::clone(&shared.answers).acquire_owned().await.expect("nobody closes the semaphore");
+    let computed = tokio::task::spawn_blocking(move || {
+        let answer = work(&shared);
+        // Held to here even if the client is gone: the processor was in use until now.
+        drop(turn);
+        answer
+    });
+    computed.await.map_err(|error| {
         tracing::error!(error = %error, "a request could not be answered: {error}");
         Problem::internal()
     })
@@ -69,7 +85,11 @@ pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 /// The routes over these inputs.
 pub fn router(inputs: Inputs) -> Router {
-    let shared = Arc::new(Shared { inputs, scrapes: Arc::new(Semaphore::new(1)) });
+    let shared = Arc::new(Shared {
+        inputs,
+        scrapes: Arc::new(Semaphore::new(1)),
+        answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
+    });
     Router::new()
         .route("/", get(page::fleet))
         .route("/targets/{*name}", get(page::target))
@@ -82,6 +102,8 @@ pub fn router(inputs: Inputs) -> Router {
         .route("/api/v1/plan", get(plan::show))
         .route("/api/v1/alerts", get(alerts::list))
         .fallback(|| async { Problem::not_found() })
+        // For those who ask for it. The fastest level makes a tenth of a scrape; better ones cost more than they save.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         // Around everything, the fallback too.
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))
         .with_state(shared)

@@ -25,6 +25,7 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     writable.push(&[], f64::from(u8::from(situation.unwritable.is_none())));
     all.push(writable);
     all.push(managers_failing(situation, rules));
+    all.push(receivers_failing(situation));
     all.extend(api_keys(situation, rules));
 
     let mut sweep = Gauges::new(
@@ -138,6 +139,19 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
         if let Some(outage) = &record.outage {
             let labels = [("manager", name.as_str()), ("reason", outage.failure.reason.as_str())];
             failing.push(&labels, seconds(outage.since));
+        }
+    }
+    failing
+}
+
+fn receivers_failing(situation: &Situation) -> Gauges {
+    let mut failing = Gauges::new(
+        "receiver_failing_since_timestamp_seconds",
+        "Since when a receiver of alerts can not be reached; absent while all is well.",
+    );
+    for (name, record) in &situation.fleet.receivers {
+        if let Some((since, _)) = &record.failing {
+            failing.push(&[("receiver", name.as_str())], seconds(*since));
         }
     }
     failing

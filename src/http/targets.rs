@@ -138,7 +138,7 @@ impl Shown {
 }
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Targets>, Problem> {
-    let targets = compute(move || {
+    let targets = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         situation.fleet.targets.values().map(|record| Shown::of(record, &rules)).collect()
     })

@@ -1,6 +1,7 @@
 //! What can go wrong in the database, and what the engine is told of it.
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
 
 use crate::domain::Contradiction;
 use crate::ports::JournalError;
@@ -46,9 +47,18 @@ pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
         Some(ErrorCode::DiskFull) => JournalError::Full(said),
         Some(ErrorCode::ReadOnly) => JournalError::ReadOnly(said),
         // A record that was made to follow the last one follows it, unless that is no longer the last.
+        Some(ErrorCode::SystemIoFailure) if is_sync(error) => {
+            JournalError::Io(format!("a sync to the disk failed: {said}"))
+        }
         Some(ErrorCode::ConstraintViolation) => JournalError::Io(format!("another writer was in the database: {said}")),
         _ => JournalError::Io(said),
     }
+}
+
+fn is_sync(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|error| [SQLITE_IOERR_FSYNC, SQLITE_IOERR_DIR_FSYNC].contains(&error.extended_code))
 }
 
 fn breaks_a_rule(error: &rusqlite::Error) -> bool {

@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
-    AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord, ManagerName,
-    ManagerRecord, Outage, Phase, PolicyName, ProjectId, Quarantine, Rotation, RotationId, State, Target, TargetId,
-    TargetRecord,
+    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
+    ManagerName, ManagerRecord, Outage, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
+    Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -63,6 +63,7 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         managers: managers(conn)?,
         alerts: alerts(conn)?,
         policies: policies(conn)?,
+        receivers: receivers(conn)?,
         api_keys: api_keys(conn)?,
     })
 }
@@ -206,19 +207,41 @@ fn api_keys(conn: &Connection) -> rusqlite::Result<BTreeMap<(ManagerName, ApiKey
         .collect()
 }
 
-fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(crate::domain::AlertKind, AlertSubject), jiff::Timestamp>> {
+fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(AlertKind, AlertSubject), jiff::Timestamp>> {
     conn.prepare("SELECT * FROM alert")?
+        .query_map([], |row| Ok((alert(row)?, row.get::<_, Micros>("since")?.0)))?
+        .collect()
+}
+
+/// What identifies the alert of a row.
+fn alert(row: &Row<'_>) -> rusqlite::Result<(AlertKind, AlertSubject)> {
+    let name: String = row.get("subject")?;
+    let subject = match row.get::<_, String>("subject_kind")?.as_str() {
+        "target" => AlertSubject::Target(TargetId::new(name)),
+        "manager" => AlertSubject::Manager(ManagerName::new(name)),
+        "project" => AlertSubject::Project(name),
+        "api_key" => AlertSubject::ApiKey(name),
+        "receiver" => AlertSubject::Receiver(ReceiverName::new(name)),
+        "daemon" => AlertSubject::Daemon,
+        _ => AlertSubject::Cluster(name),
+    };
+    Ok((row.get::<_, Word<_>>("alert")?.0, subject))
+}
+
+fn receivers(conn: &Connection) -> rusqlite::Result<BTreeMap<ReceiverName, Arc<ReceiverRecord>>> {
+    let mut told: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+    let mut statement = conn.prepare("SELECT * FROM told")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let saying = Told { since: row.get::<_, Micros>("since")?.0, name: row.get("name")? };
+        told.entry(row.get("receiver")?).or_default().insert(alert(row)?, saying);
+    }
+    conn.prepare("SELECT * FROM receiver")?
         .query_map([], |row| {
-            let name: String = row.get("subject")?;
-            let subject = match row.get::<_, String>("subject_kind")?.as_str() {
-                "target" => AlertSubject::Target(TargetId::new(name)),
-                "manager" => AlertSubject::Manager(ManagerName::new(name)),
-                "project" => AlertSubject::Project(name),
-                "api_key" => AlertSubject::ApiKey(name),
-                "daemon" => AlertSubject::Daemon,
-                _ => AlertSubject::Cluster(name),
-            };
-            Ok(((row.get::<_, Word<_>>("alert")?.0, subject), row.get::<_, Micros>("since")?.0))
+            let name: String = row.get("name")?;
+            let failing = time(row, "failing_since")?.zip(row.get("error")?);
+            let record = ReceiverRecord { failing, told: told.remove(&name).unwrap_or_default() };
+            Ok((ReceiverName::new(name), Arc::new(record)))
         })?
         .collect()
 }

@@ -23,7 +23,7 @@ pub(super) struct StateLock {
 /// would stand in for it.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
     let parent = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+    let failed = OpenError::file;
     let sync = || File::open(parent).and_then(|dir| dir.sync_all());
     match DirBuilder::new().mode(0o700).create(state_dir) {
         Ok(()) => sync().map_err(|source| failed(parent, source)),
@@ -42,12 +42,9 @@ pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
 /// `SQLite` gives its write-ahead log and shared memory the mode of the database.
 pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
     let path = state_dir.join(DATABASE);
-    let failed = |source| OpenError::File { path: path.clone(), source };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
-    }
+    let failed = |source| OpenError::file(&path, source);
+    // Also one that exists is opened for writing: SQLite would open what it may only read, and say so late and unclearly.
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     // The name must survive a power cut as surely as what is written behind it, also a name from a start that died here.
     File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
@@ -56,7 +53,7 @@ impl StateLock {
     /// Takes the lock, or says who has it.
     pub(super) fn take(state_dir: &Path) -> Result<Self, OpenError> {
         let words = state_dir.join(LOCK);
-        let failed = |source| OpenError::File { path: state_dir.to_owned(), source };
+        let failed = |source| OpenError::file(state_dir, source);
         let dir = File::open(state_dir).map_err(failed)?;
         match dir.try_lock() {
             Ok(()) => Ok(Self { _dir: dir, words }),
@@ -72,9 +69,16 @@ impl StateLock {
         self.words.exists()
     }
 
+    /// Whether the file system of the state directory refuses every write.
+    pub(super) fn is_read_only(&self) -> bool {
+        // Any file but the database, whose locks would end with the handle.
+        let opened = OpenOptions::new().write(true).open(&self.words);
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// Writes down who holds the lock. To be done once there is a ledger: from then on a missing one is a loss.
     pub(super) fn sign(&self) -> Result<(), OpenError> {
-        let failed = |source| OpenError::File { path: self.words.clone(), source };
+        let failed = |source| OpenError::file(&self.words, source);
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.words).map_err(failed)?;
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

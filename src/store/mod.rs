@@ -62,6 +62,14 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing can be written there.
+    #[error(
+        "{} is on a read-only file system, and what cannot be recorded is not begun: see what the kernel says of its disk, mount it writable, and start again", path.display()
+    )]
+    ReadOnly {
+        /// The file or directory that was to be written.
+        path: PathBuf,
+    },
     /// Another daemon works in it.
     #[error("{} is held by {holder}; a state directory has room for one daemon", path.display())]
     Held {
@@ -122,6 +130,16 @@ pub fn was_begun(state_dir: &Path) -> bool {
     state_dir.join(LOCK).exists()
 }
 
+impl OpenError {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            _ => Self::File { path, source },
+        }
+    }
+}
+
 impl Store {
     /// Opens the ledger in a state directory, and makes either if there never was one. One at a time may.
     ///
@@ -180,7 +198,7 @@ impl Store {
         }
     }
 
-    async fn ask(&self, op: impl FnOnce(Ack) -> Op) -> Result<(), JournalError> {
+    async fn ask<T>(&self, op: impl FnOnce(Ack<T>) -> Op) -> Result<T, JournalError> {
         let (ack, answer) = oneshot::channel();
         let ops = self.ops.as_ref().ok_or(JournalError::Closed)?;
         ops.send(op(ack)).await.map_err(|_| JournalError::Closed)?;
@@ -211,17 +229,11 @@ impl Journal for Store {
     }
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
-        let (path, target, key) = (self.path.clone(), target.clone(), key.clone());
-        // Asked only when a key has changed behind our back: rare enough for a connection of its own.
-        let read = move || load::past_key(&schema::connect_read_only(&path)?, &target, &key);
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|_| JournalError::Closed)?
-            .map_err(|error| fault::classify(&error))
+        self.ask(|ack| Op::PastKey(target.clone(), key.clone(), ack)).await
     }
 
-    fn fleet(&self) -> Fleet {
-        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).fleet.clone()
+    fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.shared.published.read().unwrap_or_else(PoisonError::into_inner).fleet)
     }
 
     fn head(&self) -> Head {

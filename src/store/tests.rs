@@ -37,7 +37,10 @@ async fn what_was_recorded_is_known_after_a_restart() {
     assert_eq!(store.head(), Head { seq: 0, hash: [7; 32] });
     let id = target("rs0").id();
     let rotation = RotationId { slot: 1, attempt: 1 };
-    store.record(vec![found("rs0"), entry(1, Event::KeySeen { target: id.clone(), key: "a".into() })]).await.unwrap();
+    store
+        .record(vec![found("rs0"), entry(1, Event::KeySeen { target: id.clone(), key: "a".into(), looked_at: None })])
+        .await
+        .unwrap();
     store
         .record(vec![entry(
             2,
@@ -118,7 +121,7 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let intended = |name: &String| {
         let rotation = RotationId { slot: 1, attempt: 1 };
         let (target, key_before) = (target(name).id(), KeyId::new("a"));
-        let seen = Event::KeySeen { target: target.clone(), key: key_before.clone() };
+        let seen = Event::KeySeen { target: target.clone(), key: key_before.clone(), looked_at: None };
         let intent = Event::RotationIntended { target, rotation, due_at: at(0), key_before, looked_at: at(2) };
         [found(name), entry(1, seen), entry(2, intent)]
     };

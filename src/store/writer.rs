@@ -13,7 +13,7 @@ use super::chain::Record;
 use super::fault::{Fault, classify};
 use super::lock::StateLock;
 use super::{load, project, schema, sql};
-use crate::domain::{Change, Entry, Fleet, TargetId};
+use crate::domain::{Change, Entry, Fleet, KeyId, KeyRecord, TargetId};
 use crate::ports::{Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
@@ -22,12 +22,14 @@ const GROUP: usize = 256;
 const PAGE: u32 = 1000;
 
 /// Where the caller waits. One that went away loses only the news.
-pub(super) type Ack = oneshot::Sender<Result<(), JournalError>>;
+pub(super) type Ack<T = ()> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Op {
     /// Write, and say when it is durable.
     Write(Work, Ack),
+    /// Read when a key was used by the target before its present one.
+    PastKey(TargetId, KeyId, Ack<Option<KeyRecord>>),
     /// Do what is queued, then end in good order.
     Close(Ack),
 }
@@ -43,7 +45,8 @@ pub(super) enum Work {
 /// What everyone may read: as of the newest commit.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) fleet: Fleet,
+    /// Changed in place while nobody else holds it.
+    pub(super) fleet: Arc<Fleet>,
     pub(super) head: Head,
 }
 
@@ -74,7 +77,7 @@ pub(super) struct Writer {
     /// Why memory and disk may have come apart, until that is looked into.
     suspicion: Option<JournalError>,
     shared: Shared,
-    _lock: StateLock,
+    lock: StateLock,
 }
 
 /// What the group in hand has changed so far.
@@ -88,7 +91,7 @@ impl Writer {
     /// Loads what the database knows.
     pub(super) fn new(path: &Path, conn: Connection, lock: StateLock) -> rusqlite::Result<Self> {
         let (fleet, head) = (load::fleet(&conn)?, load::head(&conn)?);
-        let published = Arc::new(RwLock::new(Published { fleet: fleet.clone(), head: head.clone() }));
+        let published = Arc::new(RwLock::new(Published { fleet: Arc::new(fleet.clone()), head: head.clone() }));
         Ok(Self {
             inode: inode(path).unwrap_or_default(),
             log_inode: inode(&log(path)),
@@ -99,7 +102,7 @@ impl Writer {
             group: Group::default(),
             suspicion: None,
             shared: Shared { published, stopwatch: Arc::default() },
-            _lock: lock,
+            lock,
         })
     }
 
@@ -120,6 +123,10 @@ impl Writer {
                         closers.push(ack);
                     }
                     Op::Write(work, ack) => group.push((work, ack)),
+                    Op::PastKey(target, key, ack) => {
+                        let past = load::past_key(&self.conn, &target, &key);
+                        let _ = ack.send(past.map_err(|error| classify(&error)));
+                    }
                 }
             }
             if !group.is_empty() {
@@ -168,12 +175,11 @@ impl Writer {
         &mut self,
         calls: impl Iterator<Item = &'a Work>,
     ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
-        let lost = |error: rusqlite::Error| classify(&error);
-        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(lost)?;
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.told(&error))?;
         let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
-        self.conn.execute_batch("COMMIT").map_err(lost)?;
+        self.conn.execute_batch("COMMIT").map_err(|error| self.told(&error))?;
         if let (Some(watch), Some(began)) = (watch, began) {
             (watch.told)(watch.clock.monotonic().saturating_sub(began));
         }
@@ -235,8 +241,11 @@ impl Writer {
 
     fn publish(&mut self) {
         let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
-        for change in self.group.changes.drain(..) {
-            published.fleet.adopt(change);
+        if !self.group.changes.is_empty() {
+            let fleet = Arc::make_mut(&mut published.fleet);
+            for change in self.group.changes.drain(..) {
+                fleet.adopt(change);
+            }
         }
         published.head = self.head.clone();
         self.group.undos.clear();
@@ -254,7 +263,7 @@ impl Writer {
         let Some(error) = &self.suspicion else { return Ok(()) };
         let told = |error: rusqlite::Error| classify(&error);
         if !matches!(error, JournalError::Full(_)) {
-            self.reconnect()?;
+            self.begin_log_anew()?;
         }
         let moment = self.conn.unchecked_transaction().map_err(told)?;
         let on_disk = follow(&moment, &self.head)?;
@@ -268,7 +277,7 @@ impl Writer {
             );
             self.head = on_disk;
             let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
-            *published = Published { fleet: self.fleet.clone(), head: self.head.clone() };
+            *published = Published { fleet: Arc::new(self.fleet.clone()), head: self.head.clone() };
         }
         drop(moment);
         self.suspicion = None;
@@ -277,15 +286,36 @@ impl Writer {
 
     /// Brings into the database what only our handle on a log without a name still holds, and says what happened.
     fn save_log(&mut self) -> JournalError {
-        let log = log(&self.path);
-        let saved = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        match saved.map_err(|error| classify(&error)) {
-            Ok(false) => match self.reconnect() {
-                Ok(()) => JournalError::Io(format!("{} was removed or replaced; nothing is lost", log.display())),
-                Err(error) => error,
-            },
-            Ok(true) => JournalError::Io(format!("{} was removed, and a reader is in the way", log.display())),
+        match self.begin_log_anew().and_then(|()| self.reconnect()) {
+            Ok(()) => {
+                JournalError::Io(format!("{} was removed or replaced; nothing is lost", log(&self.path).display()))
+            }
             Err(error) => error,
+        }
+    }
+
+    /// Brings all that was acknowledged into the database file, and drops the rest of the log.
+    ///
+    /// After a sync that failed the kernel takes the pages for clean, although they may never reach the disk: records that
+    /// are appended behind them would be lost with them in a power cut, however well their own syncs went. What is in the
+    /// log and was not acknowledged is no record. This connection knows where the acknowledged part ends; one that is opened
+    /// anew would not. A checkpoint writes that part again, with syncs of its own, so it also shows whether syncs work.
+    fn begin_log_anew(&self) -> Result<(), JournalError> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        match self.conn.query_row(checkpoint, [], |row| row.get::<_, bool>(0)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(JournalError::Io("a reader keeps the ledger's log from being begun anew".to_owned())),
+            Err(error) => Err(self.told(&error)),
+        }
+    }
+
+    /// What an error of the database comes to, with the state of the file system where that explains it.
+    fn told(&self, error: &rusqlite::Error) -> JournalError {
+        match classify(error) {
+            JournalError::Io(said) if self.lock.is_read_only() => JournalError::ReadOnly(format!(
+                "{said}; the file system refuses every write: see what the kernel says of its disk, then mount it writable"
+            )),
+            told => told,
         }
     }
 

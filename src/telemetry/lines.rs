@@ -341,6 +341,31 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "alert {} is over: {about_name}", alert.as_str()
             );
         }
+        Event::AlertsDelivered { receiver, firing, resolved } => {
+            let (firing, resolved) = (firing.len(), resolved.len());
+            line!(
+                INFO, entry, kind, subject,
+                { receiver = receiver.as_str(), firing, resolved, },
+                "{receiver} was told of {firing} alerts that fire and {resolved} that are over"
+            );
+        }
+        Event::ReceiverFailing { receiver, error } => {
+            line!(
+                WARN, entry, kind, subject,
+                { receiver = receiver.as_str(), error, },
+                "{receiver} can not be told of alerts: {error}"
+            );
+        }
+        Event::ReceiverAnswering { receiver } => {
+            line!(INFO, entry, kind, subject, { receiver = receiver.as_str(), }, "{receiver} takes alerts again");
+        }
+        Event::ReceiverDropped { receiver } => {
+            line!(
+                INFO, entry, kind, subject,
+                { receiver = receiver.as_str(), },
+                "{receiver} is no longer configured: it is told of no alert any more"
+            );
+        }
     }
 }
 
@@ -365,6 +390,6 @@ fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option
         AlertSubject::Cluster(path) | AlertSubject::Project(path) | AlertSubject::ApiKey(path) => {
             path.split('/').next()
         }
-        AlertSubject::Daemon => None,
+        AlertSubject::Receiver(_) | AlertSubject::Daemon => None,
     }
 }

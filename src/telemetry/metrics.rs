@@ -10,8 +10,8 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::domain::{ManagerName, Reason};
-use crate::ports::{Operation, RequestObserver, RequestOutcome};
+use crate::domain::{ManagerName, Reason, ReceiverName};
+use crate::ports::{DeliveryObserver, Operation, RequestObserver, RequestOutcome};
 
 /// The label `code` of a request that got no reply.
 const NO_REPLY: &str = "no_reply";
@@ -33,6 +33,7 @@ pub struct Metrics {
     foreign_key_changes: IntCounterVec,
     api_requests: IntCounterVec,
     api_request_duration: HistogramVec,
+    receiver_requests: IntCounterVec,
     ledger_commit_duration: Histogram,
     config_last_reload_successful: IntGauge,
     config_last_reload_success: Gauge,
@@ -90,6 +91,11 @@ impl Metrics {
                     &["manager", "operation"],
                 ),
             ),
+            receiver_requests: counters(
+                "receiver_requests_total",
+                "Requests to a receiver of alerts, by the HTTP status that came back, or no_reply.",
+                &["receiver", "code"],
+            ),
             ledger_commit_duration: histogram(
                 "ledger_commit_duration_seconds",
                 "Time that the ledger took to make a group of records durable.",
@@ -130,6 +136,11 @@ impl Metrics {
             self.api_requests.with_label_values(&[manager, operation.as_str(), NO_REPLY]);
             self.api_request_duration.with_label_values(&[manager, operation.as_str()]);
         }
+    }
+
+    /// The same for a receiver of alerts.
+    pub fn know_receiver(&self, receiver: &ReceiverName) {
+        self.receiver_requests.with_label_values(&[receiver.as_str(), NO_REPLY]);
     }
 
     /// The ledger made a group of records durable in this time.
@@ -179,6 +190,16 @@ impl RequestObserver for Metrics {
             RequestOutcome::NoReply => self.api_requests.with_label_values(&[manager, operation, NO_REPLY]).inc(),
         }
         self.api_request_duration.with_label_values(&[manager, operation]).observe(took.as_secs_f64());
+    }
+}
+
+impl DeliveryObserver for Metrics {
+    fn delivered(&self, receiver: &ReceiverName, outcome: RequestOutcome) {
+        let code = match outcome {
+            RequestOutcome::Status(status) => status.to_string(),
+            RequestOutcome::NoReply => NO_REPLY.to_owned(),
+        };
+        self.receiver_requests.with_label_values(&[receiver.as_str(), &code]).inc();
     }
 }
 

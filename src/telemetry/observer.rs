@@ -179,6 +179,7 @@ mod tests {
             before: "k1".into(),
             after: "k2".into(),
             last_seen: at,
+            looked_at: None,
             not_before: None,
             first_seen: at,
             suspect: None,
@@ -194,7 +195,7 @@ mod tests {
             Event::TargetReturned { target: id.clone() },
             Event::TargetRefused { target: id.clone(), refusal: Refusal::NotEncrypted { code: "C".to_owned() } },
             Event::TargetReadable { target: id.clone() },
-            Event::KeySeen { target: id.clone(), key: "k1".into() },
+            Event::KeySeen { target: id.clone(), key: "k1".into(), looked_at: None },
             change(KeyChange::Foreign),
             change(KeyChange::Regression),
             Event::ObservationFailing { target: id.clone(), failure: failure(Reason::TimedOut) },
@@ -217,6 +218,7 @@ mod tests {
                 key_before: "k1".into(),
                 key_after: "k2".into(),
                 last_seen: at,
+                looked_at: None,
             },
             Event::RotationFailed {
                 target: id.clone(),
@@ -252,6 +254,10 @@ mod tests {
                 words: format!("{NAME}: its key may be 91d old"),
             },
             Event::AlertCleared { alert: AlertKind::KeyTooOld, subject: AlertSubject::Target(id) },
+            Event::AlertsDelivered { receiver: "oncall".into(), firing: Vec::new(), resolved: Vec::new() },
+            Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".to_owned() },
+            Event::ReceiverAnswering { receiver: "oncall".into() },
+            Event::ReceiverDropped { receiver: "oncall".into() },
         ]
     }
 

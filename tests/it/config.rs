@@ -220,3 +220,39 @@ fn colors_are_for_terminals() {
     assert!(problems.render(Path::new("rekeyd.toml"), true).contains('\u{1b}'));
     assert!(problems.render(Path::new("rekeyd.toml"), false).is_ascii());
 }
+
+/// An address may be as secret as a key: it is read like one, and nothing but its host is ever shown.
+#[test]
+fn a_receivers_address_may_be_a_secret() {
+    let etc = Etc::new(&format!(
+        "{FROM_FILE}\n\
+         [[webhook]]\nname = 'oncall'\nurl = {{ file = '{{etc}}/url' }}\nauthorization = {{ file = '{{etc}}/token' }}\n\
+         [[alertmanager]]\nname = 'direct'\nurl = 'https://am.example.com/prefix'\n\
+         [[alertmanager]]\nname = 'whole'\nurl = 'https://am.example.com/api/v2/alerts'\n\
+         [heartbeat]\nurl = 'https://hc.example.com/ping'\n"
+    ));
+    etc.write("key", SECRET, 0o600);
+    etc.write("url", format!("https://hooks.example.com/{SECRET}?token={SECRET}\n"), 0o600);
+    etc.write("token", format!("Bearer {SECRET}\n"), 0o600);
+    let config = etc.load().unwrap();
+    assert!(!format!("{config:?}").contains(SECRET), "Debug tells a secret");
+    let seen: Vec<_> = config
+        .receivers
+        .iter()
+        .map(|receiver| (receiver.name.as_str(), receiver.shown.as_str(), receiver.url.expose_secret()))
+        .collect();
+    let secret = format!("https://hooks.example.com/{SECRET}?token={SECRET}");
+    assert_eq!(
+        seen,
+        [
+            ("oncall", "https://hooks.example.com", secret.as_str()),
+            ("direct", "https://am.example.com", "https://am.example.com/prefix/api/v2/alerts"),
+            ("whole", "https://am.example.com", "https://am.example.com/api/v2/alerts"),
+            ("heartbeat", "https://hc.example.com", "https://hc.example.com/ping"),
+        ]
+    );
+    let authorization = config.receivers[0].authorization.as_ref().unwrap();
+    assert_eq!(authorization.expose_secret(), format!("Bearer {SECRET}"));
+    etc.write("url", SECRET, 0o600);
+    assert_eq!(etc.problems(), ["`url` holds no http or https address"]);
+}

@@ -4,15 +4,19 @@
 
 mod accounts;
 mod adversity;
+mod ailing_disk;
+mod clock;
 mod commands;
 mod demonstration;
 mod failpoints;
 mod full_disk;
 mod kills;
 mod main_job;
+mod outage;
 mod second_daemon;
 mod secrets;
 mod series;
 pub(crate) mod site;
 mod stops;
+mod told;
 mod troubles;

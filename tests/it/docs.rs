@@ -199,6 +199,9 @@ async fn the_readme_has_every_metric_and_no_other() {
         url = "{url}"
         public_key = "{}"
         private_key = {{ file = "{folder}/key" }}
+        [[webhook]]
+        name = "oncall"
+        url = "http://127.0.0.1:9/"
         "#,
         login.public_key
     );

@@ -58,7 +58,7 @@ fn one_rotation(replica_set: &str, start: i64) -> Vec<Entry> {
     let (first, second) = (RotationId { slot: 1, attempt: 1 }, RotationId { slot: 1, attempt: 2 });
     let events = vec![
         Event::TargetFound { description: target, listing: Listing::Eligible },
-        Event::KeySeen { target: id.clone(), key: "a".into() },
+        Event::KeySeen { target: id.clone(), key: "a".into(), looked_at: None },
         Event::RotationFailed {
             target: id.clone(),
             rotation: first,
@@ -84,6 +84,7 @@ fn one_rotation(replica_set: &str, start: i64) -> Vec<Entry> {
             key_before: "a".into(),
             key_after: "b".into(),
             last_seen: at(start + 3),
+            looked_at: None,
         },
     ];
     events.into_iter().zip(start..).map(|(event, seconds)| entry(seconds, event)).collect()

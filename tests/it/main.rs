@@ -13,6 +13,7 @@
 mod check;
 mod config;
 mod daemon;
+mod delivery;
 mod digest;
 mod discovery;
 mod docs;
@@ -22,6 +23,7 @@ mod hostile;
 mod house;
 mod inventory;
 mod ledger;
+mod outages;
 mod page;
 mod prometheus;
 mod seen;

@@ -21,7 +21,6 @@ use rekeyd::store::Store;
 use rekeyd::telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The goal for a thousand targets.
@@ -50,7 +49,7 @@ impl Gauge for FromRecord {
     fn read(&self) -> Situation {
         Situation {
             now: now(),
-            fleet: Arc::new(self.0.fleet()),
+            fleet: self.0.fleet(),
             head: self.0.head(),
             unwritable: None,
             started_at: days_ago(12.4),
@@ -107,7 +106,7 @@ impl Scene {
         let router = http::router(Inputs {
             gauge: Arc::new(FromRecord(Arc::clone(&store))),
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: watch::channel(Arc::new(rules())).1,
+            rules: Arc::new(rules()),
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
             stall_after: STALL_AFTER,
@@ -140,7 +139,7 @@ fn life(target: &Target, age: f64, rotations: u32) -> Vec<(Timestamp, Event)> {
     let key = |number: u32| format!("{:04x}-{}-{number:04}", first as u64, target.replica_set).as_str().into();
     let mut events = vec![
         (days_ago(first), Event::TargetFound { description: target.clone(), listing: Listing::Eligible }),
-        (days_ago(first), Event::KeySeen { target: id.clone(), key: key(0) }),
+        (days_ago(first), Event::KeySeen { target: id.clone(), key: key(0), looked_at: None }),
     ];
     for number in 1..=rotations {
         let at = days_ago(first - 30.0 * f64::from(number));
@@ -170,6 +169,7 @@ fn life(target: &Target, age: f64, rotations: u32) -> Vec<(Timestamp, Event)> {
                     key_before: key(number - 1),
                     key_after: key(number),
                     last_seen: looked_at,
+                    looked_at: None,
                 },
             ),
         ]);
@@ -263,6 +263,7 @@ async fn trouble() -> (Scene, String) {
         before: present.id,
         after: "00b4-invoices-0003".into(),
         last_seen: days_ago(0.5),
+        looked_at: None,
         not_before: Some(days_ago(104.0)),
         first_seen: days_ago(104.0),
         suspect: None,

@@ -3,11 +3,13 @@
 
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rekeyd::alerts;
+use rekeyd::domain::AlertKind;
 use rekeyd::simulator::{Simulator, SimulatorSpec};
 use serde_json::{Value, json};
 use servers::{Server, alertmanager, daemon, eventually, get, get_json, prometheus};
@@ -64,6 +66,19 @@ fn every_alert_has_its_section_in_the_runbook() {
     assert_eq!(links, expected);
 }
 
+/// Whoever is told by the daemon itself finds the same names, the same severities and the same runbook.
+#[test]
+fn the_daemons_own_alerts_are_those_of_the_rules() {
+    let alerts = values(RULES, "alert:");
+    let severities = values(RULES, "severity:");
+    let told: BTreeMap<_, _> = alerts.iter().copied().zip(severities).collect();
+    for kind in AlertKind::ALL {
+        let rule = alerts::rule(kind);
+        assert_eq!(told.get(rule), Some(&alerts::Severity::of(kind).as_str()), "{rule}");
+        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook(kind))), "{rule}");
+    }
+}
+
 /// The rules as shipped, but for the lengths of time that no test can wait for.
 fn compressed() -> String {
     let mut rules = RULES.replace("> 2 * 3600", "> 5").replace("> 900", "> 2").replace("> 120", "> 30");
@@ -105,6 +120,36 @@ async fn an_alert_reaches_alertmanager_and_resolves_when_the_target_rotates() {
     eventually("the alert to resolve", gone).await;
 }
 
+/// For those without Prometheus: the daemon tells an Alertmanager itself, as the rules would, and takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_an_alertmanager_by_itself() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let short = simulator.target("billing/ledger/ledger-0").expect("the default fleet has it").name;
+    simulator.set_faults(vec![format!("unavailable@put:{short}").parse().unwrap()]);
+    let alertmanager = alertmanager().await;
+    // Told so seldom, an alert would fire for forty minutes more if its end were not told.
+    let direct = format!(
+        "[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
+        alertmanager.port
+    );
+    let _daemon = daemon(&simulator, &direct).await;
+
+    let target = format!("emea/{short}");
+    let alert =
+        eventually("the alert", async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await).await;
+    assert_eq!(alert["labels"]["severity"], "critical");
+    assert_eq!(alert["labels"]["manager"], "emea");
+    assert_eq!(alert["labels"]["job"], "rekeyd");
+    let summary = alert["annotations"]["summary"].as_str().unwrap();
+    assert!(summary.starts_with(&format!("{target}: its key ")), "{summary}");
+    assert_eq!(alert["annotations"]["runbook_url"], "docs/runbook.md#rekeydkeytooold");
+    assert_eq!(alert["status"]["state"], "active");
+
+    simulator.set_faults(Vec::new());
+    let gone = async || firing(&alertmanager, "RekeydKeyTooOld", "target", &target).await.is_none().then_some(());
+    eventually("the alert to resolve", gone).await;
+}
+
 /// A restart mends no Ops Manager: the daemon stays up and ready, says that something is wrong, and an alert fires.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
@@ -124,6 +169,11 @@ async fn an_ops_manager_that_is_down_alerts_and_restarts_nobody() {
     simulator.plug_in().await.unwrap();
     let gone = async || firing(&alertmanager, "RekeydManagerFailing", "manager", "emea").await.is_none().then_some(());
     eventually("the alert to resolve", gone).await;
+
+    // No daemon tells of its own death: that is for whoever scrapes it.
+    drop(daemon);
+    let alert = eventually("the alert", async || firing(&alertmanager, "RekeydAbsent", "job", "rekeyd").await).await;
+    assert_eq!(alert["labels"]["severity"], "critical");
 }
 
 /// Every expression of the dashboard.

@@ -22,7 +22,6 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
@@ -81,7 +80,7 @@ impl MadeUp {
             "2026-01-01T00:00:00Z",
             Event::TargetFound { description: target.clone(), listing: Listing::Eligible },
         );
-        self.tell("2026-01-31T23:00:00Z", Event::KeySeen { target: id.clone(), key: "key-1".into() });
+        self.tell("2026-01-31T23:00:00Z", Event::KeySeen { target: id.clone(), key: "key-1".into(), looked_at: None });
         id
     }
 }
@@ -138,7 +137,7 @@ impl Shown {
         let router = http::router(Inputs {
             gauge: gauge.clone(),
             archive: gauge.clone(),
-            rules: watch::channel(Arc::new(rules())).1,
+            rules: Arc::new(rules()),
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
             stall_after: STALL_AFTER,
@@ -341,6 +340,7 @@ async fn a_scrape_tells_each_target_in_timestamps() {
             key_before: "key-1".into(),
             key_after: "key-2".into(),
             last_seen: at("2026-01-31T23:10:00.000001Z"),
+            looked_at: None,
         },
     );
     let text = shown.metrics().await;
@@ -364,10 +364,41 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     );
     assert_line(&text, "rekeyd_ledger_writable 0");
 
+    let failing = Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".to_owned() };
+    shown.gauge.tell("2026-01-31T23:46:00Z", failing);
+    let text = shown.metrics().await;
+    assert_line(&text, "rekeyd_receiver_failing_since_timestamp_seconds{receiver=\"oncall\"} 1769903160");
+    assert_line(&text, "rekeyd_alerts_active{alert=\"receiver_failing\"} 1");
+
     shown.gauge.tell("2026-01-31T23:50:00Z", Event::TargetGone { target: id, listings: 3 });
     let text = shown.metrics().await;
     assert!(!text.contains("target=\""), "a vanished target's series vanish: {text}");
     assert_line(&text, "rekeyd_alerts_active{alert=\"target_quarantined\"} 0");
+}
+
+/// Ten thousand targets are eight megabytes of text, and a tenth of that when compressed.
+#[tokio::test]
+async fn whoever_asks_for_gzip_gets_it_and_nobody_else() {
+    let shown = Shown::new().await;
+    shown.gauge.add(&target("6a", "ledger-0"));
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+    for path in ["/metrics", "/api/v1/targets", "/"] {
+        let asked = async |accepts: &str| {
+            let url = format!("http://{}{path}", shown.address);
+            let response = client.get(url).header("accept-encoding", accepts).send().await.unwrap();
+            let encoding = response.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
+            (encoding, response.bytes().await.unwrap())
+        };
+        let (encoding, plain) = asked("gzip;q=0, identity").await;
+        assert_eq!(encoding, None, "{path}");
+        let (encoding, packed) = asked("gzip, deflate").await;
+        assert_eq!(encoding.as_deref(), Some("gzip"), "{path}");
+        assert!(packed.len() < plain.len(), "{path}");
+        let mut gzip = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        gzip.stdin.take().unwrap().write_all(&packed).unwrap();
+        let text = String::from_utf8(gzip.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(text.lines().count(), String::from_utf8_lossy(&plain).lines().count(), "{path}");
+    }
 }
 
 /// Two label sets that are equal would cost the whole scrape, and with it every alert that rests on it.

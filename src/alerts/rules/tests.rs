@@ -37,7 +37,7 @@ impl World {
 
     fn with_key() -> Self {
         let mut world = Self::new();
-        world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: id(), key: "first".into() });
+        world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: id(), key: "first".into(), looked_at: None });
         world
     }
 
@@ -54,6 +54,7 @@ impl World {
                 key_before: "first".into(),
                 key_after: "second".into(),
                 last_seen: at(last_seen),
+                looked_at: None,
             },
         );
         world
@@ -210,7 +211,11 @@ fn failing_attempts_are_told_from_the_second_until_the_quarantine() {
     assert_eq!(world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z"), None);
     let alert = world.alert(AlertKind::TargetQuarantined, "2026-01-02T00:00:01Z").unwrap();
     assert_eq!(alert.name, NAME);
-    assert!(alert.words.contains(&format!("`rekeyd resume '{NAME}'`")), "{}", alert.words);
+    assert!(
+        alert.words.contains(&format!("stop the daemon, `rekeyd resume '{NAME}' --reason WHY`")),
+        "{}",
+        alert.words
+    );
 }
 
 #[test]
@@ -224,6 +229,7 @@ fn a_key_that_returned_is_critical_until_the_next_rotation() {
             before: "second".into(),
             after: "first".into(),
             last_seen: at("2026-01-10T23:00:00Z"),
+            looked_at: None,
             not_before: None,
             first_seen: at("2026-01-01T00:00:00Z"),
             suspect: None,
@@ -241,6 +247,7 @@ fn a_key_that_returned_is_critical_until_the_next_rotation() {
             key_before: "first".into(),
             key_after: "third".into(),
             last_seen: at("2026-01-12T00:00:00Z"),
+            looked_at: None,
         },
     );
     assert_eq!(world.alert(AlertKind::KeyRegression, "2026-01-12T00:00:01Z"), None);
@@ -328,12 +335,125 @@ fn nothing_is_said_of_what_is_gone() {
         "2026-01-01T00:00:00Z",
         Event::TargetFound { description: description.clone(), listing: Listing::Eligible },
     );
-    elsewhere.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: description.id(), key: "k".into() });
+    elsewhere
+        .tell("2026-01-01T00:00:00Z", Event::KeySeen { target: description.id(), key: "k".into(), looked_at: None });
     elsewhere.tell(
         "2026-01-01T00:00:00Z",
         Event::ManagerFailing { manager: "apac".into(), failure: failure(Reason::Unreachable) },
     );
     assert_eq!(elsewhere.fired(at("2027-01-01T00:00:00Z")), []);
+}
+
+/// The plan is at fault, not the rotation; and once the key is too old, that is what is said.
+#[test]
+fn a_plan_that_is_too_slow_is_told_before_the_key_is_too_old() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    world.policy.alert_after = Period::days(30);
+    assert_eq!(world.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z"), None, "due the moment it gets too old");
+    world.policy.every = Period::days(31);
+    let alert = world.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z").unwrap();
+    assert_eq!(alert.severity, Severity::Warning);
+    assert!(alert.words.contains("too old at 2026-02-09T00:00:00Z"), "{}", alert.words);
+    assert!(alert.words.contains("falls due later, at 2026-02-10T00:00:00Z"), "{}", alert.words);
+    assert_eq!(world.alert(AlertKind::KeyWillBeTooOld, "2026-02-09T00:00:01Z"), None);
+    assert!(world.alert(AlertKind::KeyTooOld, "2026-02-09T00:00:01Z").is_some());
+}
+
+/// Twice the time that a rotation is given: thirty minutes by default.
+#[test]
+fn a_rotation_that_nothing_settles_is_told() {
+    let mut world = World::with_key();
+    let rotation = RotationId { slot: 1, attempt: 1 };
+    let looked_at = at("2026-01-02T00:00:00Z");
+    world.tell(
+        "2026-01-02T00:00:00Z",
+        Event::RotationIntended { target: id(), rotation, due_at: looked_at, key_before: "first".into(), looked_at },
+    );
+    assert_eq!(world.alert(AlertKind::RotationPending, "2026-01-02T00:30:00Z"), None);
+    let alert = world.alert(AlertKind::RotationPending, "2026-01-02T00:30:01Z").unwrap();
+    assert!(alert.words.contains("rotation 1.1 was begun at 2026-01-02T00:00:00Z, 30m 1s ago"), "{}", alert.words);
+}
+
+/// A day long, so that it is seen; and never for a change that was ours.
+#[test]
+fn a_change_by_somebody_else_is_told_for_a_day() {
+    let ours = World::rotated("2026-01-10T00:00:00Z");
+    assert_eq!(ours.alert(AlertKind::ForeignKeyChange, "2026-01-10T00:00:01Z"), None);
+    let first = World::with_key();
+    assert_eq!(first.alert(AlertKind::ForeignKeyChange, "2026-01-01T00:00:01Z"), None, "it was there before us");
+
+    let mut world = ours;
+    world.tell(
+        "2026-01-11T00:00:00Z",
+        Event::KeyChanged {
+            target: id(),
+            change: KeyChange::Foreign,
+            before: "second".into(),
+            after: "third".into(),
+            last_seen: at("2026-01-10T23:00:00Z"),
+            not_before: Some(at("2026-01-10T23:00:00Z")),
+            first_seen: at("2026-01-11T00:00:00Z"),
+            looked_at: None,
+            suspect: None,
+        },
+    );
+    let alert = world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:00Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-11T00:00:00Z")));
+    assert_eq!(world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:01Z"), None);
+}
+
+/// An outage may pass; a refused key does not.
+#[test]
+fn a_refused_credential_is_no_outage() {
+    for (reason, expected) in [
+        (Reason::Unreachable, AlertKind::ManagerFailing),
+        (Reason::CredentialsRefused, AlertKind::CredentialsRefused),
+        (Reason::AddressRefused, AlertKind::CredentialsRefused),
+        (Reason::RoleMissing, AlertKind::CredentialsRefused),
+    ] {
+        let mut world = World::rotated("2026-01-10T00:00:00Z");
+        world.tell("2026-01-10T00:00:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure(reason) });
+        let fired = world.fired(at("2026-01-12T00:00:00Z"));
+        assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [expected], "{reason:?}");
+    }
+}
+
+/// What the planner does not do, the planner can not tell.
+#[test]
+fn a_stalled_scheduler_is_told() {
+    let situation = |since_sweep| Situation {
+        now: at("2026-01-12T00:00:00Z"),
+        fleet: Arc::default(),
+        head: Head { seq: 1, hash: [0; 32] },
+        unwritable: None,
+        started_at: at("2026-01-01T00:00:00Z"),
+        last_sweep: Some(at("2026-01-11T23:59:00Z")),
+        since_sweep,
+    };
+    assert_eq!(fire(&situation(STALL_AFTER), &Rules::default()), []);
+    let fired = fire(&situation(STALL_AFTER + Duration::from_millis(1)), &Rules::default());
+    assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::SchedulerStalled]);
+}
+
+#[test]
+fn a_receiver_that_can_not_be_reached_is_told_to_the_others() {
+    let mut world = World::new();
+    world.tell("2026-01-01T00:00:00Z", Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".into() });
+    let alert = world.alert(AlertKind::ReceiverFailing, "2026-01-01T00:10:00Z").unwrap();
+    assert!(alert.words.contains("for 10m: HTTP 500."), "{}", alert.words);
+    world.tell("2026-01-01T00:20:00Z", Event::ReceiverAnswering { receiver: "oncall".into() });
+    assert_eq!(world.alert(AlertKind::ReceiverFailing, "2026-01-01T00:20:01Z"), None);
+}
+
+/// A restart mends no silence, so it takes no alert back; but it says nothing new before it has looked.
+#[test]
+fn a_restart_takes_no_staleness_back() {
+    let mut world = World::with_key();
+    world.started_at = at("2026-01-05T02:00:00Z");
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:00:01Z"), None);
+    let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
+    world.tell("2026-01-05T01:00:00Z", Event::AlertRaised { alert, subject, words: "stale".to_owned() });
+    assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:00:01Z").is_some());
 }
 
 /// A key that came under our eyes and can rotate is news for a week; one that was there before, or can not, is none.

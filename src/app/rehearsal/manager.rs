@@ -229,7 +229,7 @@ impl Way {
         let difference = theirs.duration_since(self.clock.now()).as_secs();
         let words = match difference {
             -1..=1 => "the server's clock agrees with this machine's".to_owned(),
-            0.. => format!("the server's clock is {difference} s ahead of this machine's"),
+            2.. => format!("the server's clock is {difference} s ahead of this machine's"),
             _ => format!("the server's clock is {} s behind this machine's", -difference),
         };
         if difference.abs() <= CLOCK_TOLERANCE_S {

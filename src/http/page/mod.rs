@@ -72,7 +72,7 @@ impl Asked {
 /// `/`: the whole fleet.
 pub(super) async fn fleet(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let asked = Asked::read(query.as_deref());
-    let page = compute(move || {
+    let page = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         let page = FleetPage::of(&situation, &rules, shared.inputs.stall_after, Shell::of(&situation, &asked));
         (page.render(), asked.still)
@@ -89,7 +89,7 @@ pub(super) async fn target(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(query.as_deref());
-    let page = compute(move || {
+    let page = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         let shell = Shell::of(&situation, &asked);
         match target::find(&situation, &name, asked.id.as_ref()) {

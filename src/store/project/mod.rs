@@ -2,6 +2,7 @@
 
 mod api_key;
 mod key;
+mod receiver;
 mod rotation;
 mod target;
 
@@ -54,6 +55,8 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
             &[("name", &name.as_str())],
             &[("words", words), ("since", &Micros(entry.at)), ("seq", &seq)],
         ),
+        Change::Receiver(name, Some(record)) => receiver::write(conn, seq, &entry.event, name, record),
+        Change::Receiver(name, None) => receiver::remove(conn, name),
         Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {
             unreachable!("no event removes a target, a manager or a policy")
         }
@@ -129,12 +132,13 @@ fn clear_alert(conn: &Connection, kind: AlertKind, subject: &AlertSubject) -> ru
 }
 
 /// An alert's subject as its two columns.
-fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
+pub(super) fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
     match subject {
         AlertSubject::Target(id) => ("target", id.as_str()),
         AlertSubject::Manager(name) => ("manager", name.as_str()),
         AlertSubject::Cluster(name) => ("cluster", name),
         AlertSubject::Project(name) => ("project", name),
+        AlertSubject::Receiver(name) => ("receiver", name.as_str()),
         AlertSubject::ApiKey(name) => ("api_key", name),
         AlertSubject::Daemon => ("daemon", ""),
     }

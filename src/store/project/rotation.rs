@@ -100,6 +100,10 @@ pub(super) fn write(
         | Event::ApiKeysUnread { .. }
         | Event::CredentialUsed { .. }
         | Event::AlertRaised { .. }
-        | Event::AlertCleared { .. } => Ok(()),
+        | Event::AlertCleared { .. }
+        | Event::AlertsDelivered { .. }
+        | Event::ReceiverFailing { .. }
+        | Event::ReceiverAnswering { .. }
+        | Event::ReceiverDropped { .. } => Ok(()),
     }
 }

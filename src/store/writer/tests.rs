@@ -51,7 +51,7 @@ fn commit(writer: &mut Writer, calls: Vec<Vec<Entry>>) -> Vec<Result<(), Journal
 fn assert_agreement(writer: &Writer, dir: &Path) {
     let reader = Reader::open(dir).unwrap();
     let published = writer.shared.published.read().unwrap();
-    assert_eq!(writer.fleet, published.fleet);
+    assert_eq!(writer.fleet, *published.fleet);
     assert_eq!(writer.head, published.head);
     assert_eq!(writer.fleet, reader.fleet().unwrap());
     assert_eq!(writer.head, reader.verify(|_, _| {}).unwrap().head);

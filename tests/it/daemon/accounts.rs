@@ -1,6 +1,7 @@
 //! Compares the accounts: what the commands tell, what the ledger holds, and what really happened at the far end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use rekeyd::domain::Event;
 use rekeyd::simulator::{Cause, Simulator, Truth};
@@ -25,6 +26,28 @@ pub(super) fn all_settled(site: &Site, simulator: &Simulator) {
         .unwrap_or_else(|why| panic!("{why}:\n{}", site.ask(&["plan"]).out));
 }
 
+/// How many deaths at each failpoint the surroundings ask for, with `REKEYD_TEST_DEATHS`; ten times as many random ones.
+pub(super) fn deaths_wanted() -> Option<usize> {
+    let wanted = std::env::var("REKEYD_TEST_DEATHS").ok()?;
+    Some(wanted.parse().expect("REKEYD_TEST_DEATHS is a number"))
+}
+
+/// Waits until the rotations that a death left open have ended. They must within the settle time and a minute, from when
+/// the next daemon was launched, which must be just now. Says how it went.
+pub(super) fn settles(site: &Site, settle: Duration) -> String {
+    let began = Instant::now();
+    let open = || {
+        let fleet = site.reader().fleet().unwrap();
+        let open = fleet.targets.into_iter().filter_map(|(id, target)| Some((id, target.rotation.as_ref()?.id)));
+        open.collect::<BTreeSet<_>>()
+    };
+    let left = open();
+    until("what was open has ended", || open().is_disjoint(&left).then_some(())).unwrap();
+    let took = began.elapsed();
+    assert!(took < settle + Duration::from_secs(60), "{} open rotations took {took:?}", left.len());
+    format!("{} left open by the last death, ended after {:.1} s", left.len(), took.as_secs_f64())
+}
+
 /// Every record of the ledger.
 pub(super) fn ledger(site: &Site) -> Vec<Record> {
     let reader = site.reader();
@@ -35,6 +58,23 @@ pub(super) fn ledger(site: &Site) -> Vec<Record> {
             return records;
         }
         records.extend(more);
+    }
+}
+
+/// No PUT without its record: that of the sending is durable before the PUT leaves.
+pub(super) fn every_put_is_recorded(site: &Site, simulator: &Simulator) {
+    // In this order: what is recorded meanwhile does no harm.
+    let puts = simulator.truth().puts;
+    let mut recorded: BTreeMap<String, usize> = BTreeMap::new();
+    for record in ledger(site) {
+        if let Event::RotationSending { target, .. } = record.event().unwrap() {
+            *recorded.entry(target.to_string()).or_default() += 1;
+        }
+    }
+    for put in &puts {
+        let left = recorded.iter_mut().find(|(target, _)| target.ends_with(&put.target)).map(|(_, left)| left);
+        let left = left.unwrap_or_else(|| panic!("a PUT without a record: {put:?}"));
+        *left = left.checked_sub(1).unwrap_or_else(|| panic!("more PUTs than records: {put:?}"));
     }
 }
 

@@ -4,32 +4,34 @@ use std::time::Duration;
 
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Simulator, SimulatorSpec};
 
-use super::accounts::{agree, all_settled, verified};
+use super::accounts::{agree, all_settled, deaths_wanted, settles, verified};
 use super::site::{Site, Wanted, until};
 
-/// Each life dies at its failpoint, so there are about as many deaths as targets.
-const TARGETS: usize = 8;
+/// Deaths at each failpoint, if nothing else is said.
 const DEATHS: usize = 5;
 
 /// Every target is rotated once, through as many deaths as it takes, and every account agrees.
 async fn survives(failpoint: &str, faults: Vec<rekeyd::simulator::Fault>) {
+    let wanted = deaths_wanted().unwrap_or(DEATHS);
+    // Each life dies at its failpoint, so there are about as many deaths as targets.
+    let targets = wanted * 8 / 5;
     let simulator = Simulator::start(SimulatorSpec {
-        fleet: FleetSpec::uniform(TARGETS),
+        fleet: FleetSpec::uniform(targets),
         timing: KeyTiming::After(Duration::from_millis(30)),
         faults,
         ..SimulatorSpec::default()
     })
     .await
     .unwrap();
-    let wanted = Wanted { max_concurrent: 1, request_timeout: "1s", settle: "2s", ..Wanted::of(&simulator) };
-    let site = Site::new(&wanted);
+    let settings = Wanted { max_concurrent: 1, request_timeout: "1s", settle: "2s", ..Wanted::of(&simulator) };
+    let site = Site::new(&settings);
     let mut deaths = 0;
     let done = || {
         let Ok(reader) = rekeyd::store::Reader::open(&site.state()) else { return false };
         let fleet = reader.fleet().unwrap();
-        fleet.targets.len() == TARGETS && fleet.targets.values().all(|target| target.last_rotation_at.is_some())
+        fleet.targets.len() == targets && fleet.targets.values().all(|target| target.last_rotation_at.is_some())
     };
-    while deaths < DEATHS && !done() {
+    while deaths < wanted && !done() {
         let mut daemon = site.launch_doomed(failpoint);
         until("it dies or has nothing left to do", || (daemon.is_over() || done()).then_some(())).unwrap();
         if daemon.is_over() {
@@ -39,14 +41,16 @@ async fn survives(failpoint: &str, faults: Vec<rekeyd::simulator::Fault>) {
             verified(&site);
         }
     }
-    assert!(deaths >= DEATHS.min(TARGETS / 2), "{failpoint}: only {deaths} deaths");
-    let daemon = site.start();
+    assert!(deaths >= wanted.min(targets / 2), "{failpoint}: only {deaths} deaths");
+    let daemon = site.launch();
+    let settled = settles(&site, Duration::from_secs(2));
     all_settled(&site, &simulator);
     daemon.stop();
     let truth = simulator.truth();
-    assert_eq!(agree(&site, &truth), TARGETS, "{failpoint}");
+    assert_eq!(agree(&site, &truth), targets, "{failpoint}");
     let effective = truth.puts.iter().filter(|put| matches!(put.outcome, PutOutcome::Changed { .. })).count();
-    assert_eq!(effective, TARGETS, "{failpoint}");
+    assert_eq!(effective, targets, "{failpoint}");
+    println!("{failpoint}: {deaths} deaths, {targets} slots, {effective} rotations took effect; {settled}");
 }
 
 /// The second time, where the first would be the same one in every life.

@@ -3,15 +3,13 @@
 //! A limit on the size of files stands in for the full disk: it needs no right, can be set and lifted while the daemon runs,
 //! and fails every write beyond it, as a full disk does. The signal that comes with it is ignored.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rekeyd::domain::Event;
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
 use serde_json::Value;
 
-use super::accounts::{agree, all_settled, ledger};
+use super::accounts::{agree, all_settled, every_put_is_recorded, ledger};
 use super::site::{Running, Site, Wanted, finish, until};
 
 const TARGETS: usize = 200;
@@ -51,9 +49,7 @@ async fn nothing_is_sent_that_can_not_be_recorded_and_work_goes_on_when_there_is
     for fill in [20, 60] {
         until("it is at work", || (simulator.truth().changes.len() > fill).then_some(())).unwrap();
         set_limit(&daemon, "0");
-        until("it notices", || daemon.log().contains("could not be written").then_some(())).unwrap();
-        let (status, words) = daemon.get("/readyz").await;
-        assert_eq!(status, 503);
+        let words = daemon.answers("/readyz", 503).await;
         assert!(words.contains("[-]ledger failed: since 20") && words.contains("so nothing is rotated"), "{words}");
         let (status, health) = daemon.get("/healthz").await;
         let health: Value = serde_json::from_str(&health).unwrap();
@@ -80,23 +76,6 @@ async fn nothing_is_sent_that_can_not_be_recorded_and_work_goes_on_when_there_is
     assert_eq!((agree(&site, &truth), truth.puts.len()), (TARGETS, TARGETS));
     let outages = ledger(&site).iter().filter(|record| record.kind == "ledger_recovered").count();
     assert_eq!(outages, 2, "each outage is itself on record");
-}
-
-/// No PUT without its record: that of the sending is durable before the PUT leaves.
-fn every_put_is_recorded(site: &Site, simulator: &Simulator) {
-    // In this order: what is recorded meanwhile does no harm.
-    let puts = simulator.truth().puts;
-    let mut recorded: BTreeMap<String, usize> = BTreeMap::new();
-    for record in ledger(site) {
-        if let Event::RotationSending { target, .. } = record.event().unwrap() {
-            *recorded.entry(target.to_string()).or_default() += 1;
-        }
-    }
-    for put in &puts {
-        let left = recorded.iter_mut().find(|(target, _)| target.ends_with(&put.target)).map(|(_, left)| left);
-        let left = left.unwrap_or_else(|| panic!("a PUT without a record: {put:?}"));
-        *left = left.checked_sub(1).unwrap_or_else(|| panic!("more PUTs than records: {put:?}"));
-    }
 }
 
 /// Nothing is begun where nothing can be recorded: neither a ledger nor a life.

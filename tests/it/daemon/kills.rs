@@ -7,19 +7,23 @@ use rekeyd::domain::State;
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Scope, Simulator, SimulatorSpec};
 use rekeyd::store::RotationFilter;
 
-use super::accounts::{agree, all_settled, verified};
+use super::accounts::{agree, all_settled, deaths_wanted, settles, verified};
 use super::site::{Site, Wanted, until};
 use crate::world::Chance;
 
-const TARGETS: usize = 400;
+/// Kills, if nothing else is said.
 const KILLS: usize = 24;
+/// More targets than a life can serve before it is killed.
+const TARGETS_A_KILL: usize = 17;
 const SEED: u64 = 20;
 
 /// PUTs that take their time, keys that show late, replies that are lost: at every moment some rotation is in every state.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_nothing_twice() {
+    let kills = deaths_wanted().map_or(KILLS, |deaths| deaths * 10);
+    let targets = kills * TARGETS_A_KILL;
     let simulator = Simulator::start(SimulatorSpec {
-        fleet: FleetSpec::uniform(TARGETS),
+        fleet: FleetSpec::uniform(targets),
         timing: KeyTiming::After(Duration::from_millis(60)),
         faults: vec![
             FaultKind::CutAfter.everywhere().probability(0.1),
@@ -36,7 +40,7 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
     let mut chance = Chance(SEED);
     // How many rotations the kills found in each state, over all lives.
     let mut found: HashMap<State, usize> = HashMap::new();
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let daemon = site.launch();
         let before = simulator.truth().puts.len();
         // A life ends after its first few PUTs at the latest; one in six before it has done anything.
@@ -57,15 +61,17 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
     for state in [State::Intended, State::Sending, State::Confirming] {
         assert!(found.contains_key(&state), "no kill found a rotation {state:?}: {found:?}");
     }
-    assert!(simulator.truth().changes.len() < TARGETS, "the last kills found nothing left to do");
+    assert!(simulator.truth().changes.len() < targets, "the last kills found nothing left to do");
 
-    let daemon = site.start();
+    let daemon = site.launch();
+    let settled = settles(&site, Duration::from_secs(5));
     all_settled(&site, &simulator);
     daemon.stop();
     let truth = simulator.truth();
-    assert_eq!(agree(&site, &truth), TARGETS);
+    assert_eq!(agree(&site, &truth), targets);
     let effective = truth.puts.iter().filter(|put| matches!(put.outcome, PutOutcome::Changed { .. })).count();
-    assert_eq!(effective, TARGETS);
+    assert_eq!(effective, targets);
+    println!("{kills} kills, {targets} slots, {effective} rotations took effect; {settled}");
 }
 
 /// The states of the rotations that a dead daemon left open; none if it did not live to begin a ledger.

@@ -24,6 +24,7 @@ pub(crate) struct Wanted {
     pub(crate) request_timeout: &'static str,
     pub(crate) settle: &'static str,
     pub(crate) max_concurrent: usize,
+    pub(crate) requests_per_second: u32,
     /// More lines of `[policy.default]`.
     pub(crate) policy: &'static str,
     /// More lines of `[[ops_manager]]` and its projects.
@@ -42,13 +43,14 @@ impl Wanted {
             request_timeout: "2s",
             settle: "4s",
             max_concurrent: 8,
+            requests_per_second: 1000,
             policy: "",
             manager: String::new(),
         }
     }
 
     fn text(&self, site: &Path) -> String {
-        let Self { url, request_timeout, settle, max_concurrent, policy, manager, .. } = self;
+        let Self { url, request_timeout, settle, max_concurrent, requests_per_second, policy, manager, .. } = self;
         let site = site.display();
         format!(
             r#"version = 1
@@ -67,7 +69,7 @@ public_key = "simulator"
 private_key = {{ file = "{site}/private-key" }}
 request_timeout = "{request_timeout}"
 max_concurrent = {max_concurrent}
-requests_per_second = 1000
+requests_per_second = {requests_per_second}
 {manager}
 "#
         )
@@ -294,6 +296,19 @@ impl Running {
         let log = self.log();
         assert!(!log.contains("panic"), "{log}");
         log
+    }
+
+    /// Waits until a route answers with this status; its body then.
+    pub(crate) async fn answers(&self, path: &str, wanted: u16) -> String {
+        let began = Instant::now();
+        loop {
+            let (status, body) = self.get(path).await;
+            if status == wanted {
+                return body;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} still answers {status}: {body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The status and the body of a route.

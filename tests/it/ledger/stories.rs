@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Fleet, Gap, Grant, KeyChange, Reach, Refusal};
+use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Fleet, Gap, Grant, KeyChange, Reach, Refusal, Saying};
 
 use super::*;
 
@@ -11,7 +11,7 @@ use super::*;
 fn happening() -> impl Strategy<Value = (u8, u8, u8)> {
     let beginnings = prop_oneof![Just(2u8), Just(9u8)];
     let steps_of_rotations = 13..23u8;
-    let what = prop_oneof![2 => 0..30u8, 1 => beginnings, 4 => steps_of_rotations];
+    let what = prop_oneof![2 => 0..32u8, 1 => beginnings, 4 => steps_of_rotations];
     (prop_oneof![4 => Just(0u8), 1 => 1..3u8], what, 0..4u8)
 }
 
@@ -54,6 +54,8 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         lists: BTreeSet::from([list.clone()]),
     };
     let alert = AlertKind::ALL[usize::from(detail)];
+    let receiver = if which == 0 { "oncall" } else { "heartbeat" }.into();
+    let sayings = vec![Saying { alert, subject: subject.clone(), since: at(now - 5), name: format!("n{detail}") }];
     match what {
         0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
         1 => Event::PolicySet { policy: "default".into(), words: format!("every {detail}d") },
@@ -63,13 +65,14 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         6 => Event::TargetReturned { target },
         7 => Event::TargetRefused { target, refusal: Refusal::NotEncrypted { code: "X".into() } },
         8 => Event::TargetReadable { target },
-        9 => Event::KeySeen { target, key: other },
+        9 => Event::KeySeen { target, key: other, looked_at: None },
         10 => Event::KeyChanged {
             target,
             change: if detail == 0 { KeyChange::Regression } else { KeyChange::Foreign },
             before: known,
             after: other,
             last_seen,
+            looked_at: None,
             not_before: (detail < 2).then(|| at(now - 50)),
             first_seen: at(now - 40),
             suspect: None,
@@ -88,6 +91,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             key_before: known,
             key_after: other,
             last_seen,
+            looked_at: None,
         },
         20 => Event::RotationFailed { target, rotation, due_at, stage: Stage::Put, failure, retry_at },
         21 => Event::RotationUnconfirmed { target, rotation, failure, retry_at },
@@ -100,12 +104,17 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         23 => Event::ManagerAnswering { manager },
         24 if detail > 1 => Event::GapFound { manager, gap },
         24 => Event::GapClosed { manager, gap },
-        25 if detail > 1 => Event::ApiKeysUnread { manager, list, failure },
-        25 => Event::ApiKeysRead { manager, list },
-        26 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
-        27 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
-        28 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
-        28 => Event::ApiKeyRemoved { manager, key: api_key },
+        25 if detail == 0 => Event::AlertsDelivered { receiver, firing: sayings, resolved: Vec::new() },
+        25 if detail == 1 => Event::AlertsDelivered { receiver, firing: Vec::new(), resolved: sayings },
+        25 if detail == 2 => Event::ReceiverFailing { receiver, error: "HTTP 500".into() },
+        26 if detail < 2 => Event::ReceiverAnswering { receiver },
+        26 if detail == 2 => Event::ReceiverDropped { receiver },
+        27 if detail > 1 => Event::ApiKeysUnread { manager, list, failure },
+        27 => Event::ApiKeysRead { manager, list },
+        28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
+        29 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
+        30 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
+        30 => Event::ApiKeyRemoved { manager, key: api_key },
         _ if which == 0 => Event::AlertCleared { alert, subject },
         _ => Event::AlertRaised { alert, subject, words: "old".into() },
     }
@@ -151,14 +160,14 @@ proptest! {
             }
             let recorded = store.record(possible).await;
             prop_assert!(recorded.is_ok(), "{recorded:?}");
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(&reader.fleet().unwrap(), &model);
             let verified = reader.verify(|_, _| {});
             prop_assert!(verified.is_ok(), "{:?}", verified);
             let head = store.head();
             drop(store);
             let store = Store::open(dir.path(), [1; 32]).unwrap();
-            prop_assert_eq!(&store.fleet(), &model);
+            prop_assert_eq!(&*store.fleet(), &model);
             prop_assert_eq!(store.head(), head);
             Ok(())
         })?;

@@ -15,6 +15,9 @@ use super::clock::{Chance, VirtualClock};
 use super::fired::Fired;
 use super::kill::{Kill, Moment};
 
+/// A disk that hangs comes back within this, in seconds.
+const HANGS: u64 = 3600;
+
 /// The journal that a world's daemons share, one after another.
 pub(crate) struct Book {
     clock: Arc<VirtualClock>,
@@ -36,7 +39,7 @@ pub(crate) struct Written {
     pub(crate) entries: Vec<Entry>,
     /// When writing failed or could not be tried, by the monotonic clock.
     pub(crate) troubles: Vec<Duration>,
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     past: BTreeMap<(TargetId, KeyId), KeyRecord>,
     /// Until then, by the monotonic clock, the disk is full.
     full_until: Duration,
@@ -110,8 +113,16 @@ impl Book {
 
     /// A commit takes a few milliseconds, and a crash can fall into them.
     async fn pass(&self) {
-        let milliseconds = self.written().chance.as_mut().map_or(1, |chance| 1 + chance.below(8));
-        self.clock.sleep(Duration::from_millis(milliseconds)).await;
+        let (milliseconds, hangs) = self.written().chance.as_mut().map_or((1, Duration::ZERO), |chance| {
+            let hangs = if chance.per_mille(1) { chance.seconds(HANGS) } else { Duration::ZERO };
+            (1 + chance.below(8), hangs)
+        });
+        if hangs > Duration::ZERO {
+            self.fired.count("ledger: disk hangs");
+            let now = self.clock.monotonic();
+            self.written().troubles.extend([now, now + hangs]);
+        }
+        self.clock.sleep(hangs + Duration::from_millis(milliseconds)).await;
     }
 
     fn fails(&self, fault: &'static str) -> bool {
@@ -129,7 +140,7 @@ impl Book {
 
 impl Written {
     fn take_in(&mut self, entries: Vec<Entry>) -> Result<(), JournalError> {
-        let mut fleet = self.fleet.clone();
+        let mut fleet = Fleet::clone(&self.fleet);
         for entry in &entries {
             if let Some(change) = fleet.consequence(entry.at, &entry.event)? {
                 if let Some(record) = entry.event.target().and_then(|id| fleet.targets.get(&id))
@@ -140,7 +151,7 @@ impl Written {
                 fleet.adopt(change);
             }
         }
-        self.fleet = fleet;
+        self.fleet = Arc::new(fleet);
         self.entries.extend(entries);
         Ok(())
     }
@@ -190,7 +201,7 @@ impl Journal for Book {
                 let mut written = self.written();
                 for (target, at) in sightings {
                     if let Some(change) = written.fleet.seen_again(&target, at) {
-                        written.fleet.adopt(change);
+                        Arc::make_mut(&mut written.fleet).adopt(change);
                     }
                 }
                 Ok(())
@@ -205,15 +216,17 @@ impl Journal for Book {
 
     async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
         if let Some(store) = self.store() {
-            return store.past_key(target, key).await;
+            let (target, key, runtime) = (target.clone(), key.clone(), tokio::runtime::Handle::current());
+            let work = move || runtime.block_on(store.past_key(&target, &key));
+            return tokio::task::spawn_blocking(work).await.unwrap();
         }
         let written = self.written();
         let current = written.fleet.targets.get(target).and_then(|record| record.key.as_ref()).map(|key| &key.id);
         Ok(written.past.get(&(target.clone(), key.clone())).filter(|past| Some(&past.id) != current).cloned())
     }
 
-    fn fleet(&self) -> Fleet {
-        self.store().map_or_else(|| self.written().fleet.clone(), |store| store.fleet())
+    fn fleet(&self) -> Arc<Fleet> {
+        self.store().map_or_else(|| Arc::clone(&self.written().fleet), |store| store.fleet())
     }
 
     fn head(&self) -> Head {

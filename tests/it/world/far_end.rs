@@ -123,6 +123,7 @@ pub(crate) struct Truth {
     pub(crate) shown: Vec<Shown>,
     pub(crate) gets: u64,
     pub(crate) listings: u64,
+    pub(crate) listings_asked: u64,
     pub(crate) applied: u64,
     /// When PUTs already taken in will act.
     later: Vec<(Duration, usize)>,
@@ -130,11 +131,22 @@ pub(crate) struct Truth {
     pub(crate) down_until: Duration,
     /// Until then every request is taken in and none answered.
     pub(crate) hangs_until: Duration,
+    /// Until then only listings are answered.
+    pub(crate) keys_hang_until: Duration,
     /// Until then PUTs are refused for want of a role.
     pub(crate) role_missing_until: Duration,
     pub(crate) hidden: BTreeSet<TargetId>,
     pub(crate) refusing: BTreeSet<TargetId>,
     pub(crate) broken: BTreeSet<TargetId>,
+    /// Whose requests are taken in and never answered.
+    pub(crate) dead: BTreeSet<TargetId>,
+    /// Whose requests a proxy answers, with a page that speaks of the whole manager.
+    pub(crate) blocked: BTreeSet<TargetId>,
+    /// How often each key was asked for.
+    pub(crate) asked: BTreeMap<TargetId, u64>,
+    /// Keys being asked for now, and the most at one moment.
+    asking: usize,
+    pub(crate) most_asking: usize,
     pub(crate) fates: Vec<Fate>,
     /// So many GETs in a thousand fail or hang.
     pub(crate) bad_gets: u64,
@@ -168,14 +180,21 @@ impl FarEnd {
             shown: Vec::new(),
             gets: 0,
             listings: 0,
+            listings_asked: 0,
             applied: 0,
             later: Vec::new(),
             down_until: Duration::ZERO,
             hangs_until: Duration::ZERO,
+            keys_hang_until: Duration::ZERO,
             role_missing_until: Duration::ZERO,
             hidden: BTreeSet::new(),
             refusing: BTreeSet::new(),
             broken: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            asking: 0,
+            most_asking: 0,
             fates: vec![Fate::Apply],
             bad_gets: 0,
             chance,
@@ -239,7 +258,15 @@ impl Site {
     }
 
     async fn travel(&self) {
-        let milliseconds = 1 + self.inner.lock().unwrap().chance.below(40);
+        let milliseconds = {
+            let mut truth = self.inner.lock().unwrap();
+            if truth.chance.per_mille(5) {
+                self.fired.count("network: slow");
+                truth.chance.below(15_000)
+            } else {
+                1 + truth.chance.below(40)
+            }
+        };
         self.clock.sleep(Duration::from_millis(milliseconds)).await;
     }
 
@@ -249,7 +276,8 @@ impl Site {
         let (down, hangs) = {
             let truth = self.truth();
             let now = self.clock.monotonic();
-            (now < truth.down_until, now < truth.hangs_until)
+            let hang = if scope == Scope::Target { truth.keys_hang_until } else { Duration::ZERO };
+            (now < truth.down_until, now < truth.hangs_until.max(hang))
         };
         if hangs {
             self.fired.count("manager: hangs");
@@ -333,6 +361,7 @@ pub(crate) fn targets(manager: &str, count: usize) -> Vec<Target> {
 #[async_trait]
 impl KeyService for FarEnd {
     async fn discover(&self) -> Result<Discovery, Failure> {
+        self.truth().listings_asked += 1;
         self.reach(Scope::Manager).await?;
         let mut truth = self.truth();
         truth.listings += 1;
@@ -342,8 +371,35 @@ impl KeyService for FarEnd {
     }
 
     async fn current_key(&self, target: &Target) -> Result<KeyId, Failure> {
+        {
+            let mut truth = self.truth();
+            *truth.asked.entry(target.id()).or_default() += 1;
+            truth.asking += 1;
+            truth.most_asking = truth.most_asking.max(truth.asking);
+        }
+        let key = self.answer(target).await;
+        self.truth().asking -= 1;
+        key
+    }
+
+    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure> {
+        self.kill.reached(Moment::BeforePut);
+        let (site, id) = (Arc::clone(&self.0), target.id());
+        tokio::spawn(async move { site.take_put(&id).await }).await.unwrap()
+    }
+}
+
+impl Site {
+    async fn answer(&self, target: &Target) -> Result<KeyId, Failure> {
         self.reach(Scope::Target).await?;
         let id = target.id();
+        if self.truth().dead.contains(&id) {
+            self.clock.sleep(TIME_OUT).await;
+            return Err(failure(Reason::TimedOut, Verdict::Transient, Scope::Target));
+        }
+        if self.truth().blocked.contains(&id) {
+            return Err(failure(Reason::Unreadable, Verdict::Transient, Scope::Manager));
+        }
         let (key, bad) = {
             let mut truth = self.truth();
             truth.gets += 1;
@@ -371,14 +427,6 @@ impl KeyService for FarEnd {
         Ok(key)
     }
 
-    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure> {
-        self.kill.reached(Moment::BeforePut);
-        let (site, id) = (Arc::clone(&self.0), target.id());
-        tokio::spawn(async move { site.take_put(&id).await }).await.unwrap()
-    }
-}
-
-impl Site {
     async fn take_put(&self, target: &TargetId) -> Result<Accepted, Failure> {
         self.reach(Scope::Target).await.map_err(|failure| match failure.reason {
             Reason::TimedOut => Failure { verdict: Verdict::Ambiguous, ..failure },

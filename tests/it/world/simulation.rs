@@ -47,10 +47,11 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 43] = [
+pub(crate) const FAULTS: [&str; 45] = [
     "GET: not found",
     "GET: not this way",
     "GET: reply lost",
+    "network: slow",
     "PUT: accepted, acts late",
     "PUT: accepted, never acts",
     "PUT: acts after the settle time",
@@ -83,6 +84,7 @@ pub(crate) const FAULTS: [&str; 43] = [
     "kill: whenever",
     "ledger: commit landed, called failed",
     "ledger: disk full",
+    "ledger: disk hangs",
     "ledger: failed commit",
     "manager: down",
     "manager: hangs",
@@ -372,7 +374,7 @@ impl History {
     async fn rearm(&self) {
         self.world.journal.open().await;
         let at = self.world.clock.now();
-        for (target, record) in self.world.journal.fleet().targets {
+        for (target, record) in self.world.journal.fleet().targets.clone() {
             if record.quarantine.is_some() && record.rotation.is_none() {
                 self.world.fired.count("operator: re-armed");
                 let event = Event::TargetRearmed { target, reason: "CHG-1".to_owned() };

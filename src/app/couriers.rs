@@ -1,0 +1,73 @@
+//! Those who bring alerts to people, made from the configuration.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{StartError, hostname};
+use crate::alerts::delivery::{Address, Courier, Desk, Form, Heartbeat, Receiver, SetupError, Tidings};
+use crate::config::{self, ReceiverForm};
+use crate::ports::{Clock, DeliveryObserver, Notebook};
+use crate::telemetry::Metrics;
+
+/// One who brings the news, or the sign of life.
+pub(super) enum Messenger {
+    Courier(Courier),
+    Heartbeat(Heartbeat),
+}
+
+/// One for each receiver. They send nothing yet.
+pub(super) fn all(
+    receivers: &[config::Receiver],
+    clock: &Arc<dyn Clock>,
+    notebook: &Arc<dyn Notebook>,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<Messenger>, StartError> {
+    let desk = Desk {
+        instance: hostname().into(),
+        clock: Arc::clone(clock),
+        notebook: Arc::clone(notebook),
+        observer: Arc::clone(metrics) as Arc<dyn DeliveryObserver>,
+    };
+    let messenger = |receiver: &config::Receiver| {
+        metrics.know_receiver(&receiver.name);
+        one(receiver, desk.clone()).map_err(|source| StartError::Receiver { name: receiver.name.clone(), source })
+    };
+    receivers.iter().map(messenger).collect()
+}
+
+fn one(receiver: &config::Receiver, desk: Desk) -> Result<Messenger, SetupError> {
+    // Another part of the process may have chosen the same already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = Address {
+        url: receiver.url.clone(),
+        authorization: receiver.authorization.clone(),
+        ca_pem: receiver.ca_pem.clone(),
+        proxy: receiver.proxy.as_ref().map(ToString::to_string),
+    };
+    let form = match receiver.form {
+        ReceiverForm::Heartbeat { every } => return Heartbeat::new(&address, every, desk).map(Messenger::Heartbeat),
+        ReceiverForm::Webhook { every } => Form::Webhook { every },
+        ReceiverForm::Alertmanager { resend_every } => Form::Alertmanager { resend_every },
+    };
+    Courier::new(Receiver { name: receiver.name.clone(), form, address }, desk).map(Messenger::Courier)
+}
+
+/// Lets them go; nobody waits for them but a stop.
+pub(super) fn set_out(
+    messengers: Vec<Messenger>,
+    latest: &watch::Receiver<Arc<Tidings>>,
+    hush: &CancellationToken,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for messenger in messengers {
+        let (latest, hush) = (latest.clone(), hush.clone());
+        match messenger {
+            Messenger::Courier(courier) => tasks.spawn(courier.run(latest, hush)),
+            Messenger::Heartbeat(heartbeat) => tasks.spawn(heartbeat.run(latest, hush)),
+        };
+    }
+    tasks
+}

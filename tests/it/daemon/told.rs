@@ -1,0 +1,83 @@
+//! The real binary tells of its alerts, over restarts, and waits for nobody.
+
+use rekeyd::simulator::{Simulator, SimulatorSpec};
+use serde_json::Value;
+
+use super::site::{PATIENCE, Site, Wanted, until};
+use crate::delivery::OnCall;
+
+/// A webhook before `on_call`, and keys that are rotated every few seconds.
+fn wanted(simulator: &Simulator, on_call: &OnCall) -> Wanted {
+    let manager = format!(
+        "policy = \"fast\"\n[policy.fast]\nevery = \"5s\"\nspread = \"0%\"\nfirst_rotation = \"now\"\n\
+         confirm_within = \"4s\"\nmax_attempts = 100\n\
+         [[webhook]]\nname = \"oncall\"\nurl = \"{}\"\nevery = \"1s\"\n",
+        on_call.url("/hook/hunter2")
+    );
+    Wanted { manager, ..Wanted::of(simulator) }
+}
+
+/// The statuses in which a receiver was told of a kind of alert, in order.
+fn told(on_call: &OnCall, alert: &str) -> Vec<String> {
+    let messages = on_call.taken();
+    let alerts = messages.iter().flat_map(|message| message["alerts"].as_array().unwrap().clone());
+    let of_kind = alerts.filter(|item| item["labels"]["alert"] == alert);
+    of_kind.map(|item| item["status"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What began in one life of the daemon and ended between two is told to its end, and is on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_ended_while_the_daemon_was_dead_is_told() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let on_call = OnCall::start().await;
+    let site = Site::new(&wanted(&simulator, &on_call));
+    let daemon = site.start();
+    simulator.unplug().await;
+    tokio::task::block_in_place(|| {
+        until("the alert is told and on record", || {
+            let fleet = site.reader().fleet().unwrap();
+            let recorded = fleet.receivers.get("oncall").is_some_and(|record| !record.told.is_empty());
+            (told(&on_call, "manager_failing") == ["firing"] && recorded).then_some(())
+        })
+    })
+    .unwrap();
+    let log = daemon.kill();
+    simulator.plug_in().await.unwrap();
+
+    let daemon = site.start();
+    tokio::task::block_in_place(|| {
+        until("its end is told", || (told(&on_call, "manager_failing") == ["firing", "resolved"]).then_some(()))
+    })
+    .unwrap();
+    let log = log + &daemon.stop();
+    assert!(!log.contains("hunter2"), "the address is a secret: {log}");
+    let history: Vec<Value> = site.json(&["check"]);
+    let receiver = history.iter().find(|line| line["receiver"] == "oncall").expect("`check` names it");
+    assert_eq!(receiver["form"], "webhook");
+    assert!(!receiver.to_string().contains("hunter2"), "{receiver}");
+    let verified = site.ask(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// A receiver that takes a message and never answers holds up nobody but itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_receiver_delays_no_rotation() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let broken = simulator.target("billing/ledger/ledger-0").expect("the default fleet has it").name;
+    simulator.set_faults(vec![format!("unavailable@put:{broken}").parse().unwrap()]);
+    let on_call = OnCall::start().await;
+    on_call.answer(0);
+    let site = Site::new(&wanted(&simulator, &on_call));
+    let daemon = site.start();
+    tokio::task::block_in_place(|| {
+        until("the receiver holds a message", || (!on_call.requests().is_empty()).then_some(())).unwrap();
+        let done = || simulator.truth().puts.len();
+        let before = done();
+        let began = std::time::Instant::now();
+        until("three more rounds of rotations", || (done() > before + 3 * 13).then_some(())).unwrap();
+        assert!(began.elapsed() < PATIENCE);
+    });
+    assert_eq!(on_call.taken().len(), 0);
+    assert_eq!(daemon.get("/readyz").await.0, 200);
+    daemon.stop();
+}

@@ -1,0 +1,169 @@
+//! What outages, dead targets and blocked paths cost, in virtual time: a few probes, and nobody's neighbours.
+
+use std::time::Duration;
+
+use rekeyd::domain::{Event, Period, TargetId};
+use rekeyd::policy::{FirstRotation, Policy};
+use rekeyd::ports::{Clock, Journal};
+
+use crate::world::{Fate, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// The looks that a world allows at once, and the rotations.
+const LOOKS: usize = 8;
+const ROTATIONS: usize = 4;
+
+fn failing(event: &Event) -> bool {
+    matches!(event, Event::ManagerFailing { .. })
+}
+
+fn done(event: &Event) -> bool {
+    matches!(event, Event::RotationDone { .. })
+}
+
+/// Everything that was asked of the far end so far, answered or not.
+fn requests(world: &World) -> u64 {
+    let truth = world.far_end.truth();
+    truth.asked.values().sum::<u64>() + truth.listings_asked + truth.puts.len() as u64
+}
+
+fn target(world: &World, n: usize) -> TargetId {
+    world.far_end.truth().targets[n].id()
+}
+
+/// An hour in which every request is taken in and none answered, or only those for keys: a few dozen probes, one outage on
+/// record, no attempt spent; and no rush when it is over.
+async fn an_hour_of_hanging(only_keys: bool) {
+    let world = World::new(1, 500, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(20 * MINUTE).await;
+    let until = world.clock.monotonic() + HOUR;
+    if only_keys {
+        world.far_end.truth().keys_hang_until = until;
+    } else {
+        world.far_end.truth().hangs_until = until;
+    }
+    let before = requests(&world);
+    world.pass(HOUR).await;
+    let cost = requests(&world) - before;
+    println!("an hour of hanging, only for keys {only_keys}: {cost} requests");
+    assert!((10..=60).contains(&cost), "only for keys {only_keys}: {cost} requests");
+    assert_eq!(world.journal.count(failing), 1);
+    assert_eq!(world.journal.count(|event| matches!(event, Event::RotationFailed { .. })), 0);
+
+    let asked = |world: &World| world.far_end.truth().asked.clone();
+    let (then, recovered) = (asked(&world), requests(&world));
+    world.far_end.truth().most_asking = 0;
+    // The longest wait between two probes, and the distance of two looks.
+    world.pass(6 * MINUTE + 15 * MINUTE).await;
+    let missed = asked(&world).into_iter().filter(|(target, times)| then.get(target) == Some(times)).count();
+    assert_eq!((missed, world.journal.count(failing)), (0, 1), "every key is looked at again");
+    let rush = requests(&world) - recovered;
+    let most = world.far_end.truth().most_asking;
+    assert!(most <= LOOKS + ROTATIONS, "{most} at once");
+    assert!(rush < 2 * 500 + 50, "{rush} requests after the outage");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_hangs_costs_a_few_dozen_requests_an_hour() {
+    an_hour_of_hanging(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_lists_and_gives_no_key_costs_a_few_dozen_requests_an_hour() {
+    an_hour_of_hanging(true).await;
+}
+
+/// A page of a proxy's, or no reply at all, for one target's path: the manager is called failing once at the most, its other
+/// targets are served, and the target is told by name.
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_path_is_blocked_does_not_make_its_manager_flap() {
+    let policy = Policy {
+        first_rotation: FirstRotation::Now,
+        observe_every: Period::minutes(60),
+        ..Policy::with_defaults("default".into())
+    };
+    for dead in [false, true] {
+        let world = World::new(2, 8, policy.clone(), ROTATIONS, &[Fate::Apply]);
+        let daemon = world.start();
+        world.pass(DAY).await;
+        // More than it takes for a row, less than all.
+        let blocked: Vec<_> = (0..6).map(|n| target(&world, n)).take(if dead { 6 } else { 1 }).collect();
+        {
+            let mut truth = world.far_end.truth();
+            let place = if dead { &mut truth.dead } else { &mut truth.blocked };
+            place.extend(blocked.clone());
+        }
+        world.pass(40 * DAY).await;
+        assert!(world.journal.count(failing) <= 1, "{} outages", world.journal.count(failing));
+        let rotated = 8 + 8 - blocked.len();
+        assert_eq!(world.journal.count(done), rotated, "the others are rotated again");
+        let fleet = world.journal.fleet();
+        assert!(blocked.iter().all(|id| fleet.targets[id].quarantine.is_some()), "an operator is asked");
+        assert!(fleet.managers.values().all(|manager| manager.outage.is_none()));
+        daemon.stop().await;
+    }
+}
+
+/// Three of 500 targets never answer, for a month: they cost next to nothing, and the others are on time.
+#[tokio::test(start_paused = true)]
+async fn three_dead_targets_cost_the_others_nothing() {
+    // Few looks, so that what the dead cost beside them weighs more, and not less, than it would.
+    let policy = Policy { observe_every: Period::days(5), ..Policy::with_defaults("default".into()) };
+    let world = World::new(3, 500, policy, ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(MINUTE).await;
+    let dead: Vec<_> = [17, 200, 431].map(|n| target(&world, n)).into();
+    world.far_end.truth().dead.extend(dead.clone());
+    // All fall due once in the first month, each at its own time.
+    world.pass(30 * DAY).await;
+    let entries = world.journal.entries();
+    let lateness = entries.iter().filter_map(|entry| match &entry.event {
+        Event::RotationDone { due_at, .. } => Some(entry.at.duration_since(*due_at).as_secs()),
+        _ => None,
+    });
+    let lateness: Vec<_> = lateness.collect();
+    assert_eq!(lateness.len(), 497);
+    let latest = lateness.iter().max().unwrap();
+    assert!(*latest < 120, "{latest} s late");
+    let truth = world.far_end.truth();
+    let of_dead: u64 = dead.iter().map(|id| truth.asked[id]).sum();
+    let all: u64 = truth.asked.values().sum();
+    let living = (all - of_dead) as f64 / 497.0;
+    let (listings, usual) = (truth.listings_asked as f64, 30.0 * 24.0);
+    let extra = of_dead as f64 - 3.0 * living + listings - usual;
+    let part = 100.0 * extra / (500.0 * living + 497.0 + usual);
+    println!(
+        "{all} GETs of keys, {of_dead} of them at the dead; {listings} listings; {extra:.0} extra, {part:.2} %; \
+         none later than {latest} s"
+    );
+    assert!(part < 1.0, "{part} % extra");
+    drop(truth);
+    assert_eq!(world.journal.count(failing), 0);
+    daemon.stop().await;
+}
+
+/// When the daemon is asked to end, nothing is begun and nothing is sent any more, wherever its tasks are.
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_after_the_signal_to_end() {
+    for moment in 0..40 {
+        let policy = Policy { first_rotation: FirstRotation::Now, ..Policy::with_defaults("default".into()) };
+        let world = World::new(4, 40, policy, ROTATIONS, &[Fate::Apply]);
+        let daemon = world.start();
+        world.pass(Duration::from_millis(50 + 7 * moment)).await;
+        let asked = world.clock.now();
+        daemon.stop().await;
+        for entry in world.journal.entries() {
+            let begins = matches!(entry.event, Event::RotationIntended { .. } | Event::RotationSending { .. });
+            assert!(
+                !begins || entry.at <= asked,
+                "{:?} {} after the signal",
+                entry.event,
+                entry.at.duration_since(asked)
+            );
+        }
+    }
+}
