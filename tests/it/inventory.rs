@@ -114,6 +114,35 @@ async fn pages_that_lie_are_bounded_and_reported() {
     }
 }
 
+/// One list that is closed costs the others nothing; a manager that refuses the login altogether has no inventory.
+#[tokio::test]
+async fn a_closed_list_costs_the_others_nothing() {
+    let group = json!({"id": "p1", "name": "one", "orgId": "o1"});
+    let key = json!({"id": "k1", "publicKey": "p", "roles": [{"groupId": "p1", "roleName": "GROUP_OWNER"}]});
+    for (status, code, reason) in [
+        (401, "USER_UNAUTHORIZED", Reason::RoleMissing),
+        (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Reason::AddressRefused),
+        (404, "RESOURCE_NOT_FOUND", Reason::NotFound),
+        (500, "UNEXPECTED_ERROR", Reason::ServerError),
+    ] {
+        let closed = Shelf::default()
+            .page("/admin/apiKeys", status, json!({"error": status, "errorCode": code}))
+            .list("/groups", json!([group]))
+            .list("/orgs/o1/apiKeys", json!([key]))
+            .list("/groups/p1/apiKeys", json!([key]));
+        let read = inventory(closed).await.unwrap();
+        assert_eq!(
+            read.unread.iter().map(|(list, failure)| (list, failure.reason)).collect::<Vec<_>>(),
+            [(&Reach::Global, reason)]
+        );
+        assert_eq!(read.keys.len(), 1);
+        let lists = BTreeSet::from([Reach::Organization("o1".into()), Reach::Project("p1".into())]);
+        assert_eq!((&read.keys[0].lists, &read.read), (&lists, &lists));
+    }
+    let refused = Shelf::default().page("/admin/apiKeys", 401, json!({"error": 401, "reason": "Unauthorized"}));
+    assert_eq!(inventory(refused).await.unwrap_err().reason, Reason::CredentialsRefused);
+}
+
 fn fleet() -> FleetSpec {
     FleetSpec::uniform(3)
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Access, StatVfsMountFlags};
+use tokio::net::TcpSocket;
 
 use super::{Line, Step};
 use crate::config::Settings;
@@ -204,11 +205,17 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
     (line, Fleet::default())
 }
 
-/// Whether the address is free, or the daemon's own.
+/// Whether the address is free, or the daemon's own. The socket is bound and does not listen: so it is in the way of no daemon
+/// that starts just then.
 fn listener(address: SocketAddr, holder: Option<String>) -> Line {
     let step = Step::Listener;
-    match (TcpListener::bind(address), holder) {
-        (Ok(_), _) => step.pass(format!("{address} is free")),
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    });
+    match (bound, holder) {
+        (Ok(()), _) => step.pass(format!("{address} is free")),
         (Err(error), Some(pid)) if error.kind() == io::ErrorKind::AddrInUse => {
             step.pass(format!("{address} is in use, as it should be while process {pid} works here"))
         }

@@ -11,7 +11,7 @@ use reqwest::header::{DATE, HeaderMap};
 use super::listing::first_name;
 use super::wire::{self, AccessEntry, Identified};
 use super::{Error, Group, LONGEST_DISCOVERY, Listed, OpsManager, choose, server_version};
-use crate::domain::{ApiKey, ApiKeyId, Failure, Grant, Reach, Scope};
+use crate::domain::{ApiKey, ApiKeyId, Failure, Grant, Reach, Reason, Scope};
 use crate::ports::{Access, Greeting, Inventory, Operation};
 use crate::remote::refusal::Refusal;
 use crate::remote::transport::{Call, Reply};
@@ -37,7 +37,8 @@ impl OpsManager {
                 };
                 Ok(())
             }
-            Err(failure) if failure.scope == Scope::Manager => Err(failure),
+            // Some lists are closed to addresses that other resources let in.
+            Err(failure) if failure.scope == Scope::Manager && failure.reason != Reason::AddressRefused => Err(failure),
             Err(failure) => {
                 into.unread.insert(list, failure);
                 Ok(())
