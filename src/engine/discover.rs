@@ -197,10 +197,8 @@ mod tests {
                 apply(&mut fleet, &events);
                 events
             })
-            .filter_map(|event| match event {
-                Event::TargetGone { target, .. } => Some(target),
-                _ => None,
-            })
+            .filter(|event| matches!(event, Event::TargetGone { .. }))
+            .filter_map(|event| event.target())
             .collect();
         assert_eq!(gone, [sighting("b").target.id()], "its project was listed, and without it");
     }

@@ -133,9 +133,10 @@ pub fn was_begun(state_dir: &Path) -> bool {
 impl OpenError {
     fn file(path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
-            _ => Self::File { path, source },
+        if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly { path }
+        } else {
+            Self::File { path, source }
         }
     }
 }

@@ -311,12 +311,13 @@ impl Writer {
 
     /// What an error of the database comes to, with the state of the file system where that explains it.
     fn told(&self, error: &rusqlite::Error) -> JournalError {
-        match classify(error) {
-            JournalError::Io(said) if self.lock.is_read_only() => JournalError::ReadOnly(format!(
-                "{said}; the file system refuses every write: see what the kernel says of its disk, then mount it writable"
-            )),
-            told => told,
+        let told = classify(error);
+        if matches!(told, JournalError::Io(_)) && self.lock.is_read_only() {
+            return JournalError::ReadOnly(format!(
+                "{error}; the file system refuses every write: see what the kernel says of its disk, then mount it writable"
+            ));
         }
+        told
     }
 
     /// Connects anew, and with a log that has a name.

@@ -11,7 +11,8 @@ use super::accounts::{agree, all_settled, deaths_wanted, settles, verified};
 use super::site::{Site, Wanted, until};
 use crate::world::Chance;
 
-/// Kills, if nothing else is said.
+/// Kills of one ledger, and all of them if nothing else is said: each ends with an `audit verify`, which takes the longer
+/// the longer the ledger is.
 const KILLS: usize = 24;
 /// More targets than a life can serve before it is killed.
 const TARGETS_A_KILL: usize = 17;
@@ -20,7 +21,23 @@ const SEED: u64 = 20;
 /// PUTs that take their time, keys that show late, replies that are lost: at every moment some rotation is in every state.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_nothing_twice() {
-    let kills = deaths_wanted().map_or(KILLS, |deaths| deaths * 10);
+    // How many rotations the kills found in each state, over all lives.
+    let mut found: HashMap<State, usize> = HashMap::new();
+    let mut left = deaths_wanted().map_or(KILLS, |deaths| deaths * 10);
+    let mut seed = SEED;
+    while left > 0 {
+        let kills = left.min(KILLS);
+        killed(kills, seed, &mut found).await;
+        (left, seed) = (left - kills, seed + 1);
+    }
+    println!("what the kills found: {found:?}");
+    for state in [State::Intended, State::Sending, State::Confirming] {
+        assert!(found.contains_key(&state), "no kill found a rotation {state:?}: {found:?}");
+    }
+}
+
+/// Kills daemon after daemon of one ledger, lets the last one finish, and compares the accounts.
+async fn killed(kills: usize, seed: u64, found: &mut HashMap<State, usize>) {
     let targets = kills * TARGETS_A_KILL;
     let simulator = Simulator::start(SimulatorSpec {
         fleet: FleetSpec::uniform(targets),
@@ -31,15 +48,13 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
             // These act long after their time-out, in the next life as like as not: an old key proves nothing before.
             FaultKind::Slow(Duration::from_secs(3)).everywhere().scope(Scope::Put).probability(0.08),
         ],
-        seed: SEED,
+        seed,
         ..SimulatorSpec::default()
     })
     .await
     .unwrap();
     let site = Site::new(&Wanted { max_concurrent: 32, request_timeout: "1s", settle: "5s", ..Wanted::of(&simulator) });
-    let mut chance = Chance(SEED);
-    // How many rotations the kills found in each state, over all lives.
-    let mut found: HashMap<State, usize> = HashMap::new();
+    let mut chance = Chance(seed);
     for _ in 0..kills {
         let daemon = site.launch();
         let before = simulator.truth().puts.len();
@@ -56,10 +71,6 @@ async fn killed_at_any_moment_the_next_life_settles_what_was_open_and_rotates_no
             }
             verified(&site);
         }
-    }
-    println!("what the kills found: {found:?}");
-    for state in [State::Intended, State::Sending, State::Confirming] {
-        assert!(found.contains_key(&state), "no kill found a rotation {state:?}: {found:?}");
     }
     assert!(simulator.truth().changes.len() < targets, "the last kills found nothing left to do");
 
