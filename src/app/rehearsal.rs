@@ -4,6 +4,7 @@
 //! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
 
 mod certificates;
+mod findings;
 mod manager;
 mod place;
 

@@ -105,7 +105,8 @@ fn show(
         }
         let more =
             if hidden > 0 { format!("; {hidden} others can not rotate: --all shows them") } else { String::new() };
-        output.line(format_args!("{shown} API keys{more}."))?;
+        let what = if shown == 1 { "key" } else { "keys" };
+        output.line(format_args!("{shown} API {what}{more}."))?;
     }
     Ok(exit)
 }

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use hyper::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
@@ -147,7 +147,7 @@ impl Default for AccessSpec {
             .every_project("GROUP_READ_ONLY")
             .every_project("GROUP_BACKUP_ADMIN")
             .from_address("127.0.0.1/32");
-        let keys = vec![
+        let mut keys = vec![
             login,
             ApiKeySpec::new("wqkzfemr", "console of the platform team").global("GLOBAL_OWNER"),
             ApiKeySpec::new("bhvrtqla", "nightly report").global("GLOBAL_READ_ONLY").global("GLOBAL_BILLING_ADMIN"),
@@ -158,6 +158,10 @@ impl Default for AccessSpec {
                 .from_address("10.20.0.0/16"),
             ApiKeySpec::new("lxsdavob", "dashboards").organization("ORG_MEMBER").project("identity", "GROUP_READ_ONLY"),
         ];
+        // Made five weeks after one another.
+        for (n, key) in (0..).zip(&mut keys) {
+            key.created += SignedDuration::from_hours(24 * 35 * n);
+        }
         Self { keys, global_access_list: vec!["10.0.0.0/8".to_owned(), "127.0.0.1/32".to_owned()] }
     }
 }
