@@ -179,7 +179,7 @@ impl Daemon {
             rules: Arc::clone(&rules),
             metrics,
             hosts: settings.http.allowed_hosts.clone(),
-            stall_after: http::STALL_AFTER,
+            stall_after: settings.http.stalled_after.as_duration(),
         });
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));

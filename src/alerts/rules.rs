@@ -13,7 +13,7 @@ use crate::domain::{
     AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
     ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
 };
-use crate::policy::{Policy, Rules, due_at};
+use crate::policy::{Policy, Rules, begins_at, due_at};
 use crate::ports::Situation;
 
 /// So many looks at a key may be missed before it counts as unread.
@@ -53,6 +53,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
             started_at: situation.started_at,
             record,
             policy: rules.policy_of(&record.target)?,
+            rules,
             manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
             stale_on_record: fleet
                 .alerts
@@ -173,6 +174,7 @@ struct Look<'a> {
     started_at: Timestamp,
     record: &'a TargetRecord,
     policy: &'a Arc<Policy>,
+    rules: &'a Rules,
     manager_fails: bool,
     /// It was told already that its key is not read.
     stale_on_record: bool,
@@ -248,7 +250,8 @@ impl Look<'_> {
 
     fn rotation_overdue(&self) -> Option<Alert> {
         let due = due_at(self.record, self.policy)?;
-        let limit = later(due, grace(self.policy));
+        // Until its first window opens, or its freeze ends, it waits as it should.
+        let limit = later(begins_at(self.record, self.policy, self.rules)?, grace(self.policy));
         if self.now <= limit {
             return None;
         }
@@ -396,7 +399,7 @@ fn alert(kind: AlertKind, subject: AlertSubject, name: String, since: Option<Tim
 
 /// How long a slot may stay unanswered, in seconds: a tenth of the interval, and never less than one rotation may take.
 fn grace(policy: &Policy) -> u64 {
-    (policy.every.as_secs() / 10).max(policy.confirm_within.as_secs())
+    (policy.rhythm.shortest().as_secs() / 10).max(policy.confirm_within.as_secs())
 }
 
 fn later(start: Timestamp, seconds: u64) -> Timestamp {

@@ -8,6 +8,7 @@ use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Line, Outcome, Rehearsed};
 use crate::config::{Config, ReceiverForm, Substitute};
 use crate::domain::{Failure, Period, Verdict};
+use crate::policy::{Policy, Rhythm};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -65,6 +66,10 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
             output.json(&target_as_json(target))?;
         }
     } else {
+        for policy in config.settings.rules.policies().values() {
+            output.line(format_args!("policy {}: {}", policy.name, in_plain_words(policy)))?;
+        }
+        output.line("")?;
         let rows: Vec<_> = rehearsal.lines.iter().map(line_as_row).collect();
         output.table(["", "MANAGER", "STEP", "WHAT WAS FOUND"], &rows)?;
         for receiver in &config.receivers {
@@ -118,6 +123,17 @@ fn line_as_json(line: &Line) -> Value {
         "words": line.words,
         "next": line.next,
     })
+}
+
+/// When a policy rotates, for people who do not read cron.
+fn in_plain_words(policy: &Policy) -> String {
+    let turn = match &policy.rhythm {
+        Rhythm::Every(every) => format!("every {every}"),
+        Rhythm::Cron(cron) => cron.in_words(),
+    };
+    let windows =
+        if policy.windows.restrict() { format!(", in the windows {}", policy.windows) } else { String::new() };
+    format!("{turn}, spread over {}{windows}", policy.spread)
 }
 
 /// What failed and the next step.

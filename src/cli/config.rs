@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::output::Output;
 use super::{Answer, Exit, Stop};
-use crate::config::{self as settings, Environment};
+use crate::config::{self as settings, Environment, Settings};
+use crate::store::Reader;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// The effective configuration, every setting with its value. Opens no secret.
+    /// The effective configuration, every setting with its value, and which policy each known target has. Opens no secret.
     Show,
     /// The shipped file: every setting, explained, at its default.
     Default,
@@ -20,8 +21,31 @@ pub(super) fn config(command: &Command, path: &Path, output: &mut Output) -> Ans
             let shown = settings::show(path, &Environment::of_this_process());
             let text = shown.map_err(|problems| Stop::Config(path.to_owned(), problems))?;
             output.raw(text.as_bytes())?;
+            let known = settings::load_settings(path, &Environment::of_this_process());
+            show_choices(&known.map_err(|problems| Stop::Config(path.to_owned(), problems))?, output)?;
         }
         Command::Default => output.raw(settings::SHIPPED.as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+/// Which policy each known target has, and why: as remarks, so that what is shown still is a configuration.
+fn show_choices(settings: &Settings, output: &mut Output) -> Result<(), Stop> {
+    let fleet = match Reader::open(&settings.state_dir).and_then(|reader| reader.fleet()) {
+        Ok(fleet) => fleet,
+        Err(error) => return Ok(output.line(format_args!("\n# Which target has which policy is not known: {error}"))?),
+    };
+    output.line("\n# Which policy each known target has, and why.")?;
+    let mut choices: Vec<_> =
+        fleet.targets.values().map(|record| (record.target.name(), settings.rules.choice_of(&record.target))).collect();
+    choices.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let width = choices.iter().map(|(name, _)| name.as_str().chars().count()).max().unwrap_or_default();
+    for (name, choice) in choices {
+        match choice {
+            Some((policy, why)) => output.line(format_args!("# {name:width$}  {}: {why}", policy.name))?,
+            None => output
+                .line(format_args!("# {name:width$}  none: its manager or its project is not in the configuration"))?,
+        }
+    }
+    Ok(())
 }

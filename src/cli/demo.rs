@@ -243,6 +243,8 @@ impl Narrator {
             | Event::RotationSending { .. }
             | Event::RotationAccepted { .. }
             | Event::RotationWithdrawn { .. }
+            | Event::SlotMissed { .. }
+            | Event::SlotHeld { .. }
             | Event::TargetRearmed { .. }
             | Event::ManagerFailing { .. }
             | Event::ManagerAnswering { .. }

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod config;
+mod coverage;
 mod demo;
 mod history;
 mod keys;
@@ -52,12 +53,14 @@ enum Command {
     Run(run::Args),
     /// Rehearse: read everything that `run` would, rotate nothing, write nothing.
     Check(check::Args),
-    /// Show what is to be done with each target now, and why.
+    /// Show what is to be done with each target now, and why, or every slot to come.
     Plan(plan::Args),
     /// Show each target's key, its last and its next rotation.
     Status(status::Args),
     /// Show every attempt to rotate a key, the newest first.
     History(history::Args),
+    /// Show which clusters were rotated whole in a period, and whose members were left out.
+    Coverage(coverage::Args),
     /// Show which API keys may rotate, the newest first, and which may do more than that takes.
     Keys(keys::Args),
     /// Verify the ledger, or show its head.
@@ -161,6 +164,7 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
         Command::History(args) => history::history(args, &settings(cli)?, output),
+        Command::Coverage(args) => coverage::show(args, &settings(cli)?, output),
         Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
         Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),

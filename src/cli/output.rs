@@ -35,6 +35,11 @@ impl Output {
         writeln!(self.out, "{value}")
     }
 
+    /// How many columns the terminal has; none where there is none, or one that does not tell.
+    pub(super) fn width(&self) -> Option<usize> {
+        width_of_terminal()
+    }
+
     /// Bytes as they are.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)

@@ -1,4 +1,8 @@
-//! `rekeyd plan`: what is to be done with each target now, and why. The same planner as the daemon's.
+//! `rekeyd plan`: what is to be done with each target now, and why, or every slot to come. The same planner as the daemon's.
+
+mod calendar;
+mod horizon;
+mod ical;
 
 use serde_json::json;
 use wildmatch::WildMatch;
@@ -8,18 +12,41 @@ use super::status::{reason, state};
 use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
+use crate::domain::Period;
+use horizon::Form;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  rekeyd plan\n  rekeyd plan 'emea/billing/*' --horizon 400d\n  rekeyd plan --horizon 90d --calendar\n  rekeyd plan --horizon 400d --ical > rekeyd.ics\n\nWhat is to come supposes that nothing fails, and that no target comes or goes."
+)]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
     #[arg(default_value = "*")]
     target: String,
+    /// Not what is to be done now, but every slot to come within this time, for example `400d`.
+    #[arg(long, value_name = "LENGTH")]
+    horizon: Option<Period>,
+    /// Months as grids with the number of rotations on each day.
+    #[arg(long, requires = "horizon", conflicts_with_all = ["json", "ical"])]
+    calendar: bool,
+    /// An iCalendar file, for a change calendar.
+    #[arg(long, requires = "horizon", conflicts_with = "json")]
+    ical: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+    if let Some(length) = args.horizon {
+        let form = match (args.calendar, args.ical, args.json) {
+            (true, _, _) => Form::Calendar,
+            (_, true, _) => Form::ICalendar,
+            (_, _, true) => Form::Json,
+            (false, false, false) => Form::Table,
+        };
+        return horizon::show(length, form, &args.target, settings, output);
+    }
     let view = View::read(settings)?;
     let glob = WildMatch::new(&args.target);
     let mut planned: Vec<_> = view

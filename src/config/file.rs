@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::document::Document;
 use super::environment::Environment;
+use super::freezes;
 use super::managers::{self, ManagerFile};
 use super::policies::{self, Policies};
 use super::problem::Problems;
@@ -17,10 +18,13 @@ use super::section::Section;
 use super::settings::{Control, Http, Inventory, Settings};
 use super::value;
 use crate::domain::Period;
-use crate::policy::Rules;
+use crate::policy::{Freeze, Rules};
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
+
+/// Plans are made every five seconds; this leaves room for a slow disk.
+const SWEEPS: Period = Period::seconds(30);
 
 /// What the file says, with its defaults filled in. Only to be used if no problem was noted: a default stands in for
 /// what could not be read, too.
@@ -31,6 +35,7 @@ pub(super) struct ConfigFile {
     pub(super) control: Control,
     pub(super) inventory: Inventory,
     pub(super) policies: Policies,
+    pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
     pub(super) receivers: Vec<ReceiverFile>,
 }
@@ -53,17 +58,20 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let http = read_http(top.section("http"));
     let control = read_control(top.section("control"));
     let inventory = read_inventory(top.section("inventory"));
-    let policies = policies::read(&mut top);
+    let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
+    let policies = policies::read(&mut top, &timezone);
+    let freezes = freezes::read(&mut top, &timezone);
     let managers = managers::read(&mut top, &policies);
     let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
-        timezone: timezone.map_or(TimeZone::UTC, |zone| zone.value),
+        timezone,
         http,
         control,
         inventory,
         policies,
+        freezes,
         managers,
         receivers,
     })
@@ -74,11 +82,19 @@ fn read_http(section: Option<Section<'_>>) -> Http {
     let mut http = Http {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)),
         allowed_hosts: Vec::new(),
+        stalled_after: Period::minutes(1),
         web_config_file: None,
     };
     let Some(mut section) = section else { return http };
     let listen = section.optional("listen", value::socket_address);
     let hosts = section.list("allowed_hosts", value::host_name);
+    if let Some(length) = section.optional("stalled_after", value::period) {
+        http.stalled_after = length.value;
+        if length.value < SWEEPS {
+            let what = format!("`stalled_after` ({}) is shorter than the time between two plans may be", length.value);
+            section.document().problem(&length.spot, what, format!("write at least {SWEEPS}"));
+        }
+    }
     http.web_config_file = section.optional("web_config_file", value::absolute_path).map(|path| path.value);
     if let Some(listen) = listen {
         http.listen = listen.value;
@@ -128,7 +144,7 @@ impl ConfigFile {
             control: self.control,
             inventory: self.inventory,
             policies,
-            rules: Rules { managers: rules },
+            rules: Rules { managers: rules, freezes: self.freezes },
             warnings,
         }
     }

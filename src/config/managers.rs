@@ -12,7 +12,7 @@ use super::policies::{DEFAULT, Policies, PolicyEntry};
 use super::section::{Section, Setting, did_you_mean};
 use super::value::{self, Misfit};
 use crate::domain::{ManagerName, Period, PolicyName, ProjectId, ProjectSelector};
-use crate::policy::{ManagerRules, ProjectRules};
+use crate::policy::{Glob, ManagerRules, Override, ProjectRules};
 
 /// One manager as the file describes it, its secrets and certificates not yet opened.
 ///
@@ -91,6 +91,7 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     let discover_every = section.optional("discover_every", value::period);
     let policy_name = section.optional("policy", value::name);
     let projects = read_projects(&mut section, policies);
+    let overrides = read_overrides(&mut section, policies);
     section.finish();
 
     let policy = match &policy_name {
@@ -100,9 +101,11 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
     let timeout = request_timeout.as_ref().map_or(Period::seconds(30), |timeout| timeout.value);
     if timeout_is_known {
         let named = projects.iter().filter_map(|project| policies.get(&project.policy.as_ref()?.name));
+        let named = named.chain(overrides.iter().filter_map(|rule| policies.get(&rule.policy.name)));
         let used: BTreeMap<_, _> = named.chain(policy).map(|entry| (&entry.policy.name, entry)).collect();
         for entry in used.values() {
             check_settle(document, entry, timeout, request_timeout.as_ref().map(|written| &written.spot));
+            check_windows(document, entry, timeout);
         }
     }
     ManagerFile {
@@ -118,8 +121,10 @@ fn read_one(mut section: Section<'_>, policies: &Policies, names: &mut BTreeSet<
         discover_every: discover_every.map_or(Period::minutes(10), |period| period.value),
         rules: policy.map(|entry| ManagerRules {
             max_concurrent: max_concurrent.map_or(4, |number| number.value) as usize,
+            request_timeout: timeout,
             policy: Arc::clone(&entry.policy),
             projects,
+            overrides,
         }),
     }
 }
@@ -209,6 +214,30 @@ fn read_projects(section: &mut Section<'_>, policies: &Policies) -> Vec<ProjectR
     projects
 }
 
+fn read_overrides(section: &mut Section<'_>, policies: &Policies) -> Vec<Override> {
+    let mut overrides: Vec<Override> = Vec::new();
+    for mut section in section.sections("override", "[[ops_manager.override]]") {
+        let document = section.document();
+        if !section.has("project") && !section.has("cluster") {
+            section.lacks("project", "or `cluster`; the policy of all is the manager's `policy`".to_owned());
+        }
+        let project = section.optional("project", value::glob).map(|glob| glob.value);
+        let cluster = section.optional("cluster", value::glob).map(|glob| glob.value);
+        let policy = section.required("policy", value::name);
+        let header = section.spot().clone();
+        section.finish();
+        let Some(entry) = policy.and_then(|name| find_policy(document, policies, &name)) else { continue };
+        let any = || Glob::new("*");
+        let (project, cluster) = (project.unwrap_or_else(any), cluster.unwrap_or_else(any));
+        if overrides.iter().any(|earlier| earlier.project == project && earlier.cluster == cluster) {
+            let what = format!("an override of project `{project}`, cluster `{cluster}` stands further up already");
+            document.problem(&header, what, None);
+        }
+        overrides.push(Override { project, cluster, policy: Arc::clone(&entry.policy) });
+    }
+    overrides
+}
+
 fn find_policy<'p>(document: &Document<'_>, policies: &'p Policies, name: &Written<String>) -> Option<&'p PolicyEntry> {
     let found = policies.get(name.value.as_str());
     if found.is_none() {
@@ -221,7 +250,7 @@ fn find_policy<'p>(document: &Document<'_>, policies: &'p Policies, name: &Writt
 
 /// A second PUT may leave after `settle`: by then the first one must have been given up.
 fn check_settle(document: &Document<'_>, entry: &PolicyEntry, timeout: Period, timeout_at: Option<&Spot>) {
-    let PolicyEntry { policy, settle_at } = entry;
+    let PolicyEntry { policy, settle_at, .. } = entry;
     if policy.settle > timeout {
         return;
     }
@@ -231,6 +260,17 @@ fn check_settle(document: &Document<'_>, entry: &PolicyEntry, timeout: Period, t
         policy.name, policy.settle
     );
     document.problem(spot, what, "a second PUT could leave while the first is still under way".to_owned());
+}
+
+/// Nothing could begin in a window that is as short as a request may be long.
+fn check_windows(document: &Document<'_>, entry: &PolicyEntry, timeout: Period) {
+    for (length, spot) in &entry.windows_at {
+        if length.unsigned_abs() <= timeout.as_duration() {
+            let what =
+                format!("a window of policy `{}` is not longer than `request_timeout` ({timeout})", entry.policy.name);
+            document.problem(spot, what, "an attempt begins only while a request's time-out is left".to_owned());
+        }
+    }
 }
 
 /// Two managers that rotate the same keys would rotate each of them twice.

@@ -8,6 +8,7 @@ mod credentials;
 mod document;
 mod environment;
 mod file;
+mod freezes;
 mod managers;
 mod policies;
 mod problem;
@@ -153,9 +154,9 @@ mod tests {
             "#,
         );
         let strict = policy(&settings, "strict");
-        assert_eq!((strict.every, strict.spread), (Period::days(10), Spread::Fixed(Period::minutes(120))));
+        assert_eq!((strict.rhythm, strict.spread), (Period::days(10).into(), Spread::Fixed(Period::minutes(120))));
         assert_eq!((strict.settle, strict.first_rotation), (Period::minutes(10), FirstRotation::Spread));
-        assert_eq!(policy(&settings, "a-first").every, Period::days(20));
+        assert_eq!(policy(&settings, "a-first").rhythm, Period::days(20).into());
         assert_eq!(policy(&settings, "a-first").first_rotation, FirstRotation::Now);
     }
 

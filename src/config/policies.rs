@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+
 use super::document::{Spot, Written};
 use super::section::Section;
 use super::value;
 use crate::domain::{Period, PolicyName};
-use crate::policy::Policy;
+use crate::policy::{Policy, Rhythm, Windows};
 
 /// The policy that others inherit from, and that managers have which name none.
 pub(super) const DEFAULT: &str = "default";
@@ -26,13 +29,22 @@ pub(super) struct PolicyEntry {
     pub(super) policy: Arc<Policy>,
     /// Where its `settle` was written, in its own section or in the one that it inherits from.
     pub(super) settle_at: Option<Spot>,
+    /// By whose clocks it reads calendars and windows.
+    pub(super) zone: TimeZone,
+    /// Its own windows, how long each is and where it was written.
+    pub(super) windows_at: Vec<(SignedDuration, Spot)>,
 }
 
-/// Reads every policy.
-pub(super) fn read(top: &mut Section<'_>) -> Policies {
+/// Reads every policy; `zone` is that of those that name none.
+pub(super) fn read(top: &mut Section<'_>, zone: &TimeZone) -> Policies {
     let mut sections = top.sections_by_name("policy");
     let default = sections.iter().position(|(name, _)| name.value == DEFAULT).map(|index| sections.swap_remove(index));
-    let builtin = PolicyEntry { policy: Arc::new(Policy::with_defaults(PolicyName::new(DEFAULT))), settle_at: None };
+    let builtin = PolicyEntry {
+        policy: Arc::new(Policy::with_defaults(PolicyName::new(DEFAULT))),
+        settle_at: None,
+        zone: zone.clone(),
+        windows_at: Vec::new(),
+    };
     let default = match default {
         Some((_, section)) => read_one(section, PolicyName::new(DEFAULT), &builtin),
         None => builtin,
@@ -50,10 +62,18 @@ pub(super) fn read(top: &mut Section<'_>) -> Policies {
 }
 
 fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> PolicyEntry {
-    refuse_what_is_not_built(&mut section);
     let noted_before = section.document().count();
+    if section.has("every") && section.has("cron") {
+        section.has_one_of("every", "cron");
+    }
+    let zone_at = section.optional("timezone", value::time_zone);
+    let zone = zone_at.as_ref().map_or(&base.zone, |written| &written.value).clone();
     let every = section.optional("every", value::period);
+    let cron = section.optional("cron", |written| value::cron(written, &zone));
     let spread = section.optional("spread", value::spread);
+    let has_windows = section.has("windows");
+    let windows = Some(section.list("windows", value::window)).filter(|_| has_windows);
+    let overrides = section.optional("max_age_overrides_window", value::yes_or_no);
     let alert_after = section.optional("alert_after", value::period);
     let first_rotation = section.optional("first_rotation", value::first_rotation);
     let confirm_within = section.optional("confirm_within", value::period);
@@ -61,20 +81,36 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
     // Who needs more than a hundred tries needs an operator, and should be told so.
     let max_attempts = section.optional("max_attempts", value::whole_number(1..=100));
     let observe_every = section.optional("observe_every", value::period);
+    let member_order = section.optional("member_order", value::member_order);
+    let stop_cluster = section.optional("stop_cluster_on_failure", value::yes_or_no);
 
+    let rhythm = match (&every, &cron) {
+        (Some(every), None) => Rhythm::Every(every.value),
+        (_, Some(cron)) => Rhythm::Cron(Box::new(cron.value.clone())),
+        (None, None) => inherited_rhythm(&base.policy.rhythm, &zone, &section),
+    };
+    let windows_at = windows.iter().flatten().map(|window| (window.value.length(), window.spot.clone())).collect();
+    let written = match windows {
+        Some(windows) => windows.into_iter().map(|window| window.value).collect(),
+        None => base.policy.windows.written().to_vec(),
+    };
     let policy = Policy {
         name,
-        every: value_or(&every, base.policy.every),
+        rhythm,
         spread: value_or(&spread, base.policy.spread),
+        windows: if written.is_empty() { Windows::any() } else { Windows::new(zone.clone(), written) },
+        max_age_overrides_window: value_or(&overrides, base.policy.max_age_overrides_window),
         alert_after: value_or(&alert_after, base.policy.alert_after),
         first_rotation: value_or(&first_rotation, base.policy.first_rotation),
         confirm_within: value_or(&confirm_within, base.policy.confirm_within),
         settle: value_or(&settle, base.policy.settle),
         max_attempts: value_or(&max_attempts, base.policy.max_attempts),
         observe_every: value_or(&observe_every, base.policy.observe_every),
+        member_order: value_or(&member_order, base.policy.member_order),
+        stop_cluster_on_failure: value_or(&stop_cluster, base.policy.stop_cluster_on_failure),
     };
     let spots = Spots {
-        every: spot_of(&every),
+        rhythm: spot_of(&cron).or(spot_of(&every)),
         spread: spot_of(&spread),
         alert_after: spot_of(&alert_after),
         confirm_within: spot_of(&confirm_within),
@@ -86,27 +122,26 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
     }
     let settle_at = spots.settle.cloned().or_else(|| base.settle_at.clone());
     section.finish();
-    PolicyEntry { policy: Arc::new(policy), settle_at }
+    PolicyEntry { policy: Arc::new(policy), zone, settle_at, windows_at }
 }
 
-/// A setting that would not do what it says must not be taken in silence.
-fn refuse_what_is_not_built(section: &mut Section<'_>) {
-    for name in ["cron", "windows"] {
-        let Some(setting) = section.take(name) else { continue };
-        if name == "windows" && setting.is_empty_list() {
-            continue;
-        }
-        section.document().problem(
-            &setting.key_spot(),
-            format!("`{name}` is not supported by this version"),
-            "use `every`".to_owned(),
-        );
+/// The rhythm of the policy that is inherited from, by the clocks of this one's zone.
+fn inherited_rhythm(rhythm: &Rhythm, zone: &TimeZone, section: &Section<'_>) -> Rhythm {
+    match rhythm {
+        Rhythm::Every(period) => Rhythm::Every(*period),
+        Rhythm::Cron(cron) => match cron.in_zone(zone.clone()) {
+            Ok(cron) => Rhythm::Cron(Box::new(cron)),
+            Err(error) => {
+                section.document().problem(section.spot(), format!("the inherited `cron` {error}"), None);
+                Rhythm::Cron(cron.clone())
+            }
+        },
     }
 }
 
 /// Where a policy's own settings stand; none for what it inherits.
 struct Spots<'w> {
-    every: Option<&'w Spot>,
+    rhythm: Option<&'w Spot>,
     spread: Option<&'w Spot>,
     alert_after: Option<&'w Spot>,
     confirm_within: Option<&'w Spot>,
@@ -117,43 +152,47 @@ impl Spots<'_> {
     /// Checks settings against each other. What a policy inherits whole was checked where it stands.
     fn check(&self, section: &Section<'_>, policy: &Policy) {
         let document = section.document();
-        let every = policy.every;
-        if let Some(spot) = self.spread.or(self.every)
-            && policy.spread.as_secs(every) > every.as_secs()
+        let shortest = policy.rhythm.shortest();
+        let (rhythm, is_cron) = match &policy.rhythm {
+            Rhythm::Every(every) => (format!("`every` ({every})"), false),
+            Rhythm::Cron(_) => (format!("the shortest time between two occurrences of `cron` ({shortest})"), true),
+        };
+        let spread = policy.spread.as_secs(shortest);
+        // What the calendar names must not be reached by the spread of what it named before.
+        if let Some(spot) = self.spread.or(self.rhythm)
+            && (spread > shortest.as_secs() || (is_cron && spread == shortest.as_secs()))
         {
-            let what = format!("`spread` ({}) is longer than `every` ({every})", policy.spread);
+            let than = if is_cron { "not shorter than" } else { "longer than" };
+            let what = format!("`spread` ({}) is {than} {rhythm}", policy.spread);
             document.problem(spot, what, "a slot would fall due after the next one".to_owned());
         }
-        if let Some(spot) = self.confirm_within.or(self.every)
-            && policy.confirm_within > every
+        if let Some(spot) = self.confirm_within.or(self.rhythm)
+            && policy.confirm_within > shortest
         {
-            let what = format!("`confirm_within` ({}) is longer than `every` ({every})", policy.confirm_within);
+            let what = format!("`confirm_within` ({}) is longer than {rhythm}", policy.confirm_within);
             document.problem(spot, what, "a rotation would still be open when the next one is due".to_owned());
         }
-        if let Some(spot) = self.settle.or(self.every)
-            && policy.settle > every
+        if let Some(spot) = self.settle.or(self.rhythm)
+            && policy.settle > shortest
         {
-            let what = format!("`settle` ({}) is longer than `every` ({every})", policy.settle);
+            let what = format!("`settle` ({}) is longer than {rhythm}", policy.settle);
             document.warning(spot, what, "after a lost reply a target misses its next slot".to_owned());
         }
-        let latest = every.as_secs() + policy.spread.as_secs(every);
-        if let Some(spot) = self.alert_after.or(self.every).or(self.spread)
-            && policy.alert_after.as_secs() <= latest
+        let longest = policy.rhythm.longest();
+        if let Some(spot) = self.alert_after.or(self.rhythm).or(self.spread)
+            && policy.alert_after.as_secs() <= longest.as_secs() + spread
         {
+            let name = if is_cron { "the longest time between two occurrences of `cron`" } else { "`every`" };
             let what = format!(
-                "`alert_after` ({}) is not longer than `every` and `spread` together ({every} and {})",
+                "`alert_after` ({}) is not longer than {name} and `spread` together ({longest} and {})",
                 policy.alert_after, policy.spread
             );
             document.warning(spot, what, "keys would raise the alert before they are due".to_owned());
         }
-        if let Some(spot) = self.every
-            && every < SHORT
+        if let Some(spot) = self.rhythm
+            && shortest < SHORT
         {
-            document.warning(
-                spot,
-                format!("`every` ({every}) is below an hour"),
-                "good for a rehearsal only".to_owned(),
-            );
+            document.warning(spot, format!("{rhythm} is below an hour"), "good for a rehearsal only".to_owned());
         }
     }
 }

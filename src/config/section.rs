@@ -200,10 +200,6 @@ impl<'d> Setting<'d> {
         self.value.get_ref()
     }
 
-    pub(super) fn is_empty_list(&self) -> bool {
-        matches!(self.value(), DeValue::Array(items) if items.is_empty())
-    }
-
     /// The key alone, for values that must not be shown.
     pub(super) fn key_spot(&self) -> Spot {
         Spot::of(self.key.clone())

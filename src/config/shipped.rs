@@ -39,6 +39,9 @@ mod tests {
         let left_out = ["web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
+        let (policies, manager) = manager.split_once("[[freeze]]").unwrap();
+        let (_, manager) = manager.split_once("[[ops_manager]]").unwrap();
+        let manager = format!("{policies}[[ops_manager]]{manager}");
         let only = |keep: &dyn Fn(&str) -> bool| {
             let kept = |line: &&str| line.split_once(" = ").is_none_or(|(key, _)| line.starts_with('#') || keep(key));
             manager.lines().filter(kept).collect::<Vec<_>>().join("\n")
@@ -104,13 +107,23 @@ mod tests {
                 (section.to_owned(), known.split(", ").map(str::to_owned).collect())
             })
             .collect();
-        // Sections stand for themselves; `cron` is known only to be refused; `name` excludes the `id` that is shown.
+        // Sections stand for themselves; `cron` excludes the `every` that is shown, and `name` the `id`.
         let not_as_settings = |section: &str| match section {
             "the file" => {
-                vec!["alertmanager", "control", "heartbeat", "http", "inventory", "ops_manager", "policy", "webhook"]
+                vec![
+                    "alertmanager",
+                    "control",
+                    "freeze",
+                    "heartbeat",
+                    "http",
+                    "inventory",
+                    "ops_manager",
+                    "policy",
+                    "webhook",
+                ]
             }
             "[policy.default]" => vec!["cron"],
-            "[[ops_manager]]" => vec!["project"],
+            "[[ops_manager]]" => vec!["override", "project"],
             "[[ops_manager.project]]" => vec!["name"],
             _ => vec![],
         };

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::file::{ConfigFile, VERSION};
 use super::managers::{ManagerFile, SecretSource};
+use super::policies::PolicyEntry;
 use super::receivers::{AddressSource, ReceiverFile};
 use super::settings::ReceiverForm;
 use crate::domain::ProjectSelector;
-use crate::policy::{FirstRotation, Policy, ProjectRules};
+use crate::policy::{FirstRotation, Freeze, Override, Policy, ProjectRules, Rhythm, name_of};
 
 /// The file's whole meaning. Secrets are named by their place, as they are in the file.
 pub(super) fn effective(file: &ConfigFile) -> String {
@@ -24,6 +25,7 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
+    writeln!(out, "stalled_after = {}", quoted(file.http.stalled_after))?;
     if let Some(file) = &file.http.web_config_file {
         writeln!(out, "web_config_file = {}", path(file))?;
     }
@@ -32,7 +34,10 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[inventory]")?;
     writeln!(out, "every = {}", quoted(file.inventory.every))?;
     for entry in file.policies.values() {
-        write_policy(out, &entry.policy)?;
+        write_policy(out, entry)?;
+    }
+    for freeze in &file.freezes {
+        write_freeze(out, freeze)?;
     }
     for manager in &file.managers {
         write_manager(out, manager)?;
@@ -40,21 +45,38 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     file.receivers.iter().try_for_each(|receiver| write_receiver(out, receiver))
 }
 
-fn write_policy(out: &mut String, policy: &Policy) -> fmt::Result {
+fn write_policy(out: &mut String, entry: &PolicyEntry) -> fmt::Result {
+    let policy = &entry.policy;
     let first_rotation = match policy.first_rotation {
         FirstRotation::Spread => "spread",
         FirstRotation::Now => "now",
     };
     writeln!(out, "\n[policy.{}]", policy.name)?;
-    writeln!(out, "every = {}", quoted(policy.every))?;
+    match &policy.rhythm {
+        Rhythm::Every(every) => writeln!(out, "every = {}", quoted(every))?,
+        Rhythm::Cron(cron) => writeln!(out, "cron = {}    # {}", quoted(cron.text()), cron.in_words())?,
+    }
     writeln!(out, "spread = {}", quoted(policy.spread))?;
-    writeln!(out, "windows = []")?;
+    writeln!(out, "timezone = {}", quoted(name_of(&entry.zone)))?;
+    writeln!(out, "windows = {}", list(policy.windows.written()))?;
+    writeln!(out, "max_age_overrides_window = {}", policy.max_age_overrides_window)?;
     writeln!(out, "alert_after = {}", quoted(policy.alert_after))?;
     writeln!(out, "first_rotation = {}", quoted(first_rotation))?;
     writeln!(out, "confirm_within = {}", quoted(policy.confirm_within))?;
     writeln!(out, "settle = {}", quoted(policy.settle))?;
     writeln!(out, "max_attempts = {}", policy.max_attempts)?;
-    writeln!(out, "observe_every = {}", quoted(policy.observe_every))
+    writeln!(out, "observe_every = {}", quoted(policy.observe_every))?;
+    writeln!(out, "member_order = {}", quoted(policy.member_order.as_str()))?;
+    writeln!(out, "stop_cluster_on_failure = {}", policy.stop_cluster_on_failure)
+}
+
+fn write_freeze(out: &mut String, freeze: &Freeze) -> fmt::Result {
+    writeln!(out, "\n[[freeze]]")?;
+    writeln!(out, "name = {}", quoted(&freeze.name))?;
+    writeln!(out, "reason = {}", quoted(&freeze.reason))?;
+    writeln!(out, "start = {}", quoted(freeze.span.start))?;
+    writeln!(out, "end = {}", quoted(freeze.span.end))?;
+    writeln!(out, "scope = {}", quoted(&freeze.scope))
 }
 
 fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
@@ -84,7 +106,15 @@ fn write_manager(out: &mut String, manager: &ManagerFile) -> fmt::Result {
     writeln!(out, "requests_per_second = {}", manager.requests_per_second)?;
     writeln!(out, "policy = {}", quoted(&rules.policy.name))?;
     writeln!(out, "discover_every = {}", quoted(manager.discover_every))?;
-    rules.projects.iter().try_for_each(|project| write_project(out, project, &rules.policy))
+    rules.projects.iter().try_for_each(|project| write_project(out, project, &rules.policy))?;
+    rules.overrides.iter().try_for_each(|rule| write_override(out, rule))
+}
+
+fn write_override(out: &mut String, rule: &Override) -> fmt::Result {
+    writeln!(out, "\n[[ops_manager.override]]")?;
+    writeln!(out, "project = {}", quoted(&rule.project))?;
+    writeln!(out, "cluster = {}", quoted(&rule.cluster))?;
+    writeln!(out, "policy = {}", quoted(&rule.policy.name))
 }
 
 fn write_receiver(out: &mut String, receiver: &ReceiverFile) -> fmt::Result {
@@ -140,8 +170,8 @@ fn path(path: &Path) -> toml::Value {
     quoted(path.display())
 }
 
-fn list(texts: &[String]) -> toml::Value {
-    texts.iter().map(String::as_str).collect::<Vec<_>>().into()
+fn list(texts: &[impl Display]) -> toml::Value {
+    texts.iter().map(ToString::to_string).collect::<Vec<_>>().into()
 }
 
 #[cfg(test)]
@@ -156,6 +186,7 @@ timezone = "Europe/Paris"
 [http]
 listen = "[::]:9000"
 allowed_hosts = ["rekeyd.example.com", "10.0.0.7"]
+stalled_after = "2m"
 web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]
@@ -167,24 +198,39 @@ every = "23h"
 [policy.default]
 every = "29d 23h"
 spread = "2h 30m"
-windows = []
+timezone = "Europe/Rome"
+windows = ["Sat,Sun 01:00-05:00", "22:00-04:00"]
+max_age_overrides_window = true
 alert_after = "80d"
 first_rotation = "now"
 confirm_within = "14m"
 settle = "9m"
 max_attempts = 7
 observe_every = "14m"
+member_order = "config_servers_first"
+stop_cluster_on_failure = true
 
 [policy.strict]
-every = "7d"
+cron = "0 0 2 * * 7"    # At 02:00, on Sunday, by the clocks of Asia/Tokyo
 spread = "0%"
+timezone = "Asia/Tokyo"
 windows = []
+max_age_overrides_window = false
 alert_after = "9d"
 first_rotation = "spread"
 confirm_within = "1m"
 settle = "50s"
 max_attempts = 2
 observe_every = "1s"
+member_order = "oldest_first"
+stop_cluster_on_failure = false
+
+[[freeze]]
+name = "year-end"
+reason = "CHG-1: the books are closed"
+start = "2026-12-20T00:00:00Z"
+end = "2027-01-04T00:00:00Z"
+scope = "emea/*"
 
 [[ops_manager]]
 name = "emea"
@@ -210,6 +256,11 @@ exclude = ["scratch-*", "a'b"]
 id = "5196d3628d022db4cbc26d9e"
 policy = "strict"
 exclude = []
+
+[[ops_manager.override]]
+project = "*"
+cluster = "ledger-*"
+policy = "default"
 
 [[ops_manager]]
 name = "apac"

@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use reqwest::Url;
 use toml::de::DeValue;
 
 use crate::domain::Period;
-use crate::policy::{FirstRotation, Spread};
+use crate::policy::{Cron, FirstRotation, Glob, MemberOrder, Spread, Window};
 
 /// Why a value does not fit its setting.
 #[derive(Debug)]
@@ -104,6 +106,74 @@ pub(super) fn first_rotation(value: &DeValue<'_>) -> Result<FirstRotation, Misfi
         "spread" => Ok(FirstRotation::Spread),
         "now" => Ok(FirstRotation::Now),
         _ => Err(Misfit::new("must be \"spread\" or \"now\"")),
+    }
+}
+
+/// True or false.
+pub(super) fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Misfit> {
+    value.as_bool().ok_or_else(|| Misfit::new(format!("must be true or false, not {}", kind_of(value))))
+}
+
+/// A stretch of the week.
+pub(super) fn window(value: &DeValue<'_>) -> Result<Window, Misfit> {
+    text(value)?.parse().map_err(|error: crate::policy::WindowError| Misfit::new(error.to_string()))
+}
+
+/// A cron expression, by the clocks of a zone.
+pub(super) fn cron(value: &DeValue<'_>, zone: &TimeZone) -> Result<Cron, Misfit> {
+    Cron::new(text(value)?, zone.clone()).map_err(|error| {
+        Misfit::new(error.to_string())
+            .with_help("write minute, hour, day of the month, month and day of the week, for example \"0 2 1 * *\"")
+    })
+}
+
+/// A pattern over names.
+pub(super) fn glob(value: &DeValue<'_>) -> Result<Glob, Misfit> {
+    text(value).map(Glob::new)
+}
+
+/// Which member of a cluster goes first.
+pub(super) fn member_order(value: &DeValue<'_>) -> Result<MemberOrder, Misfit> {
+    let text = text(value)?;
+    MemberOrder::ALL.into_iter().find(|order| order.as_str() == text).ok_or_else(|| {
+        let known: Vec<_> = MemberOrder::ALL.iter().map(|order| format!("\"{}\"", order.as_str())).collect();
+        Misfit::new(format!("must be one of {}", known.join(", ")))
+    })
+}
+
+/// A moment as people write it: a day, a time of a day, or a moment with its offset. A day is none before it is known whether
+/// its beginning or its end is meant.
+pub(super) fn moment(value: &DeValue<'_>) -> Result<Moment, Misfit> {
+    let written = if let DeValue::Datetime(datetime) = value { datetime.to_string() } else { text(value)?.to_owned() };
+    // A day is read from a moment as well, its time left out: where one is written, it is meant.
+    let moment = if written.contains(':') {
+        written.parse().map(Moment::At).or_else(|_| written.parse().map(Moment::Civil))
+    } else {
+        written.parse().map(Moment::On)
+    };
+    moment.map_err(|_| {
+        Misfit::new("must be a day or a moment").with_help("write for example 2026-12-20 or 2026-12-20T18:00:00")
+    })
+}
+
+/// A moment, as far as it can be told without a time zone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Moment {
+    At(Timestamp),
+    Civil(DateTime),
+    On(Date),
+}
+
+impl Moment {
+    /// The moment, or where a day was written its first one, or with `end` the one after its last.
+    pub(super) fn in_zone(self, zone: &TimeZone, end: bool) -> Option<Timestamp> {
+        let civil = match self {
+            Self::At(at) => return Some(at),
+            Self::Civil(civil) => civil,
+            Self::On(day) if end => day.tomorrow().ok()?.at(0, 0, 0, 0),
+            Self::On(day) => day.at(0, 0, 0, 0),
+        };
+        zone.to_timestamp(civil).ok()
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::failure::Failure;
 use super::ids::{ManagerName, TargetId, TargetName};
 use super::rotation::RotationId;
+use super::span::Span;
 
 /// A decision and the target that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,25 @@ pub enum WaitReason {
         /// Why it failed.
         failure: Failure,
     },
+    /// Its policy's windows are shut, or the one that is open is too short by now.
+    OutsideWindow {
+        /// The next one; none if none comes.
+        next: Option<Span>,
+    },
+    /// A freeze holds it.
+    Frozen {
+        /// The freeze's name.
+        freeze: String,
+        /// Its reason.
+        reason: String,
+        /// Its end.
+        end: Timestamp,
+    },
+    /// Another member of its cluster failed, and its policy stops the cluster then.
+    MemberFailed {
+        /// The member.
+        member: TargetName,
+    },
     /// Another member of its cluster is being rotated, or goes first.
     MemberFirst {
         /// The member.
@@ -127,11 +147,27 @@ impl fmt::Display for Decision {
             Self::Withdraw { rotation, why } => write!(f, "rotation {rotation} is given up: {why}"),
             Self::Rotate { due_at, .. } => write!(f, "due since {due_at:.0}"),
             Self::Wait { until, reason, .. } => match until {
-                Some(until) => write!(f, "{reason}, until {until:.0}"),
-                None => write!(f, "{reason}"),
+                Some(until) if !reason.tells_its_end() => write!(f, "{reason}, until {until:.0}"),
+                Some(_) | None => write!(f, "{reason}"),
             },
             Self::Quarantined { since, .. } => write!(f, "out of attempts since {since:.0}"),
             Self::NotManaged { why } => f.write_str(why),
+        }
+    }
+}
+
+impl WaitReason {
+    /// Whether its words say until when.
+    const fn tells_its_end(&self) -> bool {
+        match self {
+            Self::OutsideWindow { .. } | Self::Frozen { .. } => true,
+            Self::NotDue
+            | Self::KeyUnknown
+            | Self::BackingOff { .. }
+            | Self::MemberFailed { .. }
+            | Self::MemberFirst { .. }
+            | Self::ManagerFull { .. }
+            | Self::ManagerFailing { .. } => false,
         }
     }
 }
@@ -142,6 +178,10 @@ impl fmt::Display for WaitReason {
             Self::NotDue => f.write_str("not due"),
             Self::KeyUnknown => f.write_str("its key has not been read yet"),
             Self::BackingOff { attempt, failure } => write!(f, "attempt {attempt} failed ({failure})"),
+            Self::OutsideWindow { next: Some(next) } => write!(f, "outside its windows; the next is {next}"),
+            Self::OutsideWindow { next: None } => f.write_str("outside its windows, and none comes"),
+            Self::Frozen { freeze, reason, end } => write!(f, "held by freeze {freeze} until {end:.0} ({reason})"),
+            Self::MemberFailed { member } => write!(f, "{member} failed, and stops its cluster"),
             Self::MemberFirst { member } => write!(f, "{member} goes first"),
             Self::ManagerFull { limit } => write!(f, "its manager has {limit} rotations in hand"),
             Self::ManagerFailing { manager, since, failure } => {

@@ -191,6 +191,19 @@ pub enum Event {
     RotationUnconfirmed { target: TargetId, rotation: RotationId, failure: Failure, retry_at: Timestamp },
     /// The attempt was given up before anything was sent.
     RotationWithdrawn { target: TargetId, rotation: RotationId, why: String },
+    /// Windows went by without the slot being answered, `why` in words; `windows` of them, from `opened_at` to `closed_at`, one
+    /// unless nobody was there to see each. The slot waits for the next window.
+    SlotMissed {
+        target: TargetId,
+        slot: u64,
+        due_at: Timestamp,
+        windows: u32,
+        opened_at: Timestamp,
+        closed_at: Timestamp,
+        why: String,
+    },
+    /// The slot fell due in a freeze, or before it and unanswered, and is held until the freeze ends.
+    SlotHeld { target: TargetId, slot: u64, due_at: Timestamp, freeze: String, reason: String, until: Timestamp },
     /// The target is out of attempts, or failed for good, and waits for an operator.
     TargetQuarantined { target: TargetId, attempts: u32, failure: Failure },
     /// An operator lets the target be tried again.
@@ -281,6 +294,8 @@ impl Event {
             }
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
+            Self::SlotMissed { due_at, opened_at, closed_at, .. } => vec![due_at, opened_at, closed_at],
+            Self::SlotHeld { due_at, until, .. } => vec![due_at, until],
             Self::AlertsDelivered { firing, resolved, .. } => {
                 firing.iter_mut().chain(resolved).map(|saying| &mut saying.since).collect()
             }
@@ -344,6 +359,8 @@ impl Event {
             | Self::RotationFailed { target, .. }
             | Self::RotationUnconfirmed { target, .. }
             | Self::RotationWithdrawn { target, .. }
+            | Self::SlotMissed { target, .. }
+            | Self::SlotHeld { target, .. }
             | Self::TargetQuarantined { target, .. }
             | Self::TargetRearmed { target, .. }
             | Self::AlertRaised { subject: AlertSubject::Target(target), .. }
@@ -403,6 +420,8 @@ impl Event {
             | Self::KeyRedated { .. }
             | Self::ObservationFailing { .. }
             | Self::ObservationRecovered { .. }
+            | Self::SlotMissed { .. }
+            | Self::SlotHeld { .. }
             | Self::TargetQuarantined { .. }
             | Self::TargetRearmed { .. }
             | Self::ManagerFailing { .. }

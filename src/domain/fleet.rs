@@ -178,6 +178,8 @@ impl Fleet {
             | Event::RotationFailed { .. }
             | Event::RotationUnconfirmed { .. }
             | Event::RotationWithdrawn { .. }
+            | Event::SlotMissed { .. }
+            | Event::SlotHeld { .. }
             | Event::TargetQuarantined { .. }
             | Event::TargetRearmed { .. } => {
                 let id = event.target().expect("each of these events names its target");

@@ -15,6 +15,7 @@ mod period;
 mod receiver;
 mod record;
 mod rotation;
+mod span;
 mod target;
 
 pub use alert::{AlertKind, AlertSubject};
@@ -31,4 +32,5 @@ pub use period::{Period, PeriodError};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
+pub use span::Span;
 pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -42,6 +42,10 @@ pub struct TargetRecord {
     pub unconfirmed: Option<Unconfirmed>,
     /// The newest failure of the current slot, and when the next attempt may be made.
     pub setback: Option<(Failure, Timestamp)>,
+    /// The end of the newest window that the current slot is on record to have missed.
+    pub missed_until: Option<Timestamp>,
+    /// The end of the newest freeze that the current slot is on record to be held by.
+    pub held_until: Option<Timestamp>,
     /// Set when only an operator can let it go on.
     pub quarantine: Option<Quarantine>,
     /// When a rotation was last done.
@@ -95,6 +99,8 @@ impl TargetRecord {
             rotation: None,
             unconfirmed: None,
             setback: None,
+            missed_until: None,
+            held_until: None,
             quarantine: None,
             last_rotation_at: None,
         }
@@ -127,7 +133,7 @@ impl TargetRecord {
     ///
     /// # Errors
     /// If the event can not follow from what is known: an arrow that the state machine does not have.
-    pub(super) fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
+    pub fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
         self.check_transition(event)?;
         self.check_key(event)?;
         let mut next = self.clone();
@@ -271,6 +277,9 @@ impl TargetRecord {
                 self.setback = Some((failure.clone(), *retry_at));
             }
             Event::RotationWithdrawn { .. } => self.rotation = None,
+            // Told of a slot that was answered meanwhile, they are true and change nothing.
+            Event::SlotMissed { slot, closed_at, .. } if *slot == self.slot => self.missed_until = Some(*closed_at),
+            Event::SlotHeld { slot, until, .. } if *slot == self.slot => self.held_until = Some(*until),
             Event::TargetQuarantined { failure, .. } => {
                 self.quarantine = Some(Quarantine { since: at, failure: failure.clone() });
             }
@@ -280,7 +289,9 @@ impl TargetRecord {
                 self.setback = None;
                 self.failures = 0;
             }
-            Event::DaemonStarted { .. }
+            Event::SlotMissed { .. }
+            | Event::SlotHeld { .. }
+            | Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
@@ -331,5 +342,7 @@ impl TargetRecord {
         self.failures = 0;
         self.rotation = None;
         self.setback = None;
+        self.missed_until = None;
+        self.held_until = None;
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::{
     Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord,
     Verdict,
 };
-use crate::policy::{Policy, give_up_after, poll_after, retry_at};
+use crate::policy::{Policy, Rules, give_up_after, poll_after, retry_at, shut_by};
 use crate::ports::{JournalError, KeyService};
 
 /// One attempt and what it works with.
@@ -19,6 +19,7 @@ pub(super) struct Attempt<'a> {
     pub(super) engine: &'a Engine,
     pub(super) service: &'a dyn KeyService,
     pub(super) policy: &'a Policy,
+    pub(super) rules: &'a Rules,
     /// What was known when it was planned; nothing else touches the target meanwhile.
     pub(super) record: &'a TargetRecord,
     /// The key that was in use when last looked.
@@ -39,6 +40,8 @@ impl Attempt<'_> {
             }
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
             Seen::Same if self.closing.is_cancelled() => Ok(()),
+            // The look took so long that the window is over: the next plan says what it waits for.
+            Seen::Same if self.shut_by().is_some() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -65,7 +68,13 @@ impl Attempt<'_> {
             Phase::Intended => match self.key().await? {
                 Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
-                    self.send(rotation).await
+                    match self.shut_by() {
+                        None => self.send(rotation).await,
+                        Some(why) => {
+                            let target = self.record.target.id();
+                            self.write(Event::RotationWithdrawn { target, rotation: rotation.id, why }).await
+                        }
+                    }
                 }
                 Ok((key, looked_at)) => {
                     // An earlier attempt at the slot that was given up may have acted since.
@@ -79,6 +88,11 @@ impl Attempt<'_> {
             },
             Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found).await,
         }
+    }
+
+    /// What keeps a PUT from leaving now, in words: the time is not right any more.
+    fn shut_by(&self) -> Option<String> {
+        shut_by(self.engine.clock.now(), self.record, self.policy, self.rules)
     }
 
     async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {

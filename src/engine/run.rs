@@ -1,6 +1,6 @@
 //! The one loop: plan, start what the plan says, wait for something to change, plan again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::rotate::Attempt;
 use crate::domain::{
     Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
 };
-use crate::policy::{Breaker, looks, plan, probe_after};
+use crate::policy::{Breaker, looks, passed, plan, probe_after};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
@@ -39,6 +39,12 @@ struct Hand {
     rotating: BTreeSet<TargetId>,
     looking: BTreeSet<TargetId>,
     looks_by_manager: BTreeMap<ManagerName, usize>,
+    /// Looks that the newest plan asks for and that had no place yet, by manager.
+    looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
+    /// Targets that the newest plan would have gone on with, had they not been busy.
+    awaited: BTreeSet<TargetId>,
+    /// The ledger's newest record when the newest plan was made.
+    planned_at: u64,
     /// When a look at a target was last tried.
     tried: BTreeMap<TargetId, Timestamp>,
     listings: BTreeMap<ManagerName, Listings>,
@@ -92,25 +98,43 @@ impl Engine {
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
             let ready = self.scribe.try_again().await && self.compare_clocks(&mut hand).await;
-            let pause = if ready { self.turn(&mut hand) } else { LEDGER_RETRY };
+            let pause = if ready { self.turn(&mut hand).await } else { None };
+            let pause = pause.unwrap_or(LEDGER_RETRY);
             self.state.swept(self.clock.as_ref());
             let cost = self.clock.monotonic().saturating_sub(started);
-            tokio::select! {
-                // In this order, so that the same run goes the same way.
-                biased;
-                () = closing.cancelled() => {}
-                Some(ended) = hand.tasks.join_next_with_id() => {
-                    self.ended(&mut hand, ended).await;
-                    self.clock.sleep(cost * (PLANNING_SHARE - 1)).await;
-                    while let Some(ended) = hand.tasks.try_join_next_with_id() {
-                        self.ended(&mut hand, ended).await;
-                    }
-                }
-                () = sweep.notified() => {}
-                () = self.clock.sleep(pause) => {}
-            }
+            let until = self.clock.monotonic() + pause;
+            while !self.is_time_to_plan(&mut hand, &sweep, until, cost).await {}
         }
         self.close(hand, grace).await;
+    }
+
+    /// Waits for something to happen, until `until` at the latest. False if it changes nothing that a plan could depend on:
+    /// most looks find what was there before.
+    async fn is_time_to_plan(
+        self: &Arc<Self>,
+        hand: &mut Hand,
+        sweep: &Notify,
+        until: Duration,
+        cost: Duration,
+    ) -> bool {
+        let closing = hand.closing.clone();
+        tokio::select! {
+            // In this order, so that the same run goes the same way.
+            biased;
+            () = closing.cancelled() => true,
+            Some(ended) = hand.tasks.join_next_with_id() => {
+                let mut news = self.ended(hand, ended).await;
+                if news {
+                    self.clock.sleep(cost * (PLANNING_SHARE - 1)).await;
+                }
+                while let Some(ended) = hand.tasks.try_join_next_with_id() {
+                    news |= self.ended(hand, ended).await;
+                }
+                news
+            }
+            () = sweep.notified() => true,
+            () = self.clock.sleep(until.saturating_sub(self.clock.monotonic())) => true,
+        }
     }
 
     /// Records a step of the wall clock. Times on record from before it are of another measure than those after.
@@ -129,14 +153,27 @@ impl Engine {
         true
     }
 
-    /// Plans once and starts what the plan says. Returns how long nothing will change by itself.
-    fn turn(self: &Arc<Self>, hand: &mut Hand) -> Duration {
+    /// Plans once, records what went by unused, and starts what the plan says. Returns how long nothing will change by
+    /// itself; none if the ledger can not be written.
+    async fn turn(self: &Arc<Self>, hand: &mut Hand) -> Option<Duration> {
         let now = self.clock.now();
+        // Asked first: what is recorded meanwhile is seen, at worst, twice.
+        hand.planned_at = self.scribe.head().seq;
+        hand.awaited.clear();
         let fleet = self.scribe.fleet();
-        let listing_due = self.list(hand, &fleet);
         let plan = plan(now, &fleet, &self.rules, &hand.rotating);
+        let passed = passed(now, self.state.started_at(), &fleet, &self.rules, &plan);
+        // Meanwhile only targets that are busy can change.
+        self.scribe.write(Actor::Schedule, passed).await.ok()?;
+        let listing_due = self.list(hand, &fleet);
         for planned in plan.decisions {
             if hand.is_busy(&planned.target) {
+                match planned.decision {
+                    Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => {
+                        hand.awaited.insert(planned.target);
+                    }
+                    Decision::Wait { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => {}
+                }
                 continue;
             }
             let Some(record) = fleet.targets.get(&planned.target) else { continue };
@@ -155,16 +192,20 @@ impl Engine {
             }
         }
         let looks = looks(now, &fleet, &self.rules, &hand.tried);
+        hand.looks_to_come.clear();
         for target in looks.now {
             if let Some(record) = fleet.targets.get(&target) {
-                self.observe(hand, target, record, now);
+                hand.looks_to_come.entry(record.target.manager.clone()).or_default().push_back(target);
             }
+        }
+        for manager in self.managers.keys() {
+            self.observe_next(hand, manager);
         }
         let wall = [plan.next_at, looks.next_at].into_iter().flatten().min();
         let until = wall.map_or(LONGEST_PAUSE, |at| {
             at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
         });
-        until.min(listing_due).min(LONGEST_PAUSE)
+        Some(until.min(listing_due).min(LONGEST_PAUSE))
     }
 
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
@@ -191,7 +232,8 @@ impl Engine {
         else {
             return Ok(());
         };
-        let attempt = Attempt { engine: self, service: manager.service.as_ref(), policy, record, known, closing };
+        let (service, rules) = (manager.service.as_ref(), self.rules.as_ref());
+        let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
             (Task::Resume(found), Some(rotation)) => attempt.resume(rotation.clone(), found).await,
@@ -199,15 +241,25 @@ impl Engine {
         }
     }
 
-    fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, now: Timestamp) {
-        let manager = record.target.manager.clone();
-        let Some(limit) = self.managers.get(&manager).map(|manager| manager.max_concurrent) else { return };
-        let under_way = hand.looks_by_manager.entry(manager.clone()).or_default();
-        if *under_way >= limit || hand.rotating.contains(&target) || hand.looking.contains(&target) {
-            return;
+    /// Starts the looks that the plan asks for, as far as their manager has places.
+    fn observe_next(self: &Arc<Self>, hand: &mut Hand, manager: &ManagerName) {
+        let limit = self.managers.get(manager).map_or(0, |manager| manager.max_concurrent);
+        let fleet = self.scribe.fleet();
+        while hand.looks_by_manager.get(manager).copied().unwrap_or_default() < limit
+            && let Some(target) = hand.looks_to_come.get_mut(manager).and_then(VecDeque::pop_front)
+        {
+            if let Some(record) = fleet.targets.get(&target)
+                && !hand.is_busy(&target)
+            {
+                self.observe(hand, target, record);
+            }
         }
-        *under_way += 1;
-        hand.tried.insert(target.clone(), now);
+    }
+
+    fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>) {
+        let manager = record.target.manager.clone();
+        *hand.looks_by_manager.entry(manager.clone()).or_default() += 1;
+        hand.tried.insert(target.clone(), self.clock.now());
         hand.looking.insert(target.clone());
         let (engine, record) = (Arc::clone(self), Arc::clone(record));
         hand.start(Job::Look(target, manager), async move {
@@ -266,7 +318,8 @@ impl Engine {
         wait
     }
 
-    async fn ended(self: &Arc<Self>, hand: &mut Hand, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+    /// Takes a task's end in. True if the plan may be another one now.
+    async fn ended(self: &Arc<Self>, hand: &mut Hand, ended: Result<(Id, Ended), tokio::task::JoinError>) -> bool {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, ended),
             Err(error) => {
@@ -276,9 +329,10 @@ impl Engine {
             }
         };
         match hand.jobs.remove(&id) {
-            None => {}
+            None => true,
             Some(Job::Rotate(target)) => {
                 hand.rotating.remove(&target);
+                true
             }
             Some(Job::Look(target, manager)) => {
                 hand.looking.remove(&target);
@@ -291,9 +345,18 @@ impl Engine {
                 {
                     listings.proving = false;
                     listings.due = self.clock.monotonic();
+                    return true;
                 }
+                let news = hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at;
+                if !news {
+                    self.observe_next(hand, &manager);
+                }
+                news
             }
-            Some(Job::List(manager)) => self.listed(hand, &manager, ended).await,
+            Some(Job::List(manager)) => {
+                self.listed(hand, &manager, ended).await;
+                true
+            }
         }
     }
 
@@ -337,7 +400,7 @@ impl Engine {
     /// Has one key read, another one each time, of a manager whose listing works and whose keys could not be read. Until
     /// one can, this is a failed probe. False if there is none to read.
     fn prove(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName) -> bool {
-        let (fleet, now) = (self.scribe.fleet(), self.clock.now());
+        let fleet = self.scribe.fleet();
         let readable = fleet.targets.iter().filter(|(id, record)| {
             let ours = record.target.manager == *name && record.standing() == Standing::Managed;
             ours && record.rotation.is_none() && !hand.is_busy(id)
@@ -347,7 +410,7 @@ impl Engine {
         listings.under_way = false;
         listings.proving = true;
         listings.fail(self.clock.monotonic());
-        self.observe(hand, id.clone(), record, now);
+        self.observe(hand, id.clone(), record);
         true
     }
 

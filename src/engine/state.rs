@@ -21,6 +21,11 @@ impl State {
         Self { started_at: clock.now(), swept: Mutex::new((None, clock.monotonic())) }
     }
 
+    /// Since when this process has been there to see.
+    pub(super) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     pub(super) fn swept(&self, clock: &dyn Clock) {
         *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = (Some(clock.now()), clock.monotonic());
     }

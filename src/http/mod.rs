@@ -16,6 +16,6 @@ mod serve;
 mod targets;
 mod web_config;
 
-pub use router::{Inputs, ROUTES, STALL_AFTER, router};
+pub use router::{Inputs, ROUTES, router};
 pub use serve::{serve, serve_by};
 pub use web_config::{WebConfig, WebConfigError};

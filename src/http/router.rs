@@ -28,8 +28,6 @@ pub const ROUTES: &[&str] = &[
     "/style.css",
 ];
 
-pub use crate::alerts::STALL_AFTER;
-
 /// What the routes show.
 pub struct Inputs {
     /// The state of affairs.
@@ -42,7 +40,7 @@ pub struct Inputs {
     pub metrics: Arc<Metrics>,
     /// Names by which this daemon may be called besides `localhost` and addresses; without ports.
     pub hosts: Vec<String>,
-    /// `/livez` fails when no plan was made for so long; see [`STALL_AFTER`].
+    /// `/livez` fails when no plan was made for so long: sweeps come every few seconds.
     pub stall_after: Duration,
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::alerts;
 use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetRecord};
-use crate::policy::{Rules, due_at};
+use crate::policy::{Rules, begins_at};
 use crate::ports::Situation;
 use crate::telemetry::Gauges;
 
@@ -110,7 +110,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
-            if let Some(at) = due_at(record, policy) {
+            if let Some(at) = begins_at(record, policy, rules) {
                 next_rotation.push(&labels, seconds(at));
             }
         }

@@ -1,26 +1,48 @@
-//! When a target's slot falls due. The one place that knows.
+//! When a target's slot falls due, and when an attempt at it may first begin. The one place that knows.
 
-use super::place::place;
-use super::rules::{FirstRotation, Policy};
-use crate::domain::TargetRecord;
 use jiff::{SignedDuration, Timestamp};
+
+use super::gate::shut;
+use super::place::place;
+use super::rules::Rules;
+use super::settings::{FirstRotation, Policy, Rhythm};
+use crate::domain::TargetRecord;
+
+/// Windows and freezes that follow each other without a gap are followed this far.
+const LONGEST_CHAIN: usize = 1000;
 
 /// When the target's current slot falls, or fell, due; none while its key has not been read.
 ///
-/// One interval after the earliest moment at which its key may have come into use, plus the target's own place in the
-/// spread. So a slot is never early, the key never ages unseen, and a plan made twice is the same plan. A key that was there before us has an
-/// unknown age: its slot is at once, or spread over one interval from the first sight.
+/// One interval after the earliest moment at which its key may have come into use, or at the calendar's first time after it,
+/// plus the target's own place in the spread. So a slot is never early, the key never ages unseen, and a plan made twice is the
+/// same plan. A key that was there before us has an unknown age: its slot is at once, or spread over one interval from the
+/// first sight; a calendar's slot is its first.
 pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
     let key = record.key.as_ref()?;
     let id = record.target.id();
-    let due = match (key.not_before, policy.first_rotation) {
-        (Some(since), FirstRotation::Spread | FirstRotation::Now) => {
-            later(policy.every.after(since), place(&id, policy.spread.as_secs(policy.every)))
-        }
-        (None, FirstRotation::Now) => key.first_seen,
-        (None, FirstRotation::Spread) => later(key.first_seen, place(&id, policy.every.as_secs())),
+    let in_turn =
+        |since| later(policy.rhythm.after(since), place(&id, policy.spread.as_secs(policy.rhythm.shortest())));
+    let due = match (key.not_before, policy.first_rotation, &policy.rhythm) {
+        (Some(since), FirstRotation::Spread | FirstRotation::Now, _) => in_turn(since),
+        (None, FirstRotation::Now, _) => key.first_seen,
+        (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, place(&id, every.as_secs())),
+        (None, FirstRotation::Spread, Rhythm::Cron(_)) => in_turn(key.first_seen),
     };
     Some(due)
+}
+
+/// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell.
+///
+/// What else it may wait for, nobody knows in advance. None if it has no slot, or none of its windows ever comes.
+pub fn begins_at(record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<Timestamp> {
+    let mut at = due_at(record, policy)?;
+    for _ in 0..LONGEST_CHAIN {
+        match shut(at, record, policy, rules) {
+            None => return Some(at),
+            Some(shut) => at = shut.until?,
+        }
+    }
+    None
 }
 
 fn later(start: Timestamp, seconds: u64) -> Timestamp {

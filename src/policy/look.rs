@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::place::place;
 use super::rules::Rules;
@@ -10,6 +10,8 @@ use crate::domain::{Fleet, Period, Standing, TargetId, TargetRecord};
 
 /// A target that refuses this mechanism, or waits for an operator, is looked at once a day.
 const SELDOM: Period = Period::days(1);
+/// Looks that fall due within a hundredth of their distance, and within this, are planned together.
+const GATHERED: SignedDuration = SignedDuration::from_secs(5);
 /// A key that was never read holds its target up: it is asked for again so soon, and then ever less often.
 const FIRST_AGAIN: Period = Period::seconds(10);
 
@@ -29,6 +31,7 @@ pub struct Looks {
 pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<TargetId, Timestamp>) -> Looks {
     let mut looks = Looks::default();
     let mut due = Vec::new();
+    let mut gathered = GATHERED;
     for (id, record) in &fleet.targets {
         let outage = fleet.managers.get(&record.target.manager).is_some_and(|manager| manager.outage.is_some());
         if outage || record.rotation.is_some() {
@@ -46,11 +49,13 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
         if at <= now {
             due.push((at, id));
         } else {
+            gathered = gathered.min(SignedDuration::try_from(every.as_duration() / 100).unwrap_or(GATHERED));
             looks.next_at = Some(looks.next_at.map_or(at, |next| next.min(at)));
         }
     }
     // Were there more to look at than there is time for, none must be left out for ever.
     due.sort();
+    looks.next_at = looks.next_at.map(|at| at.max(now.saturating_add(gathered).unwrap_or(at)));
     looks.now = due.into_iter().map(|(_, id)| id.clone()).collect();
     looks
 }
@@ -71,8 +76,6 @@ fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> O
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::domain::{Event, Failure, Listing, Mechanism, Reason, Role, Scope, Target, Verdict};
     use crate::policy::{ManagerRules, Policy};
@@ -109,12 +112,8 @@ mod tests {
         tell(Event::TargetFound { description, listing: Listing::Eligible });
         tell(Event::ObservationFailing { target: target.clone(), failure });
         let policy = std::sync::Arc::new(Policy::with_defaults("default".into()));
-        let rules = Rules {
-            managers: BTreeMap::from([(
-                "emea".into(),
-                ManagerRules { max_concurrent: 1, policy, projects: Vec::new() },
-            )]),
-        };
+        let rules =
+            Rules { managers: BTreeMap::from([("emea".into(), ManagerRules::new(1, policy))]), ..Rules::default() };
         let after = |seconds| start + SignedDuration::from_secs(seconds);
         // Tried after so many seconds of failing, it waits so long; less a tenth at most, for its place.
         for (tried, wait) in [(0, 10), (10, 10), (60, 60), (86_400, 900)] {

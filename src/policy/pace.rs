@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::place::jitter;
-use super::rules::Policy;
+use super::settings::Policy;
 use crate::domain::{Failure, Phase, RotationId, TargetId};
 
 /// The first retry comes within this; a blip is over by then.
@@ -29,7 +29,7 @@ pub fn retry_at(
     failure: &Failure,
     policy: &Policy,
 ) -> Timestamp {
-    let longest = (policy.every.as_duration() / 10).clamp(Duration::from_secs(1), LONGEST_RETRY);
+    let longest = (policy.rhythm.shortest().as_duration() / 10).clamp(Duration::from_secs(1), LONGEST_RETRY);
     let ceiling = growing(FIRST_RETRY.min(longest), RETRY_GROWTH, failed.attempt.saturating_sub(1), longest);
     let wait = ceiling.mul_f64(jitter(target, failed));
     let asked = failure.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);

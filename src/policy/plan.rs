@@ -1,14 +1,17 @@
 //! The planner: what is to be done with every target now, each with its reason. There is no second opinion anywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::due::due_at;
+use super::gate::{Gates, shut};
 use super::pace::waits;
 use super::rules::{ManagerRules, Rules};
+use super::settings::{MemberOrder, Policy};
 use crate::domain::{
-    Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Standing, TargetId, TargetName, TargetRecord, WaitReason,
+    Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Role, Standing, TargetId, TargetName, TargetRecord,
+    WaitReason,
 };
 
 /// A decision for every target, in the order of the targets' ids.
@@ -22,35 +25,45 @@ pub struct Plan {
 
 /// Decides, given everything known, the rules, the time, and the targets that the engine has in hand.
 ///
-/// What came due while nobody looked is due now, once, oldest first. The members of one cluster go one after another,
-/// config servers last among equals; clusters go side by side up to the manager's `max_concurrent`.
+/// What came due while nobody looked is due now, once, oldest first, in the policy's windows and outside of freezes. The
+/// members of one cluster go one after another, in the policy's order; clusters go side by side up to the manager's
+/// `max_concurrent`.
 pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<TargetId>) -> Plan {
     let mut plan = Plan::default();
     let mut places = Places::default();
     let mut candidates = Vec::new();
+    let gates = Gates::new(now, rules);
     for (id, record) in &fleet.targets {
         // What nobody may settle any more must not hold the others for ever.
         let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
         if open || in_hand.contains(id) {
             places.take(record);
         }
-        match assess(now, fleet, rules, record) {
+        places.mind(record);
+        match assess(&gates, fleet, record) {
             Assessment::Decided(decision) => {
                 if let Decision::Wait { until: Some(until), .. } = &decision {
-                    plan.next_at = Some(plan.next_at.map_or(*until, |next| next.min(*until)));
+                    plan.again_at(*until);
                 }
                 plan.decisions.push(Planned { target: id.clone(), decision });
             }
-            Assessment::Due { due_at, manager } => candidates.push(Candidate { due_at, record, manager, id }),
+            Assessment::Due { due_at, manager, policy } => {
+                candidates.push(Candidate { due_at, record, manager, policy, id });
+            }
         }
     }
-    candidates.sort_by_key(|candidate| (candidate.due_at, candidate.record.target.role, candidate.id));
-    for candidate in candidates {
+    for candidate in in_turn(candidates) {
         let decision = if in_hand.contains(candidate.id) {
             candidate.rotate()
         } else {
             match places.refusal(&candidate) {
-                Some(reason) => Decision::Wait { until: None, due_at: Some(candidate.due_at), reason },
+                Some(reason) => {
+                    // Its window ends by time alone.
+                    if let Some(window) = gates.window(candidate.policy, candidate.manager.request_timeout) {
+                        plan.again_at(window.end);
+                    }
+                    Decision::Wait { until: None, due_at: Some(candidate.due_at), reason }
+                }
                 None => {
                     places.take(candidate.record);
                     candidate.rotate()
@@ -63,30 +76,80 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
     plan
 }
 
-/// A target that would be rotated now if there is a place for it.
-struct Candidate<'a> {
-    due_at: Timestamp,
-    record: &'a TargetRecord,
-    manager: &'a ManagerRules,
-    id: &'a TargetId,
-}
-
-impl Candidate<'_> {
-    fn rotate(&self) -> Decision {
-        Decision::Rotate { rotation: self.record.next_rotation(), due_at: self.due_at }
+impl Plan {
+    fn again_at(&mut self, at: Timestamp) {
+        self.next_at = Some(self.next_at.map_or(at, |next| next.min(at)));
     }
 }
 
-enum Assessment<'a> {
+/// A target that would be rotated now if there is a place for it.
+pub(super) struct Candidate<'a> {
+    pub(super) due_at: Timestamp,
+    pub(super) record: &'a TargetRecord,
+    pub(super) manager: &'a ManagerRules,
+    pub(super) policy: &'a Policy,
+    pub(super) id: &'a TargetId,
+}
+
+impl<'a> Candidate<'a> {
+    fn rotate(&self) -> Decision {
+        Decision::Rotate { rotation: self.record.next_rotation(), due_at: self.due_at }
+    }
+
+    fn cluster(&self) -> Cluster<'a> {
+        cluster(self.record)
+    }
+
+    /// Its turn among the members of its cluster, the due time left aside.
+    fn rank(&self) -> u8 {
+        let config_server = self.record.target.role == Role::ConfigServer;
+        match self.policy.member_order {
+            MemberOrder::ConfigServersLast => u8::from(config_server),
+            MemberOrder::ConfigServersFirst => u8::from(!config_server),
+            MemberOrder::OldestFirst => 0,
+        }
+    }
+}
+
+/// A cluster within everything: its manager, its project, its name.
+type Cluster<'a> = (&'a ManagerName, &'a ProjectId, &'a str);
+
+fn cluster(record: &TargetRecord) -> Cluster<'_> {
+    (&record.target.manager, &record.target.project_id, record.target.cluster.as_str())
+}
+
+/// The candidates in the order in which they are given places: a cluster by its oldest member that is due, the members in
+/// their policy's order, each by its due time.
+pub(super) fn in_turn(mut candidates: Vec<Candidate<'_>>) -> Vec<Candidate<'_>> {
+    let mut oldest: HashMap<Cluster<'_>, Timestamp> = HashMap::new();
+    for candidate in &candidates {
+        let due_at = oldest.entry(candidate.cluster()).or_insert(candidate.due_at);
+        *due_at = candidate.due_at.min(*due_at);
+    }
+    candidates.sort_by_cached_key(|candidate| {
+        let line = match candidate.policy.member_order {
+            MemberOrder::OldestFirst => candidate.due_at,
+            MemberOrder::ConfigServersLast | MemberOrder::ConfigServersFirst => {
+                oldest.get(&candidate.cluster()).copied().unwrap_or(candidate.due_at)
+            }
+        };
+        (line, candidate.rank(), candidate.due_at, candidate.id)
+    });
+    candidates
+}
+
+pub(super) enum Assessment<'a> {
     Decided(Decision),
-    Due { due_at: Timestamp, manager: &'a ManagerRules },
+    Due { due_at: Timestamp, manager: &'a ManagerRules, policy: &'a Policy },
 }
 
 /// What can be said of a target without looking at the others.
-fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRecord) -> Assessment<'a> {
+pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord) -> Assessment<'a> {
+    let (now, rules) = (gates.at, gates.rules);
     let target = &record.target;
     let standing = record.standing();
-    let unmanaged = match (rules.managers.get(&target.manager), rules.policy_of(target)) {
+    let policy = rules.policy_of(target);
+    let unmanaged = match (rules.managers.get(&target.manager), policy) {
         (Some(manager), Some(policy)) if standing == Standing::Managed => Ok((manager, policy)),
         (Some(_), Some(_)) => Err(standing.to_string()),
         (None, _) | (_, None) => Err("the configuration names neither its manager nor its project".to_owned()),
@@ -100,17 +163,22 @@ fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRe
         failure: outage.failure.clone(),
     });
     if let Some(rotation) = &record.rotation {
-        return match (unmanaged, &rotation.phase, failing) {
-            (Err(why), Phase::Intended, _) => Assessment::Decided(Decision::Withdraw { rotation: rotation.id, why }),
-            (Err(why), _, _) if rules.policy_of(target).is_none() => Assessment::Decided(Decision::NotManaged {
+        let shut = policy.filter(|_| rotation.phase == Phase::Intended);
+        let shut = shut.and_then(|policy| gates.shut(record, policy)).map(|shut| shut.reason.to_string());
+        return match (unmanaged, &rotation.phase, failing, shut) {
+            // It would hold its place until the time is right again.
+            (Err(why), Phase::Intended, _, _) | (Ok(_), Phase::Intended, _, Some(why)) => {
+                Assessment::Decided(Decision::Withdraw { rotation: rotation.id, why })
+            }
+            (Err(why), _, _, _) if policy.is_none() => Assessment::Decided(Decision::NotManaged {
                 why: format!("{why}; rotation {} is unsettled", rotation.id),
             }),
-            (_, _, Some(failing)) => wait(None, failing),
-            (_, _, None) => Assessment::Decided(Decision::Resume { rotation: rotation.id }),
+            (_, _, Some(failing), _) => wait(None, failing),
+            (_, _, None, _) => Assessment::Decided(Decision::Resume { rotation: rotation.id }),
         };
     }
-    let manager = match unmanaged {
-        Ok((manager, _)) => manager,
+    let (manager, policy) = match unmanaged {
+        Ok(rules) => rules,
         Err(why) => return Assessment::Decided(Decision::NotManaged { why }),
     };
     let Some(due) = due_at else { return wait(None, WaitReason::KeyUnknown) };
@@ -126,31 +194,53 @@ fn assess<'a>(now: Timestamp, fleet: &Fleet, rules: &'a Rules, record: &TargetRe
         let reason = WaitReason::BackingOff { attempt: record.attempt, failure: failure.clone() };
         return wait(Some(*retry_at), reason);
     }
+    if let Some(shut) = gates.shut(record, policy) {
+        return wait(shut.until, shut.reason);
+    }
     match failing {
         Some(failing) => wait(None, failing),
-        None => Assessment::Due { due_at: due, manager },
+        None => Assessment::Due { due_at: due, manager, policy },
     }
+}
+
+/// What keeps an attempt from being sent at `at`, in words; none if nothing does.
+pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<String> {
+    shut(at, record, policy, rules).map(|shut| shut.reason.to_string())
 }
 
 /// Who is being rotated, and so which places are taken.
 #[derive(Default)]
-struct Places<'a> {
-    clusters: BTreeMap<(&'a ManagerName, &'a ProjectId, &'a str), TargetName>,
+pub(super) struct Places<'a> {
+    clusters: BTreeMap<Cluster<'a>, TargetName>,
     managers: BTreeMap<&'a ManagerName, usize>,
+    failed: BTreeMap<Cluster<'a>, &'a TargetRecord>,
 }
 
 impl<'a> Places<'a> {
-    fn take(&mut self, record: &'a TargetRecord) {
-        let target = &record.target;
-        self.clusters.entry((&target.manager, &target.project_id, &target.cluster)).or_insert_with(|| target.name());
-        *self.managers.entry(&target.manager).or_default() += 1;
+    pub(super) fn take(&mut self, record: &'a TargetRecord) {
+        self.clusters.entry(cluster(record)).or_insert_with(|| record.target.name());
+        *self.managers.entry(&record.target.manager).or_default() += 1;
     }
 
-    fn refusal(&self, candidate: &Candidate<'_>) -> Option<WaitReason> {
+    /// Remembers a member whose attempt failed: it may stop the others of its cluster.
+    fn mind(&mut self, record: &'a TargetRecord) {
+        if (record.setback.is_some() || record.quarantine.is_some()) && record.standing() == Standing::Managed {
+            self.failed.entry(cluster(record)).or_insert(record);
+        }
+    }
+
+    pub(super) fn refusal(&self, candidate: &Candidate<'_>) -> Option<WaitReason> {
         let target = &candidate.record.target;
-        let cluster = (&target.manager, &target.project_id, target.cluster.as_str());
+        let cluster = candidate.cluster();
         if let Some(member) = self.clusters.get(&cluster) {
             return Some(WaitReason::MemberFirst { member: member.clone() });
+        }
+        // Whoever failed itself may try again, or two that failed would wait for each other.
+        if candidate.policy.stop_cluster_on_failure
+            && candidate.record.setback.is_none()
+            && let Some(failed) = self.failed.get(&cluster)
+        {
+            return Some(WaitReason::MemberFailed { member: failed.target.name() });
         }
         let taken = self.managers.get(&target.manager).copied().unwrap_or_default();
         let limit = candidate.manager.max_concurrent;

@@ -1,4 +1,4 @@
-//! How often, when and how loud: the settings of a policy, and which target has which.
+//! Which target has which policy, what is left out, and when nothing is rotated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,110 +6,17 @@ use std::sync::Arc;
 
 use wildmatch::WildMatch;
 
+use super::freeze::Freeze;
+use super::settings::Policy;
 use crate::domain::{Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target};
-
-/// How often, when and how loud.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Its name in the configuration.
-    pub name: PolicyName,
-    /// The time from one rotation to the next.
-    pub every: Period,
-    /// Over what time the slots of many targets are spread.
-    pub spread: Spread,
-    /// A key strictly older than this raises an alert.
-    pub alert_after: Period,
-    /// What a target seen for the first time, its key's age unknown, waits for.
-    pub first_rotation: FirstRotation,
-    /// How long after an accepted PUT a GET may take to show the new key.
-    pub confirm_within: Period,
-    /// How long after a PUT of unknown outcome no second one may leave. Longer than the request time-out.
-    pub settle: Period,
-    /// After so many failed attempts at one slot the target is quarantined.
-    pub max_attempts: u32,
-    /// The time between two looks at a target's key.
-    pub observe_every: Period,
-}
-
-/// Over what time slots are spread behind their earliest moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
-    /// So many hundredths of the interval, at most 100.
-    Percent(u8),
-    /// This long.
-    Fixed(Period),
-}
-
-impl Spread {
-    /// In seconds, for an interval.
-    pub fn as_secs(self, every: Period) -> u64 {
-        match self {
-            Self::Percent(percent) => every.as_secs() * u64::from(percent) / 100,
-            Self::Fixed(period) => period.as_secs(),
-        }
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Percent(percent) => write!(f, "{percent}%"),
-            Self::Fixed(period) => period.fmt(f),
-        }
-    }
-}
-
-/// What a target whose key's age is unknown waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstRotation {
-    /// Its place in one interval, by its hash.
-    Spread,
-    /// Nothing.
-    Now,
-}
-
-impl Policy {
-    /// The settings that the shipped configuration file shows.
-    pub fn with_defaults(name: PolicyName) -> Self {
-        Self {
-            name,
-            every: Period::days(30),
-            spread: Spread::Percent(10),
-            alert_after: Period::days(90),
-            first_rotation: FirstRotation::Spread,
-            confirm_within: Period::minutes(15),
-            settle: Period::minutes(10),
-            max_attempts: 8,
-            observe_every: Period::minutes(15),
-        }
-    }
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = match self.first_rotation {
-            FirstRotation::Spread => "spread",
-            FirstRotation::Now => "now",
-        };
-        write!(
-            f,
-            "every {}, spread {}, alert after {}, first rotation {first}, confirm within {}, settle {}, {} attempts, observe every {}",
-            self.every,
-            self.spread,
-            self.alert_after,
-            self.confirm_within,
-            self.settle,
-            self.max_attempts,
-            self.observe_every
-        )
-    }
-}
 
 /// Every manager's rules, as the configuration states them.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// By the manager's name.
     pub managers: BTreeMap<ManagerName, ManagerRules>,
+    /// When nothing is rotated.
+    pub freezes: Vec<Freeze>,
 }
 
 /// What holds for one manager.
@@ -117,10 +24,80 @@ pub struct Rules {
 pub struct ManagerRules {
     /// How many rotations may be in hand at once; at least 1.
     pub max_concurrent: usize,
+    /// How long a request may take: an attempt begins only while so much of its window is left.
+    pub request_timeout: Period,
     /// For projects that name no policy of their own.
     pub policy: Arc<Policy>,
     /// What holds for single projects; none named means every project.
     pub projects: Vec<ProjectRules>,
+    /// Policies by the names of projects and clusters. They choose no targets, only policies.
+    pub overrides: Vec<Override>,
+}
+
+/// The policy of whatever matches.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// By the project's name.
+    pub project: Glob,
+    /// By the cluster's name.
+    pub cluster: Glob,
+    /// Its policy.
+    pub policy: Arc<Policy>,
+}
+
+/// A pattern over names: `*` for any text, `?` for any character.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glob {
+    matcher: WildMatch,
+    /// How much it says: a name more than a pattern, a pattern more than `*`; of two patterns, the one with more letters.
+    specificity: (u8, usize),
+}
+
+impl Glob {
+    /// Reads a pattern; every text is one.
+    pub fn new(text: &str) -> Self {
+        let letters = text.chars().filter(|letter| !matches!(letter, '*' | '?')).count();
+        let specificity = match text {
+            "*" => (0, 0),
+            text if text.contains(['*', '?']) => (1, letters),
+            _ => (2, letters),
+        };
+        Self { matcher: WildMatch::new(text), specificity }
+    }
+
+    /// Whether it matches.
+    pub fn matches(&self, name: &str) -> bool {
+        self.matcher.matches(name)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.matcher.fmt(f)
+    }
+}
+
+/// Why a target has its policy.
+#[derive(Clone, Copy, Debug)]
+pub enum Chosen<'a> {
+    /// It is its manager's.
+    ByManager,
+    /// Its project names it.
+    ByProject(&'a ProjectRules),
+    /// An override matches; of several, the most specific: by cluster before by project, and what stands first among equals.
+    ByOverride(&'a Override),
+}
+
+impl fmt::Display for Chosen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByManager => f.write_str("the policy of its manager"),
+            Self::ByProject(rules) => write!(f, "the policy of project {}", rules.project),
+            Self::ByOverride(rule) => {
+                write!(f, "the override of project \"{}\", cluster \"{}\"", rule.project, rule.cluster)
+            }
+        }
+    }
 }
 
 /// What holds for one project.
@@ -137,12 +114,23 @@ pub struct ProjectRules {
 impl Rules {
     /// The policy of a target; none if the configuration names neither its manager nor its project.
     pub fn policy_of(&self, target: &Target) -> Option<&Arc<Policy>> {
+        self.choice_of(target).map(|(policy, _)| policy)
+    }
+
+    /// The policy of a target, and why it is that one.
+    pub fn choice_of(&self, target: &Target) -> Option<(&Arc<Policy>, Chosen<'_>)> {
         let manager = self.managers.get(&target.manager)?;
-        match manager.project(&target.project_id, &target.project) {
-            Some(project) => Some(project.policy.as_ref().unwrap_or(&manager.policy)),
-            None if manager.projects.is_empty() => Some(&manager.policy),
-            None => None,
+        let project = manager.project(&target.project_id, &target.project);
+        if project.is_none() && !manager.projects.is_empty() {
+            return None;
         }
+        let named = project.and_then(|project| Some((project.policy.as_ref()?, Chosen::ByProject(project))));
+        let overriding = manager.override_of(target).filter(|rule| {
+            // A project's own section names it exactly: only what speaks of the cluster, too, says more.
+            named.is_none() || rule.cluster.specificity.0 > 0
+        });
+        let overriding = overriding.map(|rule| (&rule.policy, Chosen::ByOverride(rule)));
+        Some(overriding.or(named).unwrap_or((&manager.policy, Chosen::ByManager)))
     }
 
     /// What the listing and the configuration together say about a target's fitness.
@@ -160,7 +148,8 @@ impl Rules {
         self.managers
             .values()
             .flat_map(|manager| {
-                manager.projects.iter().filter_map(|project| project.policy.as_ref()).chain([&manager.policy])
+                let projects = manager.projects.iter().filter_map(|project| project.policy.as_ref());
+                projects.chain(manager.overrides.iter().map(|rule| &rule.policy)).chain([&manager.policy])
             })
             .map(|policy| (policy.name.clone(), Arc::clone(policy)))
             .collect()
@@ -168,6 +157,21 @@ impl Rules {
 }
 
 impl ManagerRules {
+    /// A manager all of whose targets have one policy, every setting that has a default at it.
+    pub fn new(max_concurrent: usize, policy: Arc<Policy>) -> Self {
+        let request_timeout = Period::seconds(30);
+        Self { max_concurrent, request_timeout, policy, projects: Vec::new(), overrides: Vec::new() }
+    }
+
+    fn override_of(&self, target: &Target) -> Option<&Override> {
+        let matching = self
+            .overrides
+            .iter()
+            .filter(|rule| rule.project.matches(&target.project) && rule.cluster.matches(&target.cluster));
+        // Of equals the last is the greatest to `max_by_key`, and the first is wanted.
+        matching.rev().max_by_key(|rule| (rule.cluster.specificity, rule.project.specificity))
+    }
+
     fn project(&self, id: &ProjectId, name: &str) -> Option<&ProjectRules> {
         self.projects.iter().find(|rules| rules.project.selects(id, name))
     }

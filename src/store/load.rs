@@ -103,6 +103,8 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         rotation: rotation(row)?,
         unconfirmed: json(row, "unconfirmed")?,
         setback: json(row, "setback")?.zip(time(row, "retry_at")?),
+        missed_until: time(row, "missed_until")?,
+        held_until: time(row, "held_until")?,
         quarantine: time(row, "quarantined_since")?
             .zip(json(row, "quarantine")?)
             .map(|(since, failure)| Quarantine { since, failure }),

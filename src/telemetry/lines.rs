@@ -222,6 +222,25 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "{who}: rotation {rotation} given up before anything was sent: {why}"
             );
         }
+        Event::SlotMissed { slot, due_at, windows, opened_at, closed_at, why, .. } => {
+            line!(
+                WARN, entry, kind, subject,
+                {
+                    manager, slot, due_at = %due_at, windows, opened_at = %opened_at, closed_at = %closed_at,
+                    why = why.as_str(),
+                },
+                "{who}: due since {due_at:.0}, it missed {windows} of its windows, the last until {closed_at:.0}: {why}"
+            );
+        }
+        Event::SlotHeld { slot, due_at, freeze, reason, until, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                {
+                    manager, slot, due_at = %due_at, freeze = freeze.as_str(), reason = reason.as_str(), until = %until,
+                },
+                "{who}: due since {due_at:.0}, it is held by freeze {freeze} until {until:.0}: {reason}"
+            );
+        }
         Event::TargetQuarantined { attempts, failure, .. } => {
             failure!(
                 ERROR, entry, kind, subject, failure,

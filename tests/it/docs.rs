@@ -116,7 +116,7 @@ fn the_configurations_in_the_readme_are_right() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rekeyd.toml");
     let configurations = blocks(&document("README.md"), "toml");
-    assert_eq!(configurations.len(), 2);
+    assert_eq!(configurations.len(), 3);
     for text in configurations {
         fs::write(&path, &text).unwrap();
         let output = rekeyd(&["--config", path.to_str().unwrap(), "config", "show"]);

@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn policy() -> Policy {
     Policy {
-        every: Period::days(30),
+        rhythm: Period::days(30).into(),
         spread: Spread::Percent(10),
         first_rotation: FirstRotation::Now,
         observe_every: Period::days(1),

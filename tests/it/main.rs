@@ -32,4 +32,5 @@ mod simulator;
 mod systemd;
 mod tls;
 mod web_config;
+mod when;
 mod world;

@@ -115,7 +115,7 @@ async fn three_dead_targets_cost_the_others_nothing() {
     let days = if std::env::var_os("REKEYD_TEST_DEATHS").is_some() { 30 } else { 6 };
     // Few looks, so that what the dead cost beside them weighs more, and not less, than it would.
     let (every, observe_every) = (Period::days(days), Period::minutes(days * 24 * 60 / 6));
-    let policy = Policy { every, observe_every, ..Policy::with_defaults("default".into()) };
+    let policy = Policy { rhythm: every.into(), observe_every, ..Policy::with_defaults("default".into()) };
     let world = World::new(3, 500, policy, ROTATIONS, &[Fate::Apply]);
     let daemon = world.start();
     world.pass(MINUTE).await;

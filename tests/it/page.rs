@@ -14,7 +14,7 @@ use rekeyd::domain::{
     Actor, Entry, Event, Failure, Gap, How, KeyChange, KeyOrigin, Listing, Mechanism, PolicyName, Reason, Role,
     RotationId, Scope, Stage, State, Target, TargetId, Verdict,
 };
-use rekeyd::http::{self, Inputs, STALL_AFTER};
+use rekeyd::http::{self, Inputs};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::{Archive, Gauge, Journal, Situation};
 use rekeyd::store::Store;
@@ -67,8 +67,8 @@ impl Drop for Scene {
 
 fn rules() -> Rules {
     let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
-    let manager = || ManagerRules { max_concurrent: 4, policy: Arc::clone(&policy), projects: Vec::new() };
-    Rules { managers: BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]) }
+    let manager = || ManagerRules::new(4, Arc::clone(&policy));
+    Rules { managers: BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]), ..Rules::default() }
 }
 
 fn target(manager: &str, project: &str, cluster: &str, replica_set: &str, role: Role) -> Target {
@@ -109,7 +109,7 @@ impl Scene {
             rules: Arc::new(rules()),
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
-            stall_after: STALL_AFTER,
+            stall_after: std::time::Duration::from_secs(60),
         });
         tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { store, address, shutdown, _folder: folder }

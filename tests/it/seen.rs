@@ -14,7 +14,7 @@ use rekeyd::domain::{
     Event, Failure, Fleet, How, Listing, Mechanism, PolicyName, Reason, Role, RotationId, Scope, Target, TargetId,
     Verdict,
 };
-use rekeyd::http::{self, Inputs, ROUTES, STALL_AFTER};
+use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::{Archive, ArchiveError, Gauge, Head, Past, Situation};
 use rekeyd::telemetry::Metrics;
@@ -23,6 +23,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+/// As the configuration has it by default.
+const STALL_AFTER: Duration = Duration::from_secs(60);
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,8 +115,8 @@ fn failure() -> Failure {
 
 fn rules() -> Rules {
     let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
-    let manager = ManagerRules { max_concurrent: 4, policy, projects: Vec::new() };
-    Rules { managers: BTreeMap::from([("emea".into(), manager)]) }
+    let manager = ManagerRules::new(4, policy);
+    Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() }
 }
 
 /// The listener, showing `gauge` on a port of its own.

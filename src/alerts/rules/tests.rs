@@ -80,8 +80,8 @@ impl World {
             last_sweep: Some(now),
             since_sweep: std::time::Duration::ZERO,
         };
-        let manager = ManagerRules { max_concurrent: 1, policy: Arc::new(self.policy.clone()), projects: Vec::new() };
-        fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]) })
+        let manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
+        fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() })
     }
 
     /// The alert of this kind, if it fires; with the promises that all words keep.
@@ -182,7 +182,7 @@ fn the_grace_of_an_overdue_rotation_follows_the_interval() {
         ("20s", "9s", "2026-01-10T00:00:29Z"),
     ] {
         let mut world = World::rotated("2026-01-10T00:00:00Z");
-        world.policy.every = every.parse().unwrap();
+        world.policy.rhythm = every.parse::<Period>().unwrap().into();
         world.policy.confirm_within = confirm_within.parse().unwrap();
         let limit = at(last_quiet);
         let overdue = |now| world.fired(now).iter().any(|alert| alert.kind == AlertKind::RotationOverdue);
@@ -350,7 +350,7 @@ fn a_plan_that_is_too_slow_is_told_before_the_key_is_too_old() {
     let mut world = World::rotated("2026-01-10T00:00:00Z");
     world.policy.alert_after = Period::days(30);
     assert_eq!(world.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z"), None, "due the moment it gets too old");
-    world.policy.every = Period::days(31);
+    world.policy.rhythm = Period::days(31).into();
     let alert = world.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z").unwrap();
     assert_eq!(alert.severity, Severity::Warning);
     assert!(alert.words.contains("too old at 2026-02-09T00:00:00Z"), "{}", alert.words);
@@ -391,9 +391,9 @@ fn a_change_by_somebody_else_is_told_for_a_day() {
             before: "second".into(),
             after: "third".into(),
             last_seen: at("2026-01-10T23:00:00Z"),
+            looked_at: None,
             not_before: Some(at("2026-01-10T23:00:00Z")),
             first_seen: at("2026-01-11T00:00:00Z"),
-            looked_at: None,
             suspect: None,
         },
     );

@@ -13,7 +13,7 @@ use super::timeline::Timeline;
 use super::words::{AlertWords, Piece, capital, distance, legible, moment, title};
 use crate::alerts::{self, fire};
 use crate::domain::{AlertSubject, Decision, TargetId, TargetName, TargetRecord};
-use crate::policy::{FirstRotation, Policy, Rules, due_at, plan};
+use crate::policy::{FirstRotation, Policy, Rhythm, Rules, due_at, plan};
 use crate::ports::{ArchiveError, Past, Situation};
 
 #[derive(Template)]
@@ -113,6 +113,16 @@ impl TargetPage {
     }
 }
 
+/// When a policy's slots come, and when they may be answered.
+fn slots(policy: &Policy) -> String {
+    let turn = match &policy.rhythm {
+        Rhythm::Every(every) => format!("every {every}"),
+        Rhythm::Cron(cron) => format!("by the calendar: {}", cron.in_words().to_lowercase()),
+    };
+    let place = format!("A new key {turn}, at a place of its own in a spread of {}.", policy.spread);
+    if policy.windows.restrict() { format!("{place} Only in the windows {}.", policy.windows) } else { place }
+}
+
 /// What a policy asks for, a sentence for each setting.
 fn policy_words(policy: &Policy) -> Vec<String> {
     let first = match policy.first_rotation {
@@ -120,7 +130,7 @@ fn policy_words(policy: &Policy) -> Vec<String> {
         FirstRotation::Now => "A key of unknown age is rotated at once.",
     };
     vec![
-        format!("A new key every {}, at a place of its own in a spread of {}.", policy.every, policy.spread),
+        slots(policy),
         format!("An alert when a key is older than {}, or may be.", policy.alert_after),
         first.to_owned(),
         format!("A GET must show the new key within {}.", policy.confirm_within),

@@ -72,19 +72,20 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 /// Managers 0 and 1 are configured, 2 is not; of manager 1 only project 0 is.
 fn rules(max_concurrent: usize, spread: u8, first_rotation: FirstRotation) -> Rules {
     let policy = Policy {
-        every: Period::days(30),
+        rhythm: Period::days(30).into(),
         spread: Spread::Percent(spread),
         first_rotation,
         ..Policy::with_defaults("default".into())
     };
     let policy = Arc::new(policy);
-    let manager = |projects| ManagerRules { max_concurrent, policy: Arc::clone(&policy), projects };
+    let manager = |projects| ManagerRules { projects, ..ManagerRules::new(max_concurrent, Arc::clone(&policy)) };
     let only = ProjectRules {
         project: crate::domain::ProjectSelector::Name("project-0".to_owned()),
         policy: None,
         exclude: Vec::new(),
     };
-    Rules { managers: BTreeMap::from([("m0".into(), manager(Vec::new())), ("m1".into(), manager(vec![only]))]) }
+    let managers = BTreeMap::from([("m0".into(), manager(Vec::new())), ("m1".into(), manager(vec![only]))]);
+    Rules { managers, ..Rules::default() }
 }
 
 fn record(number: usize, drawn: &Drawn) -> TargetRecord {
@@ -238,7 +239,8 @@ proptest! {
         let rules = rules(1, spread, FirstRotation::Spread);
         let record = record(number, &Drawn { manager: 0, ..drawn });
         let policy = rules.policy_of(&record.target).unwrap();
-        let (every, widest) = (policy.every.as_secs(), policy.spread.as_secs(policy.every));
+        let every = policy.rhythm.shortest();
+        let (every, widest) = (every.as_secs(), policy.spread.as_secs(every));
         match (&record.key, due_at(&record, policy)) {
             (None, due) => prop_assert_eq!(due, None),
             (Some(key), Some(due)) => {

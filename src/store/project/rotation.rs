@@ -84,6 +84,8 @@ pub(super) fn write(
         | Event::KeyRedated { .. }
         | Event::ObservationFailing { .. }
         | Event::ObservationRecovered { .. }
+        | Event::SlotMissed { .. }
+        | Event::SlotHeld { .. }
         | Event::TargetQuarantined { .. }
         | Event::TargetRearmed { .. }
         | Event::ManagerFailing { .. }

@@ -40,6 +40,8 @@ pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetR
             ("unconfirmed", &record.unconfirmed.as_ref().map(Json)),
             ("setback", &record.setback.as_ref().map(|(failure, _)| Json(failure))),
             ("retry_at", &record.setback.as_ref().map(|(_, retry_at)| Micros(*retry_at))),
+            ("missed_until", &record.missed_until.map(Micros)),
+            ("held_until", &record.held_until.map(Micros)),
             ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),
             ("quarantine", &record.quarantine.as_ref().map(|quarantine| Json(&quarantine.failure))),
             ("last_rotation_at", &record.last_rotation_at.map(Micros)),

@@ -100,6 +100,19 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             1 => Event::TargetQuarantined { target, attempts: 8, failure },
             _ => Event::TargetRearmed { target, reason: "CHG-1".to_owned() },
         },
+        23 if detail == 0 => Event::SlotMissed {
+            target,
+            slot: rotation.slot,
+            due_at,
+            windows: 2,
+            opened_at: last_seen,
+            closed_at: retry_at,
+            why: "the daemon was not running".to_owned(),
+        },
+        24 if detail == 0 => {
+            let (freeze, reason) = ("year-end".to_owned(), "CHG-1".to_owned());
+            Event::SlotHeld { target, slot: rotation.slot, due_at, freeze, reason, until: retry_at }
+        }
         23 if detail > 1 => Event::ManagerFailing { manager, failure },
         23 => Event::ManagerAnswering { manager },
         24 if detail > 1 => Event::GapFound { manager, gap },

@@ -148,6 +148,8 @@ pub(crate) struct Truth {
     asking: usize,
     pub(crate) most_asking: usize,
     pub(crate) fates: Vec<Fate>,
+    /// So many journeys in a thousand take seconds.
+    pub(crate) slow: u64,
     /// So many GETs in a thousand fail or hang.
     pub(crate) bad_gets: u64,
     pub(crate) chance: Chance,
@@ -196,6 +198,7 @@ impl FarEnd {
             asking: 0,
             most_asking: 0,
             fates: vec![Fate::Apply],
+            slow: 5,
             bad_gets: 0,
             chance,
             violations: Vec::new(),
@@ -260,7 +263,8 @@ impl Site {
     async fn travel(&self) {
         let milliseconds = {
             let mut truth = self.inner.lock().unwrap();
-            if truth.chance.per_mille(5) {
+            let slow = truth.slow;
+            if truth.chance.per_mille(slow) {
                 self.fired.count("network: slow");
                 truth.chance.below(15_000)
             } else {

@@ -45,7 +45,7 @@ pub(crate) struct World {
     pub(crate) policy: Arc<Policy>,
     /// What the next daemon reads from its configuration.
     pub(crate) rules: Mutex<Arc<Rules>>,
-    discover_every: rekeyd::domain::Period,
+    pub(crate) discover_every: rekeyd::domain::Period,
 }
 
 impl World {
@@ -76,8 +76,9 @@ impl World {
             Chance(seed),
         ));
         far_end.truth().fates = fates.to_vec();
-        let manager = ManagerRules { max_concurrent, policy: Arc::clone(&policy), projects: Vec::new() };
-        let rules = Mutex::new(Arc::new(Rules { managers: BTreeMap::from([("emea".into(), manager)]) }));
+        let manager = ManagerRules::new(max_concurrent, Arc::clone(&policy));
+        let rules =
+            Mutex::new(Arc::new(Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() }));
         let discover_every = rekeyd::domain::Period::minutes(60);
         Self { clock, journal, far_end, kill, fired, policy, rules, discover_every }
     }

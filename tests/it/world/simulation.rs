@@ -179,7 +179,7 @@ impl History {
             Scale::Wide => 30,
         };
         let policy = Policy {
-            every: Period::days(days),
+            rhythm: Period::days(days).into(),
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),

@@ -51,7 +51,8 @@ impl World {
         let now = self.clock.now();
         let fleet = self.journal.fleet();
         let truth = self.far_end.truth();
-        let (every, spread) = (self.policy.every.as_duration(), self.policy.spread.as_secs(self.policy.every));
+        let (every, spread) =
+            (self.policy.rhythm.longest().as_duration(), self.policy.spread.as_secs(self.policy.rhythm.shortest()));
         let latest = now + SignedDuration::try_from(every + Duration::from_secs(spread + 60)).unwrap();
         for (target, keys) in &truth.keys {
             let record = fleet.targets.get(target).ok_or_else(|| format!("{target}: never found"))?;
@@ -155,7 +156,7 @@ impl World {
 
     /// Whatever the ledger calls a slot: what we sent never changed a key twice within one interval.
     fn check_distances(&self, truth: &Truth) -> Result<(), String> {
-        let every = self.policy.every.as_duration();
+        let every = self.policy.rhythm.longest().as_duration();
         let mut before: BTreeMap<&TargetId, &Put> = BTreeMap::new();
         for put in truth.puts.iter().filter(|put| !put.effects.is_empty()) {
             let Some(first) = before.insert(&put.target, put) else { continue };
