@@ -1,5 +1,6 @@
 //! The one place that knows every part and wires them.
 
+mod checkpoints;
 mod clock;
 mod couriers;
 #[cfg(debug_assertions)]
@@ -93,6 +94,9 @@ pub enum StartError {
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new ledger's id: {0}")]
     Random(getrandom::Error),
+    /// There is no key to sign checkpoints with.
+    #[error(transparent)]
+    CheckpointKey(#[from] crate::store::KeyError),
     /// A manager's client can not be made.
     #[error("manager {name}: {source}")]
     Manager {
@@ -144,6 +148,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
         let (managers, accesses) = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
         let store = Arc::new(open_store(settings.state_dir.clone()).await?);
+        let checkpoint_key = checkpoints::begin(config, &store).await?;
         let counted = Arc::clone(&metrics);
         store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
         let fleet = store.fleet();
@@ -172,7 +177,7 @@ impl Daemon {
         let jobs = jobs::Jobs::start().await?;
         let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
-        engine.note(opening(&fleet, config)).await?;
+        engine.note(opening(&fleet, config, checkpoint_key)).await?;
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
@@ -195,6 +200,7 @@ impl Daemon {
         };
         let inventory = tokio::spawn(inventories.run(jobs.inventory(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
+        store.check_in_background(settings.ledger.checkpoint_file.clone());
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
         Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, couriers, hush, listener })
     }
@@ -278,9 +284,10 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, by which rules, with which API keys, and whom we tell no more.
-fn opening(fleet: &Fleet, config: &Config) -> Vec<Event> {
+/// What the ledger is told first: that we are here, who signs, by which rules, with which API keys, and whom we tell no more.
+fn opening(fleet: &Fleet, config: &Config, checkpoint_key: Option<String>) -> Vec<Event> {
     let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
+    let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
     let policies = config.settings.rules.policies().into_iter().filter_map(|(policy, settings)| {
         let words = settings.to_string();
         (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
@@ -294,7 +301,7 @@ fn opening(fleet: &Fleet, config: &Config) -> Vec<Event> {
         (known.map(|known| &known.public_key) != Some(&public_key))
             .then_some(Event::CredentialUsed { manager, public_key })
     });
-    [started].into_iter().chain(policies).chain(credentials).chain(dropped).collect()
+    [started].into_iter().chain(key).chain(policies).chain(credentials).chain(dropped).collect()
 }
 
 fn hostname() -> String {

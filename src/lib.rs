@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod evidence;
 pub mod http;
 pub mod policy;
 pub mod ports;

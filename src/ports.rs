@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    ApiKey, Contradiction, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, ManagerName, ProjectId, Reach,
-    ReceiverName, RotationRow, Sighting, Target, TargetId,
+    ApiKey, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
+    LedgerRow, ManagerName, ProjectId, Reach, ReceiverName, RotationFilter, RotationRow, Sighting, Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -250,6 +250,58 @@ pub struct Situation {
 pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
+
+    /// The newest `limit` rotations that pass the filter, whose own limit is not looked at.
+    fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError>;
+
+    /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
+    fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
+
+    /// What the check of the whole ledger came to. Waits for nothing.
+    fn check(&self) -> Check;
+
+    /// How far the ledger is anchored. Waits for nothing.
+    fn anchor(&self) -> Anchor;
+}
+
+/// What the check of the whole ledger, which every start begins, came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// It is under way, or was not begun.
+    #[default]
+    Pending,
+    /// The ledger holds.
+    Whole {
+        /// So many records were checked.
+        records: u64,
+    },
+    /// It does not hold, or could not be checked.
+    Broken {
+        /// Where, and what is wrong.
+        why: String,
+    },
+}
+
+/// A part of an answer, and where the next begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The newest first.
+    pub rows: Vec<T>,
+    /// What is behind; none if that is certain to be nothing.
+    pub next: Option<Cursor>,
+}
+
+/// How far the ledger is anchored outside of itself, by signed checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// The number of the newest record that wants a checkpoint; 0 before the first.
+    pub wanted: u64,
+    /// The record of the newest checkpoint that was written; 0 before the first.
+    pub written: u64,
+    /// Why the newest one could not be written.
+    pub failure: Option<String>,
+    /// The verifier key of who signs; none if nobody does.
+    pub key: Option<String>,
 }
 
 /// What happened to one target, newest first.

@@ -10,7 +10,7 @@ packages=(apache2 lighttpd prometheus prometheus-alertmanager curl procps python
 # Node.js comes from many places; any of them will do.
 command -v npm >/dev/null || packages+=(nodejs npm)
 venv=target/test-tools/venv
-requirements=(pyomsdk==9.0.0 icalendar==7.3.0)
+requirements=(pyomsdk==9.0.0 icalendar==7.3.0 cryptography==48.0.0)
 
 installed() {
     [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

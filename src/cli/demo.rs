@@ -231,6 +231,7 @@ impl Narrator {
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
+            | Event::CheckpointKeySet { .. }
             | Event::TargetChanged { .. }
             | Event::TargetGone { .. }
             | Event::TargetReturned { .. }
@@ -317,7 +318,7 @@ async fn summarize(config: &Config, simulator: &Simulator, output: &mut Output) 
         output,
     )?;
     output.raw(b"  ")?;
-    let verified = audit::verify(&reader, false, output)?;
+    let verified = audit::verify_all(settings, output)?;
     let good = agree && twice == 0 && agreed == asked && verified == Exit::Done;
     Ok(if good { Exit::Done } else { Exit::Failed })
 }

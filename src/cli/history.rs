@@ -1,104 +1,196 @@
-//! `rekeyd history`: every attempt to rotate a key, the newest first.
+//! `rekeyd history`: every attempt to rotate a key, the newest first, and the life of one key.
 
+use std::io;
 use std::ops::ControlFlow;
 
+use clap::ValueEnum;
 use serde_json::json;
 
-use super::output::{BAD, GOOD, Output, WARN, moment, styled};
+use super::output::{BAD, BOLD, GOOD, Output, WARN, moment, styled};
 use super::when::When;
-use super::{Answer, Exit};
+use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::State;
-use crate::store::{Reader, RotationFilter, RotationRow};
+use crate::domain::{Cursor, KeyId, KeyLife, KeyOrigin, RotationFilter, State};
+use crate::evidence::{ROTATION_COLUMNS, csv_heading, csv_line};
+use crate::store::{Reader, RotationRow};
 
 /// So many stand in a table if nothing is said.
 const ROWS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  rekeyd history --since 90d\n  rekeyd history 'emea/billing/ledger/*' --since 2026-01-01 --until 2026-07-01\n  rekeyd history --json | jq -r 'select(.state == \"done\") | [.done_at, .target, .key_after] | @tsv'"
+    after_help = "Examples:\n  rekeyd history --since 90d\n  rekeyd history 'emea/billing/ledger/*' --since 2026-01-01 --until 2026-07-01\n  rekeyd history --state failed --state unconfirmed --project billing\n  rekeyd history --key 6f9619ff-8b86-d011-b42d-00c04fc964ff\n  rekeyd history --csv > rotations.csv\n  rekeyd history --json | jq -r 'select(.state == \"done\") | [.done_at, .target, .key_after] | @tsv'"
 )]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
     target: Option<String>,
+    /// Only targets of this project, by its name or id.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    /// Only attempts that began with this key or led to it, and before them the key's own life.
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Only attempts in this state; may be repeated.
+    #[arg(long, value_enum, value_name = "STATE")]
+    state: Vec<InState>,
+    /// Only attempts begun by this hand: `schedule`, or `uid:1000`.
+    #[arg(long, value_name = "ACTOR")]
+    actor: Option<String>,
     /// Only attempts begun at or after this time: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// Only attempts begun before this time; a day stands for its whole length.
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
-    /// At most so many, the newest; without it 100 in a table and all in JSON.
+    /// At most so many, the newest; without it 100 in a table and all in JSON and CSV.
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-    /// One JSON object a line.
-    #[arg(long)]
+    /// Only what is behind an earlier answer, by the cursor at its end.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<Cursor>,
+    /// One JSON object a line; with --key one object in all.
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+    /// Comma-separated values with a heading.
+    #[arg(long)]
+    csv: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InState {
+    Intended,
+    Sending,
+    Confirming,
+    Done,
+    Failed,
+    Unconfirmed,
+    Withdrawn,
+}
+
+impl From<InState> for State {
+    fn from(state: InState) -> Self {
+        match state {
+            InState::Intended => Self::Intended,
+            InState::Sending => Self::Sending,
+            InState::Confirming => Self::Confirming,
+            InState::Done => Self::Done,
+            InState::Failed => Self::Failed,
+            InState::Unconfirmed => Self::Unconfirmed,
+            InState::Withdrawn => Self::Withdrawn,
+        }
+    }
 }
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let (now, zone) = (SystemClock::now(), &settings.timezone);
     let filter = RotationFilter {
         target: args.target.clone(),
+        project: args.project.clone(),
+        key: args.key.as_deref().map(KeyId::new),
+        states: args.state.iter().map(|state| State::from(*state)).collect(),
+        actor: args.actor.clone(),
         since: args.since.map(|since| since.start(now, zone)),
         until: args.until.map(|until| until.end(now, zone)),
-        limit: args.limit.or((!args.json).then_some(ROWS)),
+        behind: args.cursor,
+        limit: args.limit.or((!args.json && !args.csv).then_some(ROWS)),
     };
     let reader = Reader::open(&settings.state_dir)?;
-    if args.json {
-        let walked = reader.each_rotation(&filter, |row| match output.json(&as_json(&row)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        })?;
-        if let ControlFlow::Break(error) = walked {
-            return Err(error.into());
+    match (&filter.key, args.json, args.csv) {
+        (Some(key), true, _) => {
+            let life: Vec<_> = reader.life_of(key)?.iter().map(KeyLife::to_json).collect();
+            let rotations: Vec<_> = reader.rotations(&filter)?.iter().map(RotationRow::to_json).collect();
+            output.json(&json!({ "key": key, "life": life, "rotations": rotations }))?;
         }
-    } else {
-        let rows = reader.rotations(&filter)?;
-        let count = rows.len();
-        if count == 0 {
-            output.line("no attempt to rotate a key is on record that fits")?;
+        (_, _, true) => {
+            output.raw(csv_heading(ROTATION_COLUMNS).as_bytes())?;
+            show_each(&reader, &filter, |row| output.raw(csv_line(ROTATION_COLUMNS, &row.to_json()).as_bytes()))?;
         }
-        let heading = ["BEGUN", "TARGET", "SLOT", "STATE", "KEY BEFORE", "KEY AFTER", "ENDED", "WHY"];
-        output.table(heading, &rows.iter().map(as_row).collect::<Vec<_>>())?;
-        if filter.limit.is_some_and(|limit| count as u64 == u64::from(limit)) {
-            output.line(format_args!("\nThe newest {count}; --limit or --since for more."))?;
+        (None, true, false) => show_each(&reader, &filter, |row| output.json(&row.to_json()))?,
+        (key, false, false) => {
+            if let Some(key) = key {
+                show_life(&reader.life_of(key)?, output)?;
+            }
+            show_table(&reader, &filter, output)?;
         }
     }
     Ok(Exit::Done)
 }
 
-fn as_json(row: &RotationRow) -> serde_json::Value {
-    json!({
-        "target": row.name,
-        "manager": row.manager,
-        "project_id": row.project_id,
-        "cluster_id": row.cluster_id,
-        "mechanism": row.mechanism,
-        "actor": row.actor,
-        "slot": row.id.slot,
-        "attempt": row.id.attempt,
-        "due_at": row.due_at,
-        "key_before": row.key_before,
-        "key_after": row.key_after,
-        "state": row.state,
-        "how": row.how,
-        "begun_at": row.began_at,
-        "intended_at": row.intended_at,
-        "sent_at": row.sent_at,
-        "accepted_at": row.accepted_at,
-        "done_at": row.ended_at.filter(|_| row.state == State::Done),
-        "ended_at": row.ended_at,
-        "stage": row.stage,
-        "failure": row.failure,
-        "why": row.why,
-        "retry_at": row.retry_at,
-        "ledger_seq": row.seq,
-    })
+fn show_each(
+    reader: &Reader,
+    filter: &RotationFilter,
+    mut show: impl FnMut(RotationRow) -> io::Result<()>,
+) -> Result<(), Stop> {
+    let walked = reader.each_rotation(filter, |_, row| match show(row) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    })?;
+    match walked {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error.into()),
+    }
+}
+
+fn show_table(reader: &Reader, filter: &RotationFilter, output: &mut Output) -> Result<(), Stop> {
+    let (mut rows, mut last) = (Vec::new(), None);
+    let _: ControlFlow<()> = reader.each_rotation(filter, |cursor, row| {
+        rows.push(as_row(&row));
+        last = Some(cursor);
+        ControlFlow::Continue(())
+    })?;
+    if rows.is_empty() {
+        output.line("no attempt to rotate a key is on record that fits")?;
+    }
+    let heading = ["BEGUN", "TARGET", "SLOT", "STATE", "KEY BEFORE", "KEY AFTER", "ENDED", "WHY"];
+    output.table(heading, &rows)?;
+    if let (Some(limit), Some(last)) = (filter.limit, last)
+        && rows.len() as u64 == u64::from(limit)
+    {
+        output.line(format_args!("\nThe newest {limit}; --limit or --since for more, --cursor {last} to go on."))?;
+    }
+    Ok(())
+}
+
+fn show_life(life: &[KeyLife], output: &mut Output) -> Result<(), Stop> {
+    if life.is_empty() {
+        output.line("no target has been seen with this key")?;
+        return Ok(());
+    }
+    let rows: Vec<[String; 6]> = life
+        .iter()
+        .map(|life| {
+            let came = match (life.used.came, &life.rotation) {
+                (KeyOrigin::FirstSeen, _) => "was there before us".to_owned(),
+                (KeyOrigin::Foreign, _) => "somebody else brought it".to_owned(),
+                (KeyOrigin::Regression, _) => "came back: an earlier key".to_owned(),
+                (KeyOrigin::Rotated | KeyOrigin::FoundChanged | KeyOrigin::Recovered, rotation) => {
+                    format!("rotation {}", rotation.as_deref().unwrap_or("-"))
+                }
+            };
+            let next = match (&life.replaced_by, life.used.replaced_at) {
+                (Some(next), _) => format!("by {next}"),
+                (None, Some(_)) => String::new(),
+                (None, None) => "in use".to_owned(),
+            };
+            let used = &life.used;
+            [
+                life.name.to_string(),
+                came,
+                moment(Some(used.first_seen)),
+                moment(Some(used.last_seen)),
+                moment(used.replaced_at),
+                next,
+            ]
+        })
+        .collect();
+    output.table(["TARGET", "HOW IT CAME", "FIRST SEEN", "LAST SEEN", "REPLACED", "BY"], &rows)?;
+    output.line(format_args!("\n{}", styled(BOLD, "Attempts that began with it or led to it")))?;
+    Ok(())
 }
 
 fn as_row(row: &RotationRow) -> [String; 8] {
-    let key = |key: &Option<crate::domain::KeyId>| key.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let key = |key: &Option<KeyId>| key.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let style = match row.state {
         State::Done => GOOD,
         State::Intended | State::Sending | State::Confirming | State::Withdrawn => WARN,

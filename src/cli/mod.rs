@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and what the answer means to the shell. One file a command.
 
 mod audit;
+mod backup;
 mod check;
 mod config;
 mod coverage;
@@ -66,6 +67,10 @@ enum Command {
     /// Verify the ledger, or show its head.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Copy the ledger into a file, beside a running daemon, and verify the copy.
+    Backup(backup::BackupArgs),
+    /// Bring a copy of the ledger back into a state directory that has none.
+    Restore(backup::RestoreArgs),
     /// Let quarantined targets be tried again. The daemon must be stopped.
     Resume(resume::Args),
     /// See it work: a make-believe Ops Manager and the daemon, on loopback, in a temporary folder.
@@ -168,6 +173,8 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
         Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
+        Command::Backup(args) => backup::backup(args, &settings(cli)?, output),
+        Command::Restore(args) => backup::restore(args, &settings(cli)?, output),
         Command::Resume(args) => resume::resume(args, &settings(cli)?, output),
         Command::Demo(args) => demo::demo(args, output),
         Command::Simulate(args) => simulate::simulate(args, output),

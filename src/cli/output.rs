@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use super::table;
@@ -51,6 +52,15 @@ impl Output {
             writeln!(self.out, "{line}")?;
         }
         self.out.flush()
+    }
+
+    /// A bar for long work, on standard error, if that is a terminal; it appears when the work takes its time.
+    pub(super) fn progress(&self, unit: &str) -> ProgressBar {
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {human_pos} {msg}, {eta} left")
+            .expect("the template is well-formed");
+        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_style(style)
+            .with_message(unit.to_owned())
     }
 
     /// What failed, why, and what to do next.

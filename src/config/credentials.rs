@@ -50,6 +50,17 @@ pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &En
     })
 }
 
+/// Opens the key that signs checkpoints. What is in it is for others to say.
+pub(super) fn open_checkpoint_key(
+    source: &Written<SecretSource>,
+    document: &Document<'_>,
+    environment: &Environment,
+) -> Option<SecretString> {
+    let files = Files { document, credentials: environment.credentials_directory.as_deref() };
+    let secret = files.path_of(&source.value).and_then(|path| files.secret(&path));
+    files.noted("checkpoint_key", source, secret).ok()
+}
+
 /// Opens what a receiver needs. Everything is tried before anything is given up.
 pub(super) fn open_receiver(
     file: &ReceiverFile,

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::document::Document;
+use super::document::{Document, Written};
 use super::environment::Environment;
 use super::freezes;
-use super::managers::{self, ManagerFile};
+use super::managers::{self, ManagerFile, SecretSource};
 use super::policies::{self, Policies};
 use super::problem::Problems;
 use super::receivers::{self, ReceiverFile};
 use super::section::Section;
-use super::settings::{Control, Http, Inventory, Settings};
+use super::settings::{Control, Http, Inventory, Ledger, Settings};
 use super::value;
-use crate::domain::Period;
+use crate::domain::{OnCheckpointFailure, Period};
 use crate::policy::{Freeze, Rules};
 
 /// The version of the file's shape that is read here.
@@ -31,6 +31,7 @@ const SWEEPS: Period = Period::seconds(30);
 pub(super) struct ConfigFile {
     pub(super) state_dir: PathBuf,
     pub(super) timezone: TimeZone,
+    pub(super) ledger: LedgerFile,
     pub(super) http: Http,
     pub(super) control: Control,
     pub(super) inventory: Inventory,
@@ -38,6 +39,14 @@ pub(super) struct ConfigFile {
     pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
     pub(super) receivers: Vec<ReceiverFile>,
+}
+
+/// What the section `[ledger]` says.
+#[derive(Default)]
+pub(super) struct LedgerFile {
+    pub(super) checkpoint_file: Option<PathBuf>,
+    pub(super) on_checkpoint_failure: Option<OnCheckpointFailure>,
+    pub(super) checkpoint_key: Option<Written<SecretSource>>,
 }
 
 /// Reads the whole document; none if it can not be read at all, which is noted.
@@ -55,6 +64,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let state_dir = top.optional("state_dir", value::absolute_path).map(|path| path.value);
     let state_dir = state_dir.or_else(|| environment.state_directory.clone());
     let timezone = top.optional("timezone", value::time_zone);
+    let ledger = read_ledger(top.section("ledger"));
     let http = read_http(top.section("http"));
     let control = read_control(top.section("control"));
     let inventory = read_inventory(top.section("inventory"));
@@ -67,6 +77,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     Some(ConfigFile {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
         timezone,
+        ledger,
         http,
         control,
         inventory,
@@ -75,6 +86,16 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         managers,
         receivers,
     })
+}
+
+fn read_ledger(section: Option<Section<'_>>) -> LedgerFile {
+    let Some(mut section) = section else { return LedgerFile::default() };
+    let checkpoint_file = section.optional("checkpoint_file", value::absolute_path).map(|path| path.value);
+    let on_checkpoint_failure = section.optional("on_checkpoint_failure", value::on_checkpoint_failure);
+    let on_checkpoint_failure = on_checkpoint_failure.map(|choice| choice.value);
+    let checkpoint_key = managers::optional_secret_source(&mut section, "checkpoint_key");
+    section.finish();
+    LedgerFile { checkpoint_file, on_checkpoint_failure, checkpoint_key }
 }
 
 fn read_http(section: Option<Section<'_>>) -> Http {
@@ -132,12 +153,23 @@ fn read_inventory(section: Option<Section<'_>>) -> Inventory {
 }
 
 impl ConfigFile {
+    /// Where checkpoints go and what their failure means, with the defaults filled in.
+    pub(super) fn ledger(&self) -> Ledger {
+        let beside = || self.state_dir.join("checkpoints");
+        Ledger {
+            checkpoint_file: self.ledger.checkpoint_file.clone().unwrap_or_else(beside),
+            on_checkpoint_failure: self.ledger.on_checkpoint_failure.unwrap_or(OnCheckpointFailure::Warn),
+        }
+    }
+
     /// The checked values; only to be called when no problem was noted.
     pub(super) fn into_settings(self, warnings: Problems) -> Settings {
+        let ledger = self.ledger();
         let rules = self.managers.into_iter().filter_map(|manager| Some((manager.name?, manager.rules?))).collect();
         let policies: BTreeMap<_, _> =
             self.policies.into_iter().map(|(name, entry)| (name, Arc::clone(&entry.policy))).collect();
         Settings {
+            ledger,
             state_dir: self.state_dir,
             timezone: self.timezone,
             http: self.http,

@@ -140,6 +140,11 @@ pub(super) fn read_secret_source(section: &mut Section<'_>, name: &'static str) 
     }
 }
 
+/// A secret that may be left out, by its place.
+pub(super) fn optional_secret_source(section: &mut Section<'_>, name: &'static str) -> Option<Written<SecretSource>> {
+    secret_source(section.take(name)?, section.document(), name)
+}
+
 /// Where a secret is, and never the secret.
 pub(super) fn secret_source(
     setting: Setting<'_>,

@@ -26,7 +26,9 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
-pub use settings::{ClientIdentity, Config, Control, Http, Inventory, Manager, Receiver, ReceiverForm, Settings};
+pub use settings::{
+    ClientIdentity, Config, Control, Http, Inventory, Ledger, Manager, Receiver, ReceiverForm, Settings,
+};
 pub use shipped::SHIPPED;
 pub use substitute::Substitute;
 
@@ -67,12 +69,14 @@ fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitu
     }
     let managers = file.iter().flat_map(|file| &file.managers);
     let managers = managers.filter_map(|manager| credentials::open(manager, &document, environment).ok()).collect();
+    let key = file.iter().find_map(|file| file.ledger.checkpoint_key.as_ref());
+    let checkpoint_key = key.and_then(|source| credentials::open_checkpoint_key(source, &document, environment));
     let receivers = file.iter().flat_map(|file| &file.receivers);
     let receivers =
         receivers.filter_map(|receiver| credentials::open_receiver(receiver, &document, environment).ok()).collect();
     let warnings = document.verdict()?;
     let settings = file.expect("what can not be read is a problem").into_settings(warnings);
-    Ok(Config { settings, managers, receivers })
+    Ok(Config { settings, checkpoint_key, managers, receivers })
 }
 
 fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Problems> {

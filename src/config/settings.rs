@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problems;
-use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector, ReceiverName};
+use crate::domain::{ManagerName, OnCheckpointFailure, Period, PolicyName, ProjectSelector, ReceiverName};
 use crate::policy::{Policy, Rules};
 
 /// Everything that the daemon needs to run.
@@ -18,6 +18,8 @@ use crate::policy::{Policy, Rules};
 pub struct Config {
     /// What needs no secret.
     pub settings: Settings,
+    /// The key that signs checkpoints, as PEM; none for the one in the state directory.
+    pub checkpoint_key: Option<SecretString>,
     /// The managers in the order of the file, with their secrets. None is possible: there is nothing to rotate then.
     pub managers: Vec<Manager>,
     /// Those who are told of alerts, in the order of the file, with their secrets; each has a name of its own.
@@ -31,6 +33,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// In which times of day are read and shown; [`TimeZone::iana_name`] is what was written.
     pub timezone: TimeZone,
+    /// The ledger's checkpoints.
+    pub ledger: Ledger,
     /// The listener.
     pub http: Http,
     /// The unix socket.
@@ -43,6 +47,15 @@ pub struct Settings {
     pub rules: Rules,
     /// What is allowed but may not be what the author wants.
     pub warnings: Problems,
+}
+
+/// What becomes of the ledger's checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Where they are written.
+    pub checkpoint_file: PathBuf,
+    /// What to do while they can not be.
+    pub on_checkpoint_failure: OnCheckpointFailure,
 }
 
 /// The listener for metrics, health and JSON.

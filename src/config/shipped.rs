@@ -36,7 +36,7 @@ mod tests {
             Environment { credentials_directory: Some(credentials.path().to_owned()), state_directory: None };
         let required = ["version", "name", "url", "public_key", "private_key"];
         // These have no default, and files and projects only where someone names them.
-        let left_out = ["web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
+        let left_out = ["checkpoint_key", "web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
         let (policies, manager) = manager.split_once("[[freeze]]").unwrap();
@@ -117,6 +117,7 @@ mod tests {
                     "heartbeat",
                     "http",
                     "inventory",
+                    "ledger",
                     "ops_manager",
                     "policy",
                     "webhook",

@@ -22,6 +22,13 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "version = {VERSION}")?;
     writeln!(out, "state_dir = {}", path(&file.state_dir))?;
     writeln!(out, "timezone = {}", quoted(file.timezone.iana_name().unwrap_or("UTC")))?;
+    let ledger = file.ledger();
+    writeln!(out, "\n[ledger]")?;
+    writeln!(out, "checkpoint_file = {}", path(&ledger.checkpoint_file))?;
+    writeln!(out, "on_checkpoint_failure = {}", quoted(ledger.on_checkpoint_failure.as_str()))?;
+    if let Some(source) = &file.ledger.checkpoint_key {
+        write_source(out, "checkpoint_key", &source.value)?;
+    }
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
@@ -182,6 +189,11 @@ mod tests {
     const EVERYTHING: &str = r#"version = 1
 state_dir = "/data/rekeyd"
 timezone = "Europe/Paris"
+
+[ledger]
+checkpoint_file = "/mnt/other/checkpoints"
+on_checkpoint_failure = "block"
+checkpoint_key = { credential = "checkpoint-key" }
 
 [http]
 listen = "[::]:9000"

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use crate::domain::Period;
+use crate::domain::{OnCheckpointFailure, Period};
 use crate::policy::{Cron, FirstRotation, Glob, MemberOrder, Spread, Window};
 
 /// Why a value does not fit its setting.
@@ -174,6 +174,15 @@ impl Moment {
             Self::On(day) => day.at(0, 0, 0, 0),
         };
         zone.to_timestamp(civil).ok()
+    }
+}
+
+/// What a missing checkpoint means.
+pub(super) fn on_checkpoint_failure(value: &DeValue<'_>) -> Result<OnCheckpointFailure, Misfit> {
+    match text(value)? {
+        "warn" => Ok(OnCheckpointFailure::Warn),
+        "block" => Ok(OnCheckpointFailure::Block),
+        _ => Err(Misfit::new("must be \"warn\" or \"block\"")),
     }
 }
 

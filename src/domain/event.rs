@@ -110,6 +110,8 @@ pub enum Event {
     ClockStepped { by_s: i64 },
     /// A policy came into force, in its words.
     PolicySet { policy: PolicyName, words: String },
+    /// The key that signs the checkpoints from here on, as a verifier key of C2SP's signed-note.
+    CheckpointKeySet { key: String },
     /// A target was listed for the first time.
     TargetFound { description: Target, listing: Listing },
     /// A target's description or fitness changed; a rename among them.
@@ -303,6 +305,7 @@ impl Event {
             | Self::DaemonStopped { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }
@@ -370,6 +373,7 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
             | Self::ProjectUnread { .. }
@@ -409,6 +413,7 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }

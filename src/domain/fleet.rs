@@ -96,7 +96,8 @@ impl Fleet {
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. } => None,
+            | Event::ClockStepped { .. }
+            | Event::CheckpointKeySet { .. } => None,
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);

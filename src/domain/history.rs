@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::event::Stage;
 use super::failure::Failure;
@@ -80,4 +81,111 @@ pub enum KeyOrigin {
     Foreign,
     /// It had been in use before and came back.
     Regression,
+}
+
+impl RotationRow {
+    /// As one JSON object, for the commands, the API and the evidence alike.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "target": self.name,
+            "manager": self.manager,
+            "project_id": self.project_id,
+            "cluster_id": self.cluster_id,
+            "mechanism": self.mechanism,
+            "actor": self.actor,
+            "slot": self.id.slot,
+            "attempt": self.id.attempt,
+            "due_at": self.due_at,
+            "key_before": self.key_before,
+            "key_after": self.key_after,
+            "state": self.state,
+            "how": self.how,
+            "begun_at": self.began_at,
+            "intended_at": self.intended_at,
+            "sent_at": self.sent_at,
+            "accepted_at": self.accepted_at,
+            "done_at": self.ended_at.filter(|_| self.state == State::Done),
+            "ended_at": self.ended_at,
+            "stage": self.stage,
+            "failure": self.failure,
+            "why": self.why,
+            "retry_at": self.retry_at,
+            "ledger_seq": self.seq,
+        })
+    }
+}
+
+/// One record of the ledger as it stands, with the name that its target has today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Its number.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, as one word.
+    pub kind: String,
+    /// By whose hand, as one word.
+    pub actor: String,
+    /// The id of the target that it is about; empty for none.
+    pub target: String,
+    /// That target's name today.
+    pub name: Option<TargetName>,
+    /// The rotation of that target, `slot.attempt`; empty for none.
+    pub rotation: String,
+    /// The details: a JSON object, the very text that was hashed.
+    pub payload: String,
+    /// The hash of the record before.
+    pub prev_hash: [u8; 32],
+    /// Its own hash.
+    pub hash: [u8; 32],
+}
+
+impl LedgerRow {
+    /// As one JSON object with all that its hash was made of, so that whoever has it can verify it.
+    pub fn to_json(&self) -> Value {
+        let hex = |bytes: &[u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        json!({
+            "seq": self.seq,
+            "at": self.at,
+            "at_us": self.at.as_microsecond(),
+            "kind": self.kind,
+            "actor": self.actor,
+            "target": self.target,
+            "name": self.name,
+            "rotation": self.rotation,
+            "payload": self.payload,
+            "prev_hash": hex(&self.prev_hash),
+            "hash": hex(&self.hash),
+        })
+    }
+}
+
+/// One time that a target took a key into use, in the life of that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLife {
+    /// Where.
+    pub name: TargetName,
+    /// When and how.
+    pub used: KeyUse,
+    /// The rotation that brought it, `slot.attempt`.
+    pub rotation: Option<String>,
+    /// The key that took its place.
+    pub replaced_by: Option<KeyId>,
+}
+
+impl KeyLife {
+    /// As one JSON object.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "target": self.name,
+            "key": self.used.id,
+            "came": self.used.came,
+            "rotation": self.rotation,
+            "not_before": self.used.not_before,
+            "first_seen": self.used.first_seen,
+            "last_seen": self.used.last_seen,
+            "replaced_at": self.used.replaced_at,
+            "replaced_by": self.replaced_by,
+        })
+    }
 }

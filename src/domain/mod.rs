@@ -11,7 +11,9 @@ mod failure;
 mod fleet;
 mod history;
 mod ids;
+mod ledger;
 mod period;
+mod query;
 mod receiver;
 mod record;
 mod rotation;
@@ -24,11 +26,13 @@ pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
 pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
-pub use history::{KeyOrigin, KeyUse, RotationRow};
+pub use history::{KeyLife, KeyOrigin, KeyUse, LedgerRow, RotationRow};
 pub use ids::{
     ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,
 };
+pub use ledger::OnCheckpointFailure;
 pub use period::{Period, PeriodError};
+pub use query::{Cursor, LedgerFilter, RotationFilter};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};

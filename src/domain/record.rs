@@ -296,6 +296,7 @@ impl TargetRecord {
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
+            | Event::CheckpointKeySet { .. }
             | Event::ManagerFailing { .. }
             | Event::ManagerAnswering { .. }
             | Event::ProjectUnread { .. }

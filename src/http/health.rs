@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::alerts::{self, Alert};
 use crate::domain::AlertSubject;
-use crate::ports::Situation;
+use crate::ports::{self, Anchor, Situation};
 
 /// So many alerts of one kind are spelled out; `/api/v1/alerts` has them all.
 const SHOWN_OF_A_KIND: usize = 100;
@@ -56,6 +56,21 @@ fn ledger(situation: &Situation) -> Check {
         None => Ok(()),
     };
     Check { name: "ledger", result }
+}
+
+/// Whether the ledger is anchored outside of itself as far as it wants to be.
+fn checkpoints(anchor: &Anchor) -> Check {
+    let why = |why: &String| format!("no checkpoint of record {} can be written: {why}", anchor.wanted);
+    Check { name: "checkpoints", result: anchor.failure.as_ref().map_or(Ok(()), |failure| Err(why(failure))) }
+}
+
+/// Whether the ledger was found to hold when the daemon started; no news before that is known.
+fn whole_ledger(check: &ports::Check) -> Check {
+    let result = match check {
+        ports::Check::Pending | ports::Check::Whole { .. } => Ok(()),
+        ports::Check::Broken { why } => Err(why.clone()),
+    };
+    Check { name: "whole_ledger", result }
 }
 
 fn first_sweep(situation: &Situation) -> Check {
@@ -126,7 +141,8 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Respons
     let stall_after = shared.inputs.stall_after;
     let report = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        report(&situation, stall_after, &alerts::fire(&situation, &rules))
+        let archive = &shared.inputs.archive;
+        report(&situation, stall_after, &archive.anchor(), &archive.check(), &alerts::fire(&situation, &rules))
     })
     .await?;
     let status = match report.status {
@@ -137,7 +153,13 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Respons
     Ok((status, media_type, axum::Json(report)).into_response())
 }
 
-fn report(situation: &Situation, stall_after: Duration, alerts: &[Alert]) -> Report {
+fn report(
+    situation: &Situation,
+    stall_after: Duration,
+    anchor: &Anchor,
+    check: &ports::Check,
+    alerts: &[Alert],
+) -> Report {
     let mut checks = BTreeMap::new();
     let mut notes = Vec::new();
     // Nothing was planned yet: no news, neither good nor bad.
@@ -145,6 +167,8 @@ fn report(situation: &Situation, stall_after: Duration, alerts: &[Alert]) -> Rep
         (scheduler(situation, stall_after), Health::Fail),
         (first_sweep(situation), Health::Warn),
         (ledger(situation), Health::Fail),
+        (checkpoints(anchor), Health::Warn),
+        (whole_ledger(check), Health::Fail),
     ] {
         let status = if check.result.is_ok() { Health::Pass } else { bad };
         let output = check.result.err();

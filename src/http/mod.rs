@@ -6,6 +6,8 @@
 mod alerts;
 mod guard;
 mod health;
+mod history;
+mod ledger;
 mod metrics;
 mod page;
 mod plan;

@@ -10,7 +10,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::problem::Problem;
-use super::{alerts, guard, health, metrics, page, plan, targets};
+use super::{alerts, guard, health, history, ledger, metrics, page, plan, targets};
 use crate::policy::Rules;
 use crate::ports::{Archive, Gauge, Situation};
 use crate::telemetry::Metrics;
@@ -25,6 +25,9 @@ pub const ROUTES: &[&str] = &[
     "/api/v1/targets",
     "/api/v1/plan",
     "/api/v1/alerts",
+    "/api/v1/rotations",
+    "/api/v1/ledger",
+    "/api/v1/ledger/key",
     "/style.css",
 ];
 
@@ -99,6 +102,9 @@ pub fn router(inputs: Inputs) -> Router {
         .route("/api/v1/targets", get(targets::list))
         .route("/api/v1/plan", get(plan::show))
         .route("/api/v1/alerts", get(alerts::list))
+        .route("/api/v1/rotations", get(history::rotations))
+        .route("/api/v1/ledger", get(history::records))
+        .route("/api/v1/ledger/key", get(ledger::key))
         .fallback(|| async { Problem::not_found() })
         // For those who ask for it. The fastest level makes a tenth of a scrape; better ones cost more than they save.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))

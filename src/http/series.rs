@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::alerts;
 use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetRecord};
 use crate::policy::{Rules, begins_at};
-use crate::ports::Situation;
+use crate::ports::{Anchor, Check, Situation};
 use crate::telemetry::Gauges;
 
 /// Every computed series. Targets that are gone have none.
@@ -37,6 +37,37 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     }
     all.push(sweep);
     all
+}
+
+/// How far the ledger is anchored by signed checkpoints; nothing if none are made.
+pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
+    let mut written = Gauges::new(
+        "ledger_checkpoint_seq",
+        "Number of the record of the newest signed checkpoint that was written since the start; 0 before the first.",
+    );
+    let mut wanted = Gauges::new(
+        "ledger_checkpoint_wanted_seq",
+        "Number of the newest record that wants a signed checkpoint; beyond ledger_checkpoint_seq while none can be written.",
+    );
+    if anchor.key.is_some() {
+        written.push(&[], anchor.written as f64);
+        wanted.push(&[], anchor.wanted as f64);
+    }
+    vec![written, wanted]
+}
+
+/// Whether the ledger was found to hold when the daemon started.
+pub(super) fn of_check(check: &Check) -> Gauges {
+    let mut verified = Gauges::new(
+        "ledger_verified",
+        "Whether the whole ledger was found to hold after the start; absent until that is known.",
+    );
+    match check {
+        Check::Pending => {}
+        Check::Whole { .. } => verified.push(&[], 1.0),
+        Check::Broken { .. } => verified.push(&[], 0.0),
+    }
+    verified
 }
 
 fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {

@@ -170,6 +170,11 @@ impl Policy {
             stop_cluster_on_failure: false,
         }
     }
+
+    /// The `alert_after` in a policy's words, which stand in the ledger.
+    pub fn alert_after_in(words: &str) -> Option<Period> {
+        words.split(", ").find_map(|part| part.strip_prefix("alert after "))?.parse().ok()
+    }
 }
 
 impl fmt::Display for Policy {

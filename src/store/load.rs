@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::VerifierKey;
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
@@ -30,6 +31,20 @@ pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
         Some(record) => Ok(record.head()),
         None => Ok(Head { seq: 0, hash: identity(conn)?.ok_or(rusqlite::Error::QueryReturnedNoRows)? }),
     }
+}
+
+/// The hash of a record; none if there is no such record.
+pub(super) fn hash_of(conn: &Connection, seq: u64) -> rusqlite::Result<Option<[u8; 32]>> {
+    conn.prepare_cached("SELECT hash FROM ledger WHERE seq = ?")?.query_row([seq], |row| row.get(0)).optional()
+}
+
+/// The keys that sign checkpoints, each with the record that names it, in order.
+pub(super) fn checkpoint_keys(conn: &Connection) -> rusqlite::Result<Vec<(u64, VerifierKey)>> {
+    let keys: Vec<(u64, Option<String>)> = conn
+        .prepare("SELECT seq, payload ->> '$.key' FROM ledger WHERE kind = 'checkpoint_key_set' ORDER BY seq")?
+        .query_map([], |row| row.try_into())?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(keys.into_iter().filter_map(|(seq, key)| Some((seq, key?.parse().ok()?))).collect())
 }
 
 /// At most `limit` records after number `after`, in order.

@@ -3,18 +3,28 @@
 //! [`Store`] is the daemon's [`Journal`]; one thread writes. [`Reader`] answers the commands that only read, whether the
 //! daemon is up or not. What an event means is decided in `domain`; here it is only kept.
 
+mod as_of;
+mod backup;
 pub mod chain;
+mod check;
+mod checkpoint;
 mod columns;
 mod compare;
 mod fault;
+mod life;
 mod load;
 mod lock;
+mod log;
 mod past;
 mod project;
+mod question;
 mod reader;
+mod replay;
+mod rotations;
 mod schema;
 mod sql;
 mod verify;
+mod walk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +36,22 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::domain::RotationFilter;
 pub use crate::domain::RotationRow;
-pub use reader::{ReadError, Reader, RotationFilter};
-pub use verify::{Broken, Verified, VerifyError};
+pub use as_of::AsOf;
+pub use backup::{BackupError, restore};
+pub use checkpoint::{
+    CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,
+    VerifierKey, origin_of, parse_checkpoints,
+};
+pub use reader::{ReadError, Reader};
+pub use verify::{Broken, Demands, Verified, VerifyError};
 
+#[cfg(doc)]
+use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Clock, Head, Journal, JournalError};
+use checkpoint::Keeper;
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
@@ -49,6 +69,8 @@ pub struct Store {
     writer: Option<JoinHandle<()>>,
     shared: Shared,
     path: PathBuf,
+    ledger_id: [u8; 32],
+    checking: check::Checking,
 }
 
 /// Why a state directory can not be worked in.
@@ -108,8 +130,13 @@ pub enum OpenError {
         /// The newest version that this program knows.
         known: u32,
     },
-    /// The newest record is not what was written.
-    #[error("the ledger's last record, {seq}, does not have the hash that it should; `rekeyd audit verify` tells more")]
+    /// The database's structure is broken.
+    #[error("the database is damaged ({0}); restore a backup")]
+    Corrupt(String),
+    /// One of the newest records is not what was written.
+    #[error(
+        "the ledger's record {seq} is missing, or does not have the hash that it should; `rekeyd audit verify` tells more"
+    )]
     Damaged {
         /// The record's number.
         seq: u64,
@@ -164,11 +191,8 @@ impl Store {
         schema::migrate(&mut conn)?;
         schema::identify(&conn, new_ledger_id)?;
         lock.sign()?;
-        if let Some(last) = load::last_record(&conn)?
-            && last.hash != last.expected_hash()
-        {
-            return Err(OpenError::Damaged { seq: last.seq });
-        }
+        check::newest(&conn, &path)?;
+        let ledger_id = load::identity(&conn)?.unwrap_or(new_ledger_id);
         let writer = Writer::new(&path, conn, lock)?;
         let shared = writer.shared();
         let (ops, queue) = mpsc::channel(QUEUE);
@@ -176,12 +200,25 @@ impl Store {
             .name("ledger".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path })
+        Ok(Self { ops: Some(ops), writer: Some(writer), shared, path, ledger_id, checking: check::Checking::default() })
     }
 
     /// Has `told` called, on the writer's thread, with how long each commit took by `clock`. Only the first call counts.
     pub fn on_commit(&self, clock: Arc<dyn Clock>, told: impl Fn(Duration) + Send + Sync + 'static) {
         let _ = self.shared.stopwatch.set(Stopwatch { clock, told: Box::new(told) });
+    }
+
+    /// From now on, has a checkpoint signed and written after each commit that holds an outcome, a start or a stop, and
+    /// when the journal is closed. Returns the verifier key; record it ([`Event::CheckpointKeySet`]) if the ledger does
+    /// not name it yet, see [`Reader::checkpoint_keys`].
+    ///
+    /// # Errors
+    /// If the writer has ended. That the file can not be written shows after the first commit.
+    pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<String, JournalError> {
+        let keeper = Keeper::new(&self.ledger_id, keeping);
+        let key = keeper.anchor().key.clone().expect("a keeper has a key");
+        self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await?;
+        Ok(key)
     }
 
     /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.
@@ -209,6 +246,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.checking.stop();
         self.ops = None;
         if let Some(writer) = self.writer.take() {
             // A writer that panicked said so itself.

@@ -1,20 +1,51 @@
-//! One target's past, for the page about it.
+//! What the listener asks of the past: one target's, for its page, and pages of rotations and records.
+
+use std::sync::PoisonError;
 
 use rusqlite::{Connection, params};
 
-use super::columns::{Micros, Word};
-use super::load::time;
-use super::reader::rotation_row;
+use super::life::key_use;
+use super::log::Log;
+use super::rotations::{Rotations, rotation_row};
 use super::{Store, schema};
-use crate::domain::{KeyId, KeyUse, TargetId};
-use crate::ports::{Archive, ArchiveError, Past};
+use crate::domain::{Cursor, LedgerFilter, LedgerRow, RotationFilter, RotationRow, TargetId};
+use crate::ports::{Anchor, Archive, ArchiveError, Check, Page, Past};
 
 impl Archive for Store {
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError> {
         // A person looks at one page at a time: rare enough for a connection of its own, which the writer never waits for.
-        let read = || past(&schema::connect_read_only(&self.path)?, target, limit);
-        read().map_err(|error: rusqlite::Error| ArchiveError(error.to_string()))
+        self.read(|conn| past(conn, target, limit))
     }
+
+    fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError> {
+        self.read(|conn| Ok(page(Rotations::wanted(conn, filter)?.next(conn, limit)?, limit)))
+    }
+
+    fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError> {
+        self.read(|conn| Ok(page(Log::wanted(conn, filter)?.next(conn, limit)?, limit)))
+    }
+
+    fn check(&self) -> Check {
+        self.checking.found()
+    }
+
+    fn anchor(&self) -> Anchor {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).anchor.clone()
+    }
+}
+
+impl Store {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ArchiveError> {
+        schema::connect_read_only(&self.path)
+            .and_then(|conn| read(&conn))
+            .map_err(|error| ArchiveError(error.to_string()))
+    }
+}
+
+/// A page that is full may have another behind it.
+fn page<T>(rows: Vec<(Cursor, T)>, limit: u32) -> Page<T> {
+    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(cursor, _)| *cursor);
+    Page { rows: rows.into_iter().map(|(_, row)| row).collect(), next }
 }
 
 fn past(conn: &Connection, target: &TargetId, limit: u32) -> rusqlite::Result<Past> {
@@ -32,16 +63,7 @@ fn past(conn: &Connection, target: &TargetId, limit: u32) -> rusqlite::Result<Pa
             "SELECT id, not_before, first_seen, last_seen, replaced_at, how
              FROM key WHERE target = ? ORDER BY came_seq DESC LIMIT ?",
         )?
-        .query_map(params![target.as_str(), limit], |row| {
-            Ok(KeyUse {
-                id: KeyId::new(row.get::<_, String>("id")?),
-                not_before: time(row, "not_before")?,
-                first_seen: row.get::<_, Micros>("first_seen")?.0,
-                last_seen: row.get::<_, Micros>("last_seen")?.0,
-                replaced_at: time(row, "replaced_at")?,
-                came: row.get::<_, Word<_>>("how")?.0,
-            })
-        })?
+        .query_map(params![target.as_str(), limit], key_use)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Past { rotations, keys })
 }

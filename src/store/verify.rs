@@ -1,20 +1,35 @@
-//! Verifies a ledger: the chain from its first record to its last, and that every table follows from it.
+//! Verifies a ledger: the chain, the checkpoints that were made of it, and that every table follows from it.
+
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::OptionalExtension;
 
-use super::chain::Record;
+use super::checkpoint::{Checkpoint, origin_of};
+use super::columns::Micros;
 use super::compare::{compare_guards, compare_tables};
-use super::fault::Fault;
 use super::reader::{ReadError, Reader};
-use super::{OpenError, load, project, schema};
-use crate::domain::{Actor, Entry, Fleet};
+use super::replay::Replay;
+use super::walk::{Pins, Walk};
+use super::{OpenError, VerifierKey, load};
 use crate::ports::Head;
+
+/// What a ledger is held against, beside itself.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// Checkpoints that the ledger's keys must have signed.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Heads that someone kept, and believes without a signature.
+    pub kept: Vec<Head>,
+    /// Walk only the records from the first of this time or later on. The tables are not compared then: they follow from
+    /// all records.
+    pub since: Option<Timestamp>,
+}
 
 /// A ledger that is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// How many records it has.
+    /// How many records were walked.
     pub records: u64,
     /// The newest of them. Whether it is the newest ever written only a head kept elsewhere can tell.
     pub head: Head,
@@ -24,6 +39,12 @@ pub struct Verified {
     pub last_at: Option<Timestamp>,
     /// Records of kinds that this version does not know. With any, the tables are not compared.
     pub unknown: u64,
+    /// Whether the tables were compared.
+    pub tables: bool,
+    /// How many signed checkpoints agree.
+    pub checkpoints: u64,
+    /// The newest record that a signed checkpoint or a kept head names; what came after it, they can not vouch for.
+    pub anchored: Option<u64>,
 }
 
 /// Where a ledger is not whole.
@@ -45,6 +66,17 @@ pub enum VerifyError {
     /// It could not be read to its end.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    /// Whoever is told of the progress broke off.
+    #[error("broken off")]
+    BrokenOff,
+    /// A later version wrote it.
+    #[error("record {seq} is of kind {kind:?}, which this version does not know; use the version that wrote it")]
+    Later {
+        /// The first such record.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+    },
     /// The scratch database for the comparison could not be made.
     #[error("no room to work in: {0}")]
     Scratch(OpenError),
@@ -58,100 +90,127 @@ impl From<rusqlite::Error> for VerifyError {
 
 /// Records read at a time.
 const PAGE: u32 = 4096;
+/// How a pin of each kind is told.
+const SIGNED: &str = "a signed checkpoint";
+const KEPT: &str = "a head that was kept";
 
 impl Reader {
     /// Walks the whole ledger, replays it, and compares what follows from it with the tables, row by row.
     ///
-    /// Holds one page of records and the fleet in memory; the replayed tables stand in a temporary file. Records are
-    /// read in pages that do not hold up a working daemon; only the last page and the comparison see one moment.
-    /// When a present key was last seen has no record, and is not compared. `progress` is told records done and to do.
+    /// `progress` is told records done and to do.
     ///
     /// # Errors
     /// [`VerifyError::Broken`] names the first record that does not hold.
     pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Verified, VerifyError> {
-        let mut replay = Replay::begin(load::identity(&self.conn)?.unwrap_or_default())?;
+        self.verify_against(&Demands::default(), |done, total| {
+            progress(done, total);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, held against what is known from elsewhere.
+    ///
+    /// Holds one page of records and the fleet in memory; the replayed tables stand in a temporary file. Records are
+    /// read in pages that do not hold up a working daemon; only the last page and the comparison see one moment.
+    /// When a present key was last seen has no record, and is not compared.
+    ///
+    /// # Errors
+    /// [`VerifyError::Broken`] names the first record that does not hold.
+    pub fn verify_against(
+        &self,
+        demands: &Demands,
+        mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Verified, VerifyError> {
+        let start = self.start(demands.since)?;
+        let mut walk = Walk::begin(start.clone(), self.pins(demands, start.seq)?);
+        let mut replay = if demands.since.is_none() { Some(Replay::begin()?) } else { None };
         let total = load::head(&self.conn)?.seq;
         loop {
             let moment = self.conn.unchecked_transaction()?;
-            let page = load::records(&moment, replay.head.seq, PAGE)?;
+            let page = load::records(&moment, walk.head.seq, PAGE)?;
             for record in &page {
-                replay.take(record)?;
+                walk.take(record)?;
+                if let Some(replay) = &mut replay {
+                    replay.take(record)?;
+                }
             }
-            progress(replay.head.seq, total.max(replay.head.seq));
+            if progress(walk.head.seq, total.max(walk.head.seq)).is_break() {
+                return Err(VerifyError::BrokenOff);
+            }
             if page.len() < PAGE as usize {
-                return replay.finish(&moment);
-            }
-        }
-    }
-}
-
-/// The fold over a ledger, beside a database of its own that it fills as the writer would.
-struct Replay {
-    scratch: Connection,
-    fleet: Fleet,
-    head: Head,
-    first_at: Option<Timestamp>,
-    last_at: Option<Timestamp>,
-    unknown: u64,
-}
-
-impl Replay {
-    fn begin(ledger_id: [u8; 32]) -> Result<Self, VerifyError> {
-        let scratch = schema::connect_scratch().map_err(VerifyError::Scratch)?;
-        scratch.execute_batch("BEGIN")?;
-        let head = Head { seq: 0, hash: ledger_id };
-        Ok(Self { scratch, fleet: Fleet::default(), head, first_at: None, last_at: None, unknown: 0 })
-    }
-
-    /// Checks the next record against the chain and takes it in.
-    fn take(&mut self, record: &Record) -> Result<(), VerifyError> {
-        let next = self.head.seq + 1;
-        let broken = |seq, why: &str| Broken { seq, why: why.to_owned() };
-        if record.seq != next {
-            return Err(broken(next, &format!("is missing; {} follows on {}", record.seq, self.head.seq)).into());
-        }
-        if record.prev_hash != self.head.hash {
-            return Err(broken(next, "does not continue the chain: prev_hash is not the hash of the one before").into());
-        }
-        if record.hash != record.expected_hash() {
-            return Err(broken(next, "does not have the hash that its fields demand").into());
-        }
-        self.head = record.head();
-        self.first_at.get_or_insert(record.at);
-        self.last_at = Some(record.at);
-        self.replay(record)
-    }
-
-    fn replay(&mut self, record: &Record) -> Result<(), VerifyError> {
-        let (Ok(event), Some(actor)) = (record.event(), Actor::from_word(&record.actor)) else {
-            self.unknown += 1;
-            return Ok(());
-        };
-        // Without the unknown ones a later record may seem impossible, and the tables can not be foretold.
-        if self.unknown > 0 {
-            return Ok(());
-        }
-        let broken = |why: String| Broken { seq: record.seq, why };
-        let target = event.target().map(|target| target.as_str().to_owned()).unwrap_or_default();
-        let rotation = event.transition().map(|step| step.id.to_string()).unwrap_or_default();
-        if (&target, &rotation) != (&record.target, &record.rotation) {
-            return Err(broken("target or rotation is not the one in its payload".to_owned()).into());
-        }
-        match project::apply(&self.scratch, &mut self.fleet, record.seq, &Entry { at: record.at, actor, event }) {
-            Ok(_) => Ok(()),
-            Err(Fault::Impossible(contradiction)) => Err(broken(contradiction.to_string()).into()),
-            Err(Fault::Row(error) | Fault::Ledger(error)) => {
-                Err(broken(format!("its consequences do not fit the tables: {error}")).into())
+                walk.finish()?;
+                check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
+                let known = replay.as_ref().filter(|replay| replay.unknown == 0);
+                if let Some(replay) = known {
+                    compare_tables(&moment, &replay.scratch)?;
+                }
+                if let Some(replay) = &replay {
+                    compare_guards(&moment, &replay.scratch, walk.head.seq)?;
+                }
+                let checkpoints = demands.checkpoints.iter().map(|checkpoint| &checkpoint.head);
+                return Ok(Verified {
+                    records: walk.head.seq - start.seq,
+                    first_at: walk.first_at,
+                    last_at: walk.last_at,
+                    unknown: replay.as_ref().map_or(0, |replay| replay.unknown),
+                    tables: known.is_some(),
+                    checkpoints: demands.checkpoints.len() as u64,
+                    anchored: checkpoints.chain(&demands.kept).map(|head| head.seq).max(),
+                    head: walk.head,
+                });
             }
         }
     }
 
-    fn finish(self, moment: &Connection) -> Result<Verified, VerifyError> {
-        if self.unknown == 0 {
-            compare_tables(moment, &self.scratch)?;
+    /// What is trusted: the ledger's id, or the record before the first that is asked about.
+    fn start(&self, since: Option<Timestamp>) -> Result<Head, VerifyError> {
+        let id = load::identity(&self.conn)?.unwrap_or_default();
+        let Some(since) = since else { return Ok(Head { seq: 0, hash: id }) };
+        let first: Option<u64> = self
+            .conn
+            .query_row("SELECT seq FROM ledger WHERE at >= ? ORDER BY at, seq LIMIT 1", [Micros(since)], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        match first.map(|first| first - 1) {
+            None => Ok(load::head(&self.conn)?),
+            Some(0) => Ok(Head { seq: 0, hash: id }),
+            Some(seq) => match load::hash_of(&self.conn, seq)? {
+                Some(hash) => Ok(Head { seq, hash }),
+                None => Err(Broken { seq, why: "is missing".to_owned() }.into()),
+            },
         }
-        compare_guards(moment, &self.scratch, self.head.seq)?;
-        let Self { head, first_at, last_at, unknown, .. } = self;
-        Ok(Verified { records: head.seq, head, first_at, last_at, unknown })
     }
+
+    /// What the records must be, those up to `start` being held against it at once.
+    pub(super) fn pins(&self, demands: &Demands, start: u64) -> Result<Pins, VerifyError> {
+        let origin = origin_of(&load::identity(&self.conn)?.unwrap_or_default());
+        if let Some(foreign) = demands.checkpoints.iter().find(|checkpoint| checkpoint.origin != origin) {
+            let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
+            return Err(Broken { seq: 1, why }.into());
+        }
+        let mut pins = Pins::default();
+        let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
+        for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {
+            if head.seq > start {
+                pins.add(head, who);
+            } else if head.seq > 0 && load::hash_of(&self.conn, head.seq)? != Some(head.hash) {
+                let why = format!("is not the one of {who}: the ledger was written anew");
+                return Err(Broken { seq: head.seq, why }.into());
+            }
+        }
+        Ok(pins)
+    }
+}
+
+/// Each must be signed by a key that the ledger names at that point.
+pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<(), Broken> {
+    for checkpoint in checkpoints {
+        let seq = checkpoint.head.seq;
+        if !keys.iter().any(|(named, key)| *named <= seq && key.signed(checkpoint)) {
+            let why = "has a checkpoint that is not signed by a key that the ledger names".to_owned();
+            return Err(Broken { seq, why });
+        }
+    }
+    Ok(())
 }

@@ -10,11 +10,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chain::Record;
+use super::checkpoint::Keeper;
 use super::fault::{Fault, classify};
 use super::lock::StateLock;
 use super::{load, project, schema, sql};
 use crate::domain::{Change, Entry, Fleet, KeyId, KeyRecord, TargetId};
-use crate::ports::{Clock, Head, JournalError};
+use crate::ports::{Anchor, Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
 const GROUP: usize = 256;
@@ -28,6 +29,8 @@ pub(super) type Ack<T = ()> = oneshot::Sender<Result<T, JournalError>>;
 pub(super) enum Op {
     /// Write, and say when it is durable.
     Write(Work, Ack),
+    /// From now on, sign checkpoints.
+    Keep(Box<Keeper>, Ack),
     /// Read when a key was used by the target before its present one.
     PastKey(TargetId, KeyId, Ack<Option<KeyRecord>>),
     /// Do what is queued, then end in good order.
@@ -42,12 +45,22 @@ pub(super) enum Work {
     SeenAgain(Vec<(TargetId, Timestamp)>),
 }
 
+impl Work {
+    fn wants_checkpoint(&self) -> bool {
+        match self {
+            Self::Record(entries) => entries.iter().any(|entry| Keeper::is_wanted_by(&entry.event)),
+            Self::SeenAgain(_) => false,
+        }
+    }
+}
+
 /// What everyone may read: as of the newest commit.
 #[derive(Debug)]
 pub(super) struct Published {
     /// Changed in place while nobody else holds it.
     pub(super) fleet: Arc<Fleet>,
     pub(super) head: Head,
+    pub(super) anchor: Anchor,
 }
 
 /// Is told how long each commit took.
@@ -76,6 +89,8 @@ pub(super) struct Writer {
     group: Group,
     /// Why memory and disk may have come apart, until that is looked into.
     suspicion: Option<JournalError>,
+    /// Who signs checkpoints; none if nobody does.
+    keeper: Option<Keeper>,
     shared: Shared,
     lock: StateLock,
 }
@@ -91,7 +106,8 @@ impl Writer {
     /// Loads what the database knows.
     pub(super) fn new(path: &Path, conn: Connection, lock: StateLock) -> rusqlite::Result<Self> {
         let (fleet, head) = (load::fleet(&conn)?, load::head(&conn)?);
-        let published = Arc::new(RwLock::new(Published { fleet: Arc::new(fleet.clone()), head: head.clone() }));
+        let anchor = Anchor::default();
+        let published = Arc::new(RwLock::new(Published { fleet: Arc::new(fleet.clone()), head: head.clone(), anchor }));
         Ok(Self {
             inode: inode(path).unwrap_or_default(),
             log_inode: inode(&log(path)),
@@ -101,6 +117,7 @@ impl Writer {
             head,
             group: Group::default(),
             suspicion: None,
+            keeper: None,
             shared: Shared { published, stopwatch: Arc::default() },
             lock,
         })
@@ -118,6 +135,11 @@ impl Writer {
             let mut group = Vec::with_capacity(queue.len());
             for op in queue.drain(..) {
                 match op {
+                    Op::Keep(keeper, ack) => {
+                        self.keeper = Some(*keeper);
+                        self.publish();
+                        let _ = ack.send(Ok(()));
+                    }
                     Op::Close(ack) => {
                         ops.close();
                         closers.push(ack);
@@ -140,7 +162,9 @@ impl Writer {
     }
 
     /// Leaves one tidy file behind, with the planner's statistics.
-    fn end(self) -> Result<(), JournalError> {
+    fn end(mut self) -> Result<(), JournalError> {
+        // It said so itself if it failed; the ledger is whole without it.
+        let _ = self.anchor();
         let Self { conn, .. } = self;
         conn.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)").map_err(|error| classify(&error))?;
         conn.close().map_err(|(_, error)| classify(&error))
@@ -148,10 +172,15 @@ impl Writer {
 
     /// Commits a group and acknowledges each call; after an error nothing of it is left, on disk or in memory.
     fn commit(&mut self, calls: Vec<(Work, Ack)>) {
-        let recovered = self.recover();
+        let recovered = self.unblock().and_then(|()| self.recover());
         let start = self.head.clone();
         match recovered.and_then(|()| self.transact(calls.iter().map(|(work, _)| work))) {
             Ok(results) => {
+                let done = calls.iter().zip(&results).filter(|(_, result)| result.is_ok());
+                if done.map(|((work, _), _)| work).any(Work::wants_checkpoint) {
+                    // What is recorded is recorded. If this has to stop the daemon, it stops the next group.
+                    let _ = self.anchor();
+                }
                 self.publish();
                 for ((_, ack), result) in calls.into_iter().zip(results) {
                     let _ = ack.send(result);
@@ -230,6 +259,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Signs a checkpoint of the head, if anyone signs, and if there is not one already.
+    fn anchor(&mut self) -> Result<(), String> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        keeper.keep(&self.head, |seq| load::hash_of(&self.conn, seq).ok().flatten())
+    }
+
+    /// No checkpoint, no record, where the configuration wants it so: tries again, before anything is written.
+    fn unblock(&mut self) -> Result<(), JournalError> {
+        if !self.keeper.as_ref().is_some_and(Keeper::blocks) {
+            return Ok(());
+        }
+        self.anchor().map_err(|why| JournalError::Io(format!("no checkpoint can be written, {why}")))
+    }
+
     /// Undoes in memory all but the first `mark` changes of the group.
     fn take_back(&mut self, mark: usize, head: Head) {
         for undo in self.group.undos.drain(mark..).rev() {
@@ -248,6 +291,7 @@ impl Writer {
             }
         }
         published.head = self.head.clone();
+        published.anchor = self.keeper.as_ref().map(|keeper| keeper.anchor().clone()).unwrap_or_default();
         self.group.undos.clear();
     }
 
@@ -277,7 +321,8 @@ impl Writer {
             );
             self.head = on_disk;
             let mut published = self.shared.published.write().unwrap_or_else(PoisonError::into_inner);
-            *published = Published { fleet: Arc::new(self.fleet.clone()), head: self.head.clone() };
+            published.fleet = Arc::new(self.fleet.clone());
+            published.head = self.head.clone();
         }
         drop(moment);
         self.suspicion = None;

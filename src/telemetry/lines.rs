@@ -81,6 +81,9 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "policy {policy}: {words}"
             );
         }
+        Event::CheckpointKeySet { key } => {
+            line!(INFO, entry, kind, subject, { key, }, "from here on checkpoints are signed by {key}");
+        }
         Event::TargetFound { description, listing } => {
             line!(
                 INFO, entry, kind, subject,

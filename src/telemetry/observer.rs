@@ -189,6 +189,7 @@ mod tests {
             Event::DaemonStopped { parked: 0 },
             Event::LedgerRecovered { since: at, error: "disk full".to_owned() },
             Event::PolicySet { policy: "default".into(), words: "every 30d".to_owned() },
+            Event::CheckpointKeySet { key: "k".to_owned() },
             Event::TargetFound { description: target(), listing: Listing::Eligible },
             Event::TargetChanged { description: target(), listing: Listing::NoBackup },
             Event::TargetGone { target: id.clone(), listings: 3 },

@@ -10,6 +10,7 @@ mod commands;
 mod demonstration;
 mod failpoints;
 mod full_disk;
+mod history;
 mod kills;
 mod main_job;
 mod outage;

@@ -14,6 +14,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &["ports", "domain"]),
     ("store", &["ports", "domain"]),
     ("telemetry", &["ports", "domain"]),
+    ("evidence", &["domain", "policy", "ports", "store"]),
     ("config", &["domain", "policy"]),
     ("http", &["ports", "domain", "policy", "alerts", "telemetry"]),
     ("simulator", &[]),
@@ -33,7 +34,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "simulator",
         ],
     ),
-    ("cli", &["app", "config", "domain", "policy", "ports", "simulator", "store", "telemetry"]),
+    ("cli", &["app", "config", "domain", "evidence", "policy", "ports", "simulator", "store", "telemetry"]),
 ];
 
 fn root() -> PathBuf {

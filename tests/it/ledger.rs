@@ -1,8 +1,12 @@
 //! The ledger on a real disk: its chain, its lock, its durability, and what tampering looks like.
 
+mod backup;
+mod bundle;
+mod checkpoints;
 mod crash;
 mod stories;
 mod tampering;
+mod verifiers;
 
 use std::path::Path;
 use std::process::Command;

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rekeyd::domain::{
-    Event, Failure, Fleet, How, Listing, Mechanism, PolicyName, Reason, Role, RotationId, Scope, Target, TargetId,
-    Verdict,
+    Event, Failure, Fleet, How, LedgerFilter, LedgerRow, Listing, Mechanism, PolicyName, Reason, Role, RotationFilter,
+    RotationId, RotationRow, Scope, Target, TargetId, Verdict,
 };
 use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
-use rekeyd::ports::{Archive, ArchiveError, Gauge, Head, Past, Situation};
+use rekeyd::ports::{Anchor, Archive, ArchiveError, Check, Gauge, Head, Page, Past, Situation};
 use rekeyd::telemetry::Metrics;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -40,6 +40,22 @@ struct MadeUp(Mutex<Situation>);
 impl Archive for MadeUp {
     fn past(&self, _: &TargetId, _: u32) -> Result<Past, ArchiveError> {
         Ok(Past::default())
+    }
+
+    fn rotations(&self, _: &RotationFilter, _: u32) -> Result<Page<RotationRow>, ArchiveError> {
+        Ok(Page { rows: Vec::new(), next: None })
+    }
+
+    fn records(&self, _: &LedgerFilter, _: u32) -> Result<Page<LedgerRow>, ArchiveError> {
+        Ok(Page { rows: Vec::new(), next: None })
+    }
+
+    fn check(&self) -> Check {
+        Check::Whole { records: 42 }
+    }
+
+    fn anchor(&self) -> Anchor {
+        Anchor { wanted: 42, written: 41, failure: None, key: Some("rekeyd/ledger/07+00000000+AQ==".to_owned()) }
     }
 }
 

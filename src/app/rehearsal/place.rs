@@ -177,7 +177,9 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
         Err(error @ ReadError::OtherVersion { .. }) => {
             step.fail(error.to_string(), "use the version of rekeyd that wrote it")
         }
-        Err(error @ ReadError::Database(_)) => step.fail(error.to_string(), verify),
+        Err(error @ (ReadError::Database(_) | ReadError::Damaged(_) | ReadError::NoLedger { .. })) => {
+            step.fail(error.to_string(), verify)
+        }
         Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.newest(NEWEST)?))) {
             Ok((fleet, newest)) => {
                 let broken = newest.windows(2).find_map(|pair| match pair {

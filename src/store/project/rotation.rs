@@ -73,6 +73,7 @@ pub(super) fn write(
         | Event::LedgerRecovered { .. }
         | Event::ClockStepped { .. }
         | Event::PolicySet { .. }
+        | Event::CheckpointKeySet { .. }
         | Event::TargetFound { .. }
         | Event::TargetChanged { .. }
         | Event::TargetGone { .. }

@@ -58,6 +58,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
     let sayings = vec![Saying { alert, subject: subject.clone(), since: at(now - 5), name: format!("n{detail}") }];
     match what {
         0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
+        1 if detail == 3 => Event::CheckpointKeySet { key: format!("k{which}") },
         1 => Event::PolicySet { policy: "default".into(), words: format!("every {detail}d") },
         2 | 3 => Event::TargetFound { description, listing },
         4 => Event::TargetChanged { description, listing },

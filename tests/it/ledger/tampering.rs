@@ -159,3 +159,45 @@ async fn a_changed_head_keeps_the_daemon_out() {
     db.execute_batch("DROP TRIGGER ledger_is_not_changed; UPDATE ledger SET actor = 'nobody' WHERE seq = 14").unwrap();
     assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Damaged { seq: 14 })));
 }
+
+/// What the end does not show, the check of the whole does, beside the daemon's work.
+#[tokio::test]
+async fn a_start_finds_what_was_done_to_the_ledger_meanwhile() {
+    use rekeyd::ports::{Archive, Check};
+    let checked = async |dir: &Path| {
+        let store = Store::open(dir, [9; 32]).unwrap();
+        store.check_in_background(dir.join("checkpoints"));
+        while store.check() == Check::Pending {
+            tokio::task::yield_now().await;
+        }
+        store.check()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    assert_eq!(checked(dir.path()).await, Check::Whole { records: 14 });
+    db.execute_batch("UPDATE rotation SET actor = 'nobody' WHERE target = 'emea/5f/id-rs1' AND attempt = 2").unwrap();
+    let Check::Broken { why } = checked(dir.path()).await else { panic!("it was not found") };
+    assert!(why.starts_with("record 14: table rotation"), "{why}");
+
+    // Among the newest records it keeps the daemon out.
+    db.execute_batch("DROP TRIGGER ledger_is_not_changed; UPDATE ledger SET actor = 'nobody' WHERE seq = 5").unwrap();
+    assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Damaged { seq: 5 })));
+}
+
+/// A page that a dying disk gave back wrong is found before anything is built on it.
+#[tokio::test]
+async fn a_damaged_database_keeps_the_daemon_out() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(ledger(dir.path()).await);
+    let path = dir.path().join(DATABASE);
+    let bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    // Wherever it hits the structure: the daemon starts from good pages or not at all.
+    let refused = (1..pages).filter(|page| {
+        let mut damaged = bytes.clone();
+        damaged[page * 4096..page * 4096 + 16].fill(0xff);
+        std::fs::write(&path, damaged).unwrap();
+        Store::open(dir.path(), [9; 32]).is_err()
+    });
+    assert_eq!(refused.count(), pages - 1);
+}

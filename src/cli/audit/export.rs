@@ -1,0 +1,54 @@
+//! `rekeyd audit export`: the evidence of a period, to take away.
+
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+
+use super::super::output::Output;
+use super::super::{Answer, Exit, Stop};
+use super::kept::checkpoints_of;
+use crate::app::SystemClock;
+use crate::config::Settings;
+use crate::evidence::{self, Span};
+use crate::store::Reader;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The ledger is verified on the way; one that is broken gives no evidence. The same period gives the same bytes, whenever it \
+is exported.
+
+Examples:
+  rekeyd audit export --from 2026-01-01 --to 2026-12-31
+  rekeyd audit export --from 2026-01-01 --to 2026-03-31 --output /srv/audit/first-quarter")]
+pub(in super::super) struct Args {
+    /// The first day, in UTC: `2026-01-01`.
+    #[arg(long, value_name = "DAY")]
+    from: Date,
+    /// The last day, in UTC, which must be over.
+    #[arg(long, value_name = "DAY")]
+    to: Date,
+    /// An archive, if it ends with .tar.gz or .tgz, or else a folder; neither may exist. Without it an archive here.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+    let words = |error: &dyn std::fmt::Display| Stop::Words(error.to_string());
+    let span = Span::new(args.from, args.to, SystemClock::now()).map_err(|error| words(&error))?;
+    let reader = Reader::open(&settings.state_dir)?;
+    let checkpoints = checkpoints_of(&settings.ledger.checkpoint_file)?.unwrap_or_default();
+    let top = format!("rekeyd-evidence-{}-{}", args.from, args.to);
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{top}.tar.gz")));
+    let evidence = evidence::gather(&reader, &checkpoints, &settings.rules, span).map_err(|error| words(&error))?;
+    let files = evidence::files(&evidence);
+    let written =
+        if is_archive(&path) { evidence::archive(&path, &top, &files) } else { evidence::folder(&path, &files) };
+    written.map_err(|error| Stop::Words(format!("cannot write the evidence: {error}")))?;
+    output.line(path.display())?;
+    Ok(Exit::Done)
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    name.ends_with(".tar.gz") || name.ends_with(".tgz")
+}

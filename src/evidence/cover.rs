@@ -1,0 +1,186 @@
+//! What each day of a target was: was its key within its cryptoperiod, and if that can not be shown, why not. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::span::Span;
+use crate::domain::Period;
+
+/// What a stretch of time, or a day, of a target was; of several on one day the worst stands, which is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Class {
+    /// It was not listed yet, or no more.
+    NotThere,
+    /// Its key was within its cryptoperiod, and that is proved.
+    Within,
+    /// It was listed and not rotated; the population has the reason.
+    LeftOut,
+    /// Its key was there before the daemon, or no policy governs it: how old it was is not known.
+    Unproved,
+    /// Its key had not been read yet.
+    Unread,
+    /// Its key was older than its policy allowed.
+    Overrun,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Within, Self::Overrun, Self::Unread, Self::Unproved, Self::LeftOut, Self::NotThere];
+
+    /// As one word, in files.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::NotThere => "not_there",
+            Self::Within => "within",
+            Self::LeftOut => "left_out",
+            Self::Unproved => "unproved",
+            Self::Unread => "unread",
+            Self::Overrun => "overrun",
+        }
+    }
+}
+
+/// How a target stood from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// No listing names it.
+    NotThere,
+    /// It is not rotated, in words.
+    LeftOut(String),
+    /// It is rotated, and its key was never read.
+    Unread,
+    /// It uses this key.
+    Key {
+        /// Its id.
+        id: String,
+        /// From when its age is counted.
+        since: Timestamp,
+        /// Whether it was seen to come.
+        dated: bool,
+    },
+}
+
+/// A stretch of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) class: Class,
+    /// The key in use, or why the target was left out.
+    pub(crate) about: String,
+}
+
+/// Cuts the period into stretches, in order and without a gap. `conditions` and `limits` hold from their times on, in order;
+/// before the first condition the target was not there, and the first limit holds before its time too.
+pub(crate) fn stretches(
+    span: Span,
+    conditions: &[(Timestamp, Condition)],
+    limits: &[(Timestamp, Period)],
+) -> Vec<Stretch> {
+    let (start, end) = (span.start(), span.end());
+    let mut cuts: Vec<Timestamp> =
+        conditions.iter().map(|(at, _)| *at).chain(limits.iter().map(|(at, _)| *at)).collect();
+    cuts.extend([start, end]);
+    cuts.retain(|at| (start..=end).contains(at));
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut found: Vec<Stretch> = Vec::new();
+    for (from, to) in cuts.iter().zip(cuts.iter().skip(1)) {
+        let condition = conditions.iter().rfind(|(at, _)| at <= from).map(|(_, condition)| condition);
+        let limit = limits.iter().rfind(|(at, _)| at <= from).or(limits.first()).map(|(_, limit)| *limit);
+        for stretch in classify(*from, *to, condition.unwrap_or(&Condition::NotThere), limit) {
+            match found.last_mut() {
+                Some(last) if last.class == stretch.class && last.about == stretch.about => last.to = stretch.to,
+                _ => found.push(stretch),
+            }
+        }
+    }
+    found
+}
+
+fn classify(from: Timestamp, to: Timestamp, condition: &Condition, limit: Option<Period>) -> Vec<Stretch> {
+    let whole = |class, about: &str| vec![Stretch { from, to, class, about: about.to_owned() }];
+    let (id, since, dated) = match condition {
+        Condition::NotThere => return whole(Class::NotThere, ""),
+        Condition::LeftOut(why) => return whole(Class::LeftOut, why),
+        Condition::Unread => return whole(Class::Unread, ""),
+        Condition::Key { id, since, dated } => (id, *since, *dated),
+    };
+    let young = match (limit, dated) {
+        (Some(_), true) => Class::Within,
+        (Some(_), false) | (None, _) => Class::Unproved,
+    };
+    let old = limit.map_or(Timestamp::MAX, |limit| limit.after(since)).clamp(from, to);
+    let parts = [(from, old, young), (old, to, Class::Overrun)];
+    let parts = parts.into_iter().filter(|(from, to, _)| from < to);
+    parts.map(|(from, to, class)| Stretch { from, to, class, about: id.clone() }).collect()
+}
+
+/// The class of each day of the period. Every day has exactly one.
+pub(crate) fn days(span: Span, stretches: &[Stretch]) -> Vec<Class> {
+    let mut days = vec![Class::NotThere; span.days()];
+    for stretch in stretches {
+        let number = |at: Timestamp| at.duration_since(span.start()).as_secs() / 86_400;
+        // A stretch that ends at midnight has no part in the next day.
+        let last = number(stretch.to.saturating_sub(SignedDuration::from_micros(1)).unwrap_or(stretch.to));
+        let (first, last) = (usize::try_from(number(stretch.from)), usize::try_from(last));
+        let (Ok(first), Ok(last)) = (first, last) else { continue };
+        for day in days.iter_mut().skip(first).take(last + 1 - first) {
+            *day = (*day).max(stretch.class);
+        }
+    }
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn span() -> Span {
+        Span::new("2026-01-01".parse().unwrap(), "2026-01-10".parse().unwrap(), at("2026-02-01T00:00:00Z")).unwrap()
+    }
+
+    fn key(since: &str, dated: bool) -> Condition {
+        Condition::Key { id: "k".to_owned(), since: at(since), dated }
+    }
+
+    /// A key of unknown age proves nothing, one that was seen to come does until its limit, and then it does not.
+    #[test]
+    fn a_day_is_what_was_worst_on_it() {
+        let conditions = [
+            (at("2026-01-02T12:00:00Z"), Condition::Unread),
+            (at("2026-01-03T00:00:00Z"), key("2026-01-03T00:00:00Z", false)),
+            (at("2026-01-04T12:00:00Z"), key("2026-01-04T11:00:00Z", true)),
+            (at("2026-01-08T00:00:00Z"), Condition::LeftOut("excluded".to_owned())),
+            (at("2026-01-09T00:00:00Z"), Condition::NotThere),
+        ];
+        let limits = [(at("2020-01-01T00:00:00Z"), Period::days(2))];
+        let cut = stretches(span(), &conditions, &limits);
+        assert_eq!(cut.first().map(|first| first.from), Some(span().start()));
+        assert!(cut.windows(2).all(|pair| pair[0].to == pair[1].from) && cut.last().unwrap().to == span().end());
+        use Class::*;
+        let expected = [NotThere, Unread, Unproved, Unproved, Within, Overrun, Overrun, LeftOut, NotThere, NotThere];
+        assert_eq!(days(span(), &cut), expected);
+    }
+
+    /// A policy that became stricter counts from then on, and not before.
+    #[test]
+    fn a_limit_holds_from_its_time_on() {
+        let conditions = [(at("2025-12-01T00:00:00Z"), key("2025-12-30T00:00:00Z", true))];
+        let limits = [(at("2025-12-01T00:00:00Z"), Period::days(90)), (at("2026-01-06T00:00:00Z"), Period::days(3))];
+        let days = days(span(), &stretches(span(), &conditions, &limits));
+        assert_eq!(days.iter().filter(|day| **day == Class::Within).count(), 5);
+        assert_eq!(days.iter().filter(|day| **day == Class::Overrun).count(), 5);
+    }
+
+    /// Without a policy nothing is proved; without a target nothing is there.
+    #[test]
+    fn nothing_is_proved_by_silence() {
+        let conditions = [(at("2025-12-01T00:00:00Z"), key("2025-12-30T00:00:00Z", true))];
+        assert_eq!(days(span(), &stretches(span(), &conditions, &[])), [Class::Unproved; 10]);
+        assert_eq!(days(span(), &stretches(span(), &[], &[])), [Class::NotThere; 10]);
+    }
+}

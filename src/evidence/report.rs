@@ -1,0 +1,174 @@
+//! The page that a person reads and prints: self-contained, without scripts.
+
+use askama::Template;
+
+use super::cover::Class;
+use super::gather::Evidence;
+use super::picture::{clusters, picture};
+use crate::domain::{KeyOrigin, State};
+
+/// So many findings are spelled out on the page; the files have all.
+const FINDINGS: usize = 10;
+
+#[derive(Template)]
+#[template(path = "evidence/report.html")]
+struct Report {
+    from: String,
+    to: String,
+    origin: String,
+    head_seq: u64,
+    head_hash: String,
+    records: usize,
+    first_seq: u64,
+    last_seq: u64,
+    checkpoints: usize,
+    newest_checkpoint: Option<u64>,
+    targets: usize,
+    days: usize,
+    target_days: usize,
+    classes: Vec<ClassRow>,
+    rotations: Vec<(&'static str, usize)>,
+    foreign: usize,
+    regressions: usize,
+    policies: Vec<PolicyRow>,
+    findings: Vec<Finding>,
+    more_findings: usize,
+    left_out: Vec<(String, usize)>,
+    svg: String,
+    not_drawn: usize,
+}
+
+struct ClassRow {
+    word: &'static str,
+    meaning: &'static str,
+    days: usize,
+    share: String,
+    targets: usize,
+}
+
+struct PolicyRow {
+    name: String,
+    since: String,
+    words: String,
+}
+
+struct Finding {
+    name: String,
+    class: &'static str,
+    from: String,
+    to: String,
+    about: String,
+}
+
+pub(super) fn report(evidence: &Evidence) -> String {
+    let rows = clusters(evidence);
+    let (svg, not_drawn) = picture(evidence, &rows);
+    let (days, targets) = (evidence.span.days(), evidence.targets.len());
+    let target_days = days * targets;
+    let classes = Class::ALL.map(|class| {
+        let of_class = evidence.days_of(class);
+        ClassRow {
+            word: class.word(),
+            meaning: meaning(class),
+            days: of_class,
+            share: format!("{:.2}", of_class as f64 * 100.0 / target_days.max(1) as f64),
+            targets: evidence.targets.iter().filter(|story| story.days_of(class) > 0).count(),
+        }
+    });
+    let rotations = State::ALL
+        .map(|state| (state.as_str(), evidence.rotations.iter().filter(|rotation| rotation.state == state).count()));
+    let came = |origin| {
+        let new = evidence.keys.iter().filter(|life| life.used.first_seen >= evidence.span.start());
+        new.filter(|life| life.used.came == origin).count()
+    };
+    let (findings, more_findings) = findings(evidence);
+    let report = Report {
+        from: evidence.span.from.to_string(),
+        to: evidence.span.to.to_string(),
+        origin: evidence.origin.clone(),
+        head_seq: evidence.head.seq,
+        head_hash: evidence.head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        records: evidence.slice.len(),
+        first_seq: evidence.slice.first().map_or(0, |row| row.seq),
+        last_seq: evidence.slice.last().map_or(0, |row| row.seq),
+        checkpoints: evidence.checkpoints.len(),
+        newest_checkpoint: evidence.checkpoints.iter().map(|checkpoint| checkpoint.head.seq).max(),
+        targets,
+        days,
+        target_days,
+        classes: classes.into(),
+        rotations: rotations.into_iter().filter(|(_, count)| *count > 0).collect(),
+        foreign: came(KeyOrigin::Foreign),
+        regressions: came(KeyOrigin::Regression),
+        policies: in_force(evidence),
+        findings,
+        more_findings,
+        left_out: left_out(evidence),
+        svg,
+        not_drawn,
+    };
+    report.render().expect("the template writes into memory")
+}
+
+const fn meaning(class: Class) -> &'static str {
+    match class {
+        Class::Within => "the key was seen to come, and was not older than its policy allows",
+        Class::Overrun => "the key was older than its policy allows, or may have been",
+        Class::Unread => "the target is to be rotated, and its key was not read yet",
+        Class::Unproved => "the key was there before rekeyd, or no policy governs it: its age is not known",
+        Class::LeftOut => "the target was listed and not rotated; population has the reason",
+        Class::NotThere => "the target was not listed yet, or no more",
+    }
+}
+
+/// The policies that governed a day of the period.
+fn in_force(evidence: &Evidence) -> Vec<PolicyRow> {
+    let ended = |story: &super::gather::PolicyStory| {
+        let next = evidence.policies.iter().find(|other| other.name == story.name && other.seq > story.seq);
+        next.is_some_and(|next| next.since <= evidence.span.start())
+    };
+    let shown = evidence.policies.iter().filter(|story| !ended(story));
+    shown
+        .map(|story| PolicyRow {
+            name: story.name.to_string(),
+            since: format!("{:.0}", story.since),
+            words: story.words.clone(),
+        })
+        .collect()
+}
+
+/// The overruns first, then what was not read or not proved; the longest first.
+fn findings(evidence: &Evidence) -> (Vec<Finding>, usize) {
+    let mut all = Vec::new();
+    for story in &evidence.targets {
+        for stretch in &story.stretches {
+            if matches!(stretch.class, Class::Overrun | Class::Unread | Class::Unproved) {
+                all.push((stretch, story.record.target.name().to_string()));
+            }
+        }
+    }
+    all.sort_by_key(|(stretch, name)| {
+        let length = stretch.to.duration_since(stretch.from);
+        (std::cmp::Reverse((stretch.class, length)), name.clone())
+    });
+    let more = all.len().saturating_sub(FINDINGS);
+    let shown = all.into_iter().take(FINDINGS).map(|(stretch, name)| Finding {
+        name,
+        class: stretch.class.word(),
+        from: format!("{:.0}", stretch.from),
+        to: format!("{:.0}", stretch.to),
+        about: stretch.about.clone(),
+    });
+    (shown.collect(), more)
+}
+
+/// Why targets were left out, and how many of them for each reason.
+fn left_out(evidence: &Evidence) -> Vec<(String, usize)> {
+    let mut reasons = std::collections::BTreeMap::<String, std::collections::BTreeSet<String>>::new();
+    for story in &evidence.targets {
+        for stretch in story.stretches.iter().filter(|stretch| stretch.class == Class::LeftOut) {
+            reasons.entry(stretch.about.clone()).or_default().insert(story.record.target.id().to_string());
+        }
+    }
+    reasons.into_iter().map(|(reason, targets)| (reason, targets.len())).collect()
+}

@@ -1,0 +1,130 @@
+//! `/api/v1/rotations` and `/api/v1/ledger`: the history, newest first, page by page.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::router::{Shared, compute};
+use crate::domain::{KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow, State as Phase};
+use crate::ports::ArchiveError;
+
+/// So many come if nothing is said.
+const ROWS: u32 = 100;
+/// No page is longer.
+const MOST: u32 = 1000;
+
+/// What may be asked for; both routes refuse what they do not know.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    target: Option<String>,
+    project: Option<String>,
+    /// Rotations only.
+    key: Option<String>,
+    /// Rotations only; several with commas between.
+    state: Option<String>,
+    /// Records only; several with commas between.
+    kind: Option<String>,
+    actor: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+type Answer = Result<Json<Value>, Problem>;
+
+/// `{ "rotations": [...], "next": cursor or null }`
+pub(super) async fn rotations(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Answer {
+    let asked = asked(query)?;
+    if asked.kind.is_some() {
+        return Err(Problem::bad_request("rotations have no kind; /api/v1/ledger has"));
+    }
+    let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
+    let filter = RotationFilter {
+        since: asked.since.as_deref().map(start).transpose()?,
+        until: asked.until.as_deref().map(end).transpose()?,
+        behind: asked.cursor.as_deref().map(cursor).transpose()?,
+        target: asked.target,
+        project: asked.project,
+        key: asked.key.map(KeyId::new),
+        states: states.transpose()?.unwrap_or_default(),
+        actor: asked.actor,
+        limit: None,
+    };
+    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let page =
+        compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
+    let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
+    Ok(Json(json!({ "rotations": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
+}
+
+/// `{ "records": [...], "next": cursor or null }`
+pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Asked>, QueryRejection>) -> Answer {
+    let asked = asked(query)?;
+    if asked.key.is_some() || asked.state.is_some() {
+        return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
+    }
+    let filter = LedgerFilter {
+        since: asked.since.as_deref().map(start).transpose()?,
+        until: asked.until.as_deref().map(end).transpose()?,
+        behind: asked.cursor.as_deref().map(cursor).transpose()?,
+        target: asked.target,
+        project: asked.project,
+        kinds: asked.kind.map(|kinds| kinds.split(',').map(str::to_owned).collect()).unwrap_or_default(),
+        actor: asked.actor,
+        limit: None,
+    };
+    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let page =
+        compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
+    let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
+    Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
+}
+
+fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
+    query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
+}
+
+fn unreadable(error: ArchiveError) -> Problem {
+    tracing::error!(%error, "the history can not be shown: {error}");
+    Problem::internal()
+}
+
+fn state(word: &str) -> Result<Phase, Problem> {
+    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
+    known.ok_or_else(|| Problem::bad_request(&format!("{word:?} is no state of a rotation")))
+}
+
+fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
+    text.parse().map_err(|why: String| Problem::bad_request(&why))
+}
+
+/// An instant, or the beginning of a day in UTC.
+fn start(text: &str) -> Result<Timestamp, Problem> {
+    instant(text, Some)
+}
+
+/// An instant, or the end of a day in UTC.
+fn end(text: &str) -> Result<Timestamp, Problem> {
+    instant(text, |day| day.tomorrow().ok())
+}
+
+fn instant(text: &str, edge: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, Problem> {
+    let midnight = || text.parse().ok().and_then(edge)?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
+    text.parse()
+        .ok()
+        .or_else(midnight)
+        .ok_or_else(|| Problem::bad_request(&format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z")))
+}

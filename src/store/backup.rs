@@ -1,0 +1,111 @@
+//! Copies of the ledger: made beside a working daemon, verified before they count, and brought back only where nothing is.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::lock::{self, StateLock};
+use super::reader::{ReadError, Reader};
+use super::verify::{Verified, VerifyError};
+use super::{DATABASE, OpenError};
+
+/// So many pages: all of them. In smaller steps a copy would begin anew whenever the daemon commits, and perhaps never end.
+const ALL: std::ffi::c_int = std::ffi::c_int::MAX;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is something in its place.
+    #[error("{} is there already, and is not written over", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A file can not be written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database can not be copied.
+    #[error("the ledger can not be copied: {0}")]
+    Copy(#[from] rusqlite::Error),
+    /// The database was busy for too long.
+    #[error("the ledger was busy; try again")]
+    Busy,
+    /// The copy, or what was to be brought back, is not whole.
+    #[error("the copy can not be shown to be whole, and was removed: {0}")]
+    Verify(#[from] VerifyError),
+    /// What is to be copied can not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The state directory can not be worked in.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Reader {
+    /// Copies the whole ledger, as of one moment, into a new file, and verifies the copy: integrity, chain and tables.
+    ///
+    /// # Errors
+    /// If the file is there already, can not be written, or does not verify; nothing is left behind then.
+    pub fn backup(&self, file: &Path) -> Result<Verified, BackupError> {
+        copy(&self.conn, file)
+    }
+}
+
+/// Brings a copy back into a state directory that has no ledger, and verifies it there. The daemon must be stopped.
+///
+/// # Errors
+/// If there is a ledger, or a daemon, or the copy is not whole; nothing is left behind then.
+pub fn restore(file: &Path, state_dir: &Path) -> Result<Verified, BackupError> {
+    let from = Reader::open_file(file)?;
+    lock::prepare(state_dir)?;
+    let lock = StateLock::take(state_dir)?;
+    let verified = copy(&from.conn, &state_dir.join(DATABASE))?;
+    lock.sign()?;
+    Ok(verified)
+}
+
+fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
+    if file.exists() {
+        return Err(BackupError::Exists { path: file.to_owned() });
+    }
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let made = make(from, &unfinished).and_then(|verified| {
+        // A link, unlike a new name, writes over nothing.
+        let failed = |source| BackupError::File { path: file.to_owned(), source };
+        fs::hard_link(&unfinished, file).map_err(failed)?;
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)?;
+        Ok(verified)
+    });
+    // Also after a success: it has its own name now.
+    let _ = fs::remove_file(&unfinished);
+    made
+}
+
+fn make(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
+    let failed = |source| BackupError::File { path: file.to_owned(), source };
+    // SQLite would let the umask decide who may read it.
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).map_err(failed)?;
+    let mut to = Connection::open(file)?;
+    let step = Backup::new(from, &mut to)?.step(ALL)?;
+    if step != StepResult::Done {
+        return Err(BackupError::Busy);
+    }
+    // One file, without a log beside it. The daemon changes this back when it opens it.
+    to.pragma_update(None, "journal_mode", "DELETE")?;
+    to.close().map_err(|(_, error)| error)?;
+    made.sync_all().map_err(failed)?;
+    let copy = Reader::open_file(file)?;
+    copy.check_integrity()?;
+    Ok(copy.verify(|_, _| {})?)
+}

@@ -1,0 +1,106 @@
+//! Looks at the ledger when the daemon starts: at its end before anything else, and at all of it beside the work.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rusqlite::Connection;
+
+use super::checkpoint::parse_checkpoints;
+use super::reader::Reader;
+use super::verify::{Demands, Verified, VerifyError};
+use super::{OpenError, Store, load};
+use crate::ports::{Check, Head};
+
+/// So many of the newest records are checked before the daemon works: some milliseconds.
+const NEWEST: u64 = 1000;
+/// A database of at most so many bytes looks at itself before the daemon works: a quarter of a second.
+const SMALL: u64 = 64 << 20;
+
+/// What came of the check of the whole ledger, and whether it is still wanted.
+#[derive(Clone, Default)]
+pub(super) struct Checking {
+    found: Arc<RwLock<Check>>,
+    stopped: Arc<AtomicBool>,
+}
+
+/// In bounded time: the structure of a small database, and the chain of the newest records.
+pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    if std::fs::metadata(path).is_ok_and(|data| data.len() <= SMALL) {
+        let said: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if said != "ok" {
+            return Err(OpenError::Corrupt(said));
+        }
+    }
+    let last = load::head(conn)?.seq;
+    let first = last.saturating_sub(NEWEST);
+    let mut before = if first == 0 { load::identity(conn)? } else { load::hash_of(conn, first)? };
+    for (record, wanted) in load::records(conn, first, u32::MAX)?.iter().zip(first + 1..) {
+        let known = before.is_some_and(|hash| record.continues(&Head { seq: wanted - 1, hash }));
+        if !known {
+            return Err(OpenError::Damaged { seq: wanted });
+        }
+        before = Some(record.hash);
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Checks the whole ledger on a thread of its own: the database's integrity, the chain, the checkpoints in this file, and
+    /// the tables. What came of it is logged, and told by [`Archive::check`](crate::ports::Archive::check).
+    pub fn check_in_background(&self, checkpoints: PathBuf) {
+        let (path, checking) = (self.path.clone(), self.checking.clone());
+        let work = move || checking.run(&path, &checkpoints);
+        if let Err(error) = std::thread::Builder::new().name("ledger-check".to_owned()).spawn(work) {
+            tracing::warn!(%error, "the ledger can not be checked: {error}");
+        }
+    }
+}
+
+impl Checking {
+    pub(super) fn found(&self) -> Check {
+        self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn run(&self, path: &Path, checkpoints: &Path) {
+        let found = match self.verify(path, checkpoints) {
+            Ok(verified) => {
+                let (records, head) = (verified.records, verified.head.seq);
+                tracing::info!(
+                    records,
+                    checkpoints = verified.checkpoints,
+                    "the whole ledger was checked, and holds: {head}"
+                );
+                Check::Whole { records }
+            }
+            Err(VerifyError::BrokenOff) => return,
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(error = why, "the ledger was checked, and does not hold: {why}");
+                Check::Broken { why }
+            }
+        };
+        *self.found.write().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    fn verify(&self, path: &Path, checkpoints: &Path) -> Result<Verified, VerifyError> {
+        // Before the ledger: what the file names must be in it by then.
+        let text = std::fs::read_to_string(checkpoints).unwrap_or_default();
+        let checkpoints = parse_checkpoints(&text).map(|(found, _)| found).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the checkpoint file can not be understood: {error}");
+            Vec::new()
+        });
+        let reader = Reader::open_file(path)?;
+        reader.check_integrity()?;
+        let demands = Demands { checkpoints, ..Demands::default() };
+        reader.verify_against(&demands, |_, _| match self.stopped.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+}

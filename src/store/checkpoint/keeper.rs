@@ -1,0 +1,134 @@
+//! Writes checkpoints to their file, and knows what it means when that fails. Works on the ledger's thread.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use super::key::CheckpointKey;
+use super::note::{Checkpoint, origin_of, parse_checkpoints};
+use crate::domain::{Event, OnCheckpointFailure, State};
+use crate::ports::{Anchor, Head};
+
+/// Where checkpoints go, who signs them, and what it means if they can not be written.
+#[derive(Debug)]
+pub struct Keeping {
+    /// The file; better on another disk, best on another machine.
+    pub file: PathBuf,
+    /// Who signs.
+    pub key: CheckpointKey,
+    /// What to do while the file can not be written.
+    pub on_failure: OnCheckpointFailure,
+}
+
+pub(crate) struct Keeper {
+    origin: String,
+    keeping: Keeping,
+    anchor: Anchor,
+    /// The file was read, and agrees with the ledger.
+    agreed: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(ledger_id: &[u8; 32], keeping: Keeping) -> Self {
+        let origin = origin_of(ledger_id);
+        let key = Some(keeping.key.verifier(&origin).to_string());
+        Self { origin, keeping, anchor: Anchor { key, ..Anchor::default() }, agreed: false }
+    }
+
+    pub(crate) fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// Whether an event wants a checkpoint behind it: an outcome, or a beginning or an end of the daemon.
+    pub(crate) fn is_wanted_by(event: &Event) -> bool {
+        if let Event::DaemonStarted { .. } | Event::DaemonStopped { .. } | Event::CheckpointKeySet { .. } = event {
+            return true;
+        }
+        matches!(
+            event.transition().map(|step| step.to),
+            Some(State::Done | State::Failed | State::Unconfirmed | State::Withdrawn)
+        )
+    }
+
+    /// Why nothing may be recorded until a checkpoint has been written.
+    pub(crate) fn blocks(&self) -> bool {
+        self.anchor.failure.is_some() && self.keeping.on_failure == OnCheckpointFailure::Block
+    }
+
+    /// Anchors the head, which is durable. `hash_of` tells the hash of a record by its number.
+    pub(crate) fn keep(&mut self, head: &Head, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
+        self.anchor.wanted = head.seq;
+        if head.seq == self.anchor.written && self.anchor.failure.is_none() {
+            return Ok(());
+        }
+        let file = self.keeping.file.display().to_string();
+        match self.write(head, hash_of) {
+            Ok(note) => {
+                if self.anchor.failure.take().is_some() {
+                    tracing::info!(file, "checkpoints can be written again");
+                }
+                self.anchor.written = head.seq;
+                let signature = note.lines().next_back().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                tracing::info!(seq = head.seq, hash, signature, origin = self.origin, "checkpoint {} {hash}", head.seq);
+                Ok(())
+            }
+            Err(why) => {
+                let why = format!("{file}: {why}");
+                if self.anchor.failure.as_ref() != Some(&why) {
+                    let consequence = match self.keeping.on_failure {
+                        OnCheckpointFailure::Warn => "the ledger goes on without",
+                        OnCheckpointFailure::Block => "nothing is recorded, and nothing rotated, until it can",
+                    };
+                    tracing::warn!(error = why, "a checkpoint can not be written; {consequence}: {why}");
+                }
+                self.anchor.failure = Some(why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    fn write(&mut self, head: &Head, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<String, String> {
+        let said = |error: std::io::Error| error.to_string();
+        // Opened each time: a disk that was away and came back is another file by the same name.
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.read(true).append(true).create(true).mode(0o600).open(&self.keeping.file).map_err(said)?;
+        if !self.agreed {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map_err(said)?;
+            self.agree(&text, hash_of)?;
+            let (_, whole) = parse_checkpoints(&text).map_err(|error| error.to_string())?;
+            if whole < text.len() {
+                tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
+                file.set_len(whole as u64).map_err(said)?;
+            }
+            self.agreed = true;
+        }
+        let note = self.keeping.key.sign(&Checkpoint::of(&self.origin, head));
+        let written = file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // Perhaps half of it is there: the next try looks.
+            self.agreed = false;
+            return Err(error.to_string());
+        }
+        Ok(note)
+    }
+
+    /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
+    fn agree(&self, text: &str, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
+        let (checkpoints, _) = parse_checkpoints(text).map_err(|error| error.to_string())?;
+        let Some(newest) = checkpoints.last() else { return Ok(()) };
+        let seq = newest.head.seq;
+        if newest.origin != self.origin {
+            Err(format!("it belongs to another ledger, {}; move it away, and keep it", newest.origin))
+        } else if hash_of(seq) != Some(newest.head.hash) {
+            Err(format!(
+                "its newest checkpoint is of record {seq}, and the ledger holds no such record: it was cut off, restored or rewritten; see what `rekeyd audit verify` says, and move the file away, and keep it"
+            ))
+        } else {
+            Ok(())
+        }
+    }
+}

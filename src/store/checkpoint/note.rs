@@ -1,0 +1,194 @@
+//! The form of a checkpoint: C2SP [tlog-checkpoint](https://c2sp.org/tlog-checkpoint) in a
+//! [signed note](https://c2sp.org/signed-note), and the text form of the public key that verifies it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, UnparsedPublicKey};
+use sha2::{Digest, Sha256};
+
+use crate::ports::Head;
+
+/// How a signed note names Ed25519, in a key's text and in its id.
+const ALGORITHM: u8 = 1;
+/// A signature line begins with an em dash and a blank.
+const DASH: &str = "\u{2014} ";
+
+/// The first line of every checkpoint of a ledger, and the name of its keys: from the ledger's id.
+pub fn origin_of(ledger_id: &[u8; 32]) -> String {
+    let hex: String = ledger_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("rekeyd/ledger/{hex}")
+}
+
+/// A public key, in the text form of a signed note: `name+id+key`, the id in hexadecimal, the key in Base64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: String,
+    public: [u8; 32],
+}
+
+/// A text that is no verifier key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no verifier key of Ed25519, name+id+key: {0:?}")]
+pub struct MalformedKey(String);
+
+impl VerifierKey {
+    pub(super) fn new(name: &str, public: [u8; 32]) -> Self {
+        Self { name: name.to_owned(), public }
+    }
+
+    /// What tells it apart from others of the same name.
+    fn id(&self) -> [u8; 4] {
+        let mut hash = Sha256::new();
+        hash.update(self.name.as_bytes());
+        hash.update([b'\n', ALGORITHM]);
+        hash.update(self.public);
+        let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
+        [a, b, c, d]
+    }
+
+    /// The signature line for a signature by this key.
+    pub(super) fn line(&self, signature: &[u8]) -> String {
+        format!("{DASH}{} {}\n", self.name, STANDARD.encode([&self.id(), signature].concat()))
+    }
+
+    /// Whether a checkpoint bears its signature.
+    pub fn signed(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.signatures.iter().any(|(name, bytes)| {
+            let Some((id, signature)) = bytes.split_first_chunk() else { return false };
+            *name == self.name
+                && *id == self.id()
+                && UnparsedPublicKey::new(&ED25519, self.public).verify(checkpoint.text().as_bytes(), signature).is_ok()
+        })
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = u32::from_be_bytes(self.id());
+        write!(f, "{}+{id:08x}+{}", self.name, STANDARD.encode([&[ALGORITHM][..], &self.public].concat()))
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = MalformedKey;
+
+    fn from_str(text: &str) -> Result<Self, MalformedKey> {
+        let read = || {
+            // Base64 has plus signs too.
+            let mut parts = text.trim().splitn(3, '+');
+            let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+            let bytes = STANDARD.decode(key).ok()?;
+            let (&ALGORITHM, public) = bytes.split_first()? else { return None };
+            let key = Self { name: name.to_owned(), public: public.try_into().ok()? };
+            (format!("{:08x}", u32::from_be_bytes(key.id())) == id && !name.is_empty()).then_some(key)
+        };
+        read().ok_or_else(|| MalformedKey(text.to_owned()))
+    }
+}
+
+/// One checkpoint: what was the ledger's head, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which ledger.
+    pub origin: String,
+    /// Its head at that time.
+    pub head: Head,
+    /// Lines behind the three that are ours; others may have added them.
+    extensions: Vec<String>,
+    /// The names of keys, each with a key's id and its signature.
+    signatures: Vec<(String, Vec<u8>)>,
+}
+
+impl Checkpoint {
+    pub(super) fn of(origin: &str, head: &Head) -> Self {
+        Self { origin: origin.to_owned(), head: head.clone(), extensions: Vec::new(), signatures: Vec::new() }
+    }
+
+    /// What is signed.
+    pub(super) fn text(&self) -> String {
+        let root = STANDARD.encode(self.head.hash);
+        let mut text = format!("{}\n{}\n{root}\n", self.origin, self.head.seq);
+        for line in &self.extensions {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The whole signed note again.
+    pub fn to_note(&self) -> String {
+        let lines = self.signatures.iter().map(|(name, bytes)| format!("{DASH}{name} {}\n", STANDARD.encode(bytes)));
+        self.text() + "\n" + &lines.collect::<String>()
+    }
+}
+
+/// A text that holds something else than checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} belongs to no checkpoint")]
+pub struct MalformedCheckpoints {
+    /// Where it shows, from 1.
+    pub line: usize,
+}
+
+/// Reads checkpoints that stand one after another, and says how many bytes they take with what stands between them.
+///
+/// What follows the last whole one may be a checkpoint whose writing was cut off; it is passed over.
+///
+/// # Errors
+/// If something else stands before a checkpoint.
+pub fn parse_checkpoints(text: &str) -> Result<(Vec<Checkpoint>, usize), MalformedCheckpoints> {
+    let mut found = Vec::new();
+    let (mut whole, mut at, mut number) = (0, 0, 0);
+    // The lines of a note until its blank line, then its signature lines.
+    let (mut body, mut signatures, mut began): (Vec<&str>, Vec<_>, usize) = (Vec::new(), Vec::new(), 1);
+    let mut in_body = true;
+    for line in text.split_inclusive('\n') {
+        number += 1;
+        let Some(content) = line.strip_suffix('\n') else { break };
+        if !in_body && !content.starts_with(DASH) {
+            found.push(checkpoint(&body, &mut signatures).ok_or(MalformedCheckpoints { line: began })?);
+            body.clear();
+            (in_body, whole) = (true, at);
+        }
+        at += line.len();
+        if !in_body {
+            signatures.push(signature(content).ok_or(MalformedCheckpoints { line: number })?);
+        } else if !content.is_empty() {
+            if body.is_empty() {
+                began = number;
+            }
+            body.push(content);
+        } else if body.is_empty() {
+            whole = at;
+        } else {
+            in_body = false;
+        }
+    }
+    if !in_body && !signatures.is_empty() {
+        found.push(checkpoint(&body, &mut signatures).ok_or(MalformedCheckpoints { line: began })?);
+        whole = at;
+    }
+    Ok((found, whole))
+}
+
+fn checkpoint(body: &[&str], signatures: &mut Vec<(String, Vec<u8>)>) -> Option<Checkpoint> {
+    let [origin, seq, root, extensions @ ..] = body else { return None };
+    let hash = STANDARD.decode(root).ok()?.try_into().ok()?;
+    if signatures.is_empty() {
+        return None;
+    }
+    Some(Checkpoint {
+        origin: (*origin).to_owned(),
+        head: Head { seq: seq.parse().ok()?, hash },
+        extensions: extensions.iter().map(|line| (*line).to_owned()).collect(),
+        signatures: std::mem::take(signatures),
+    })
+}
+
+fn signature(line: &str) -> Option<(String, Vec<u8>)> {
+    let (name, bytes) = line.strip_prefix(DASH)?.split_once(' ')?;
+    Some((name.to_owned(), STANDARD.decode(bytes).ok()?))
+}

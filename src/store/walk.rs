@@ -1,0 +1,79 @@
+//! The chain from record to record, and the heads that others kept of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::chain::Record;
+use super::verify::Broken;
+use crate::ports::Head;
+
+/// Goes along the chain. Of each record it keeps nothing but the head.
+pub(super) struct Walk {
+    pub(super) head: Head,
+    pub(super) first_at: Option<Timestamp>,
+    pub(super) last_at: Option<Timestamp>,
+    pins: Pins,
+}
+
+/// Hashes that records must have, and who says so.
+#[derive(Default)]
+pub(super) struct Pins {
+    ahead: BTreeMap<u64, Vec<([u8; 32], &'static str)>>,
+    /// The newest record that was held against one; what was written anew came after it.
+    held: u64,
+}
+
+impl Pins {
+    /// `who` completes "is not the one of …".
+    pub(super) fn add(&mut self, head: &Head, who: &'static str) {
+        self.ahead.entry(head.seq).or_default().push((head.hash, who));
+    }
+
+    fn hold(&mut self, head: &Head) -> Result<(), Broken> {
+        let Some(pins) = self.ahead.remove(&head.seq) else { return Ok(()) };
+        for (hash, who) in pins {
+            if hash != head.hash {
+                let since = self.held + 1;
+                let why = format!("is not the one of {who}: from record {since} on, the ledger was written anew");
+                return Err(Broken { seq: head.seq, why });
+            }
+        }
+        self.held = head.seq;
+        Ok(())
+    }
+}
+
+impl Walk {
+    /// Begins behind `start`, which is trusted: the ledger's id, or a record that nobody asked about.
+    pub(super) fn begin(start: Head, pins: Pins) -> Self {
+        Self { head: start, first_at: None, last_at: None, pins }
+    }
+
+    /// Checks the next record against the chain and against what is pinned.
+    pub(super) fn take(&mut self, record: &Record) -> Result<(), Broken> {
+        let next = self.head.seq + 1;
+        let broken = |why: &str| Broken { seq: next, why: why.to_owned() };
+        if record.seq != next {
+            return Err(broken(&format!("is missing; {} follows on {}", record.seq, self.head.seq)));
+        }
+        if record.prev_hash != self.head.hash {
+            return Err(broken("does not continue the chain: prev_hash is not the hash of the one before"));
+        }
+        if record.hash != record.expected_hash() {
+            return Err(broken("does not have the hash that its fields demand"));
+        }
+        self.head = record.head();
+        self.first_at.get_or_insert(record.at);
+        self.last_at = Some(record.at);
+        self.pins.hold(&self.head)
+    }
+
+    /// Sees that the ledger reaches as far as others have seen it reach.
+    pub(super) fn finish(&self) -> Result<(), Broken> {
+        let Some((seq, pins)) = self.pins.ahead.last_key_value() else { return Ok(()) };
+        let who = pins.first().map_or("someone", |(_, who)| who);
+        let why = format!("is missing: {who} names record {seq}, so the ledger's tail was cut off");
+        Err(Broken { seq: self.head.seq + 1, why })
+    }
+}

@@ -1,0 +1,93 @@
+//! The history of a real daemon, asked for by command and over HTTP while it works: filters, pages, the life of a key.
+
+use std::collections::BTreeSet;
+
+use rekeyd::simulator::{Simulator, SimulatorSpec};
+use serde_json::Value;
+
+use super::site::{Running, Site, Wanted, until};
+
+async fn ask(daemon: &Running, path: &str) -> Value {
+    let (status, body) = daemon.get(path).await;
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Every row of a listing, page by page.
+async fn walk(daemon: &Running, path: &str, rows: &str) -> Vec<Value> {
+    let (mut all, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = ask(daemon, &format!("{path}{next}")).await;
+        all.extend(page[rows].as_array().unwrap().clone());
+        match page["next"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_found_by_whatever_is_known_of_it() {
+    let simulator = Simulator::start(SimulatorSpec {
+        faults: vec!["unavailable@put:billing/invoices/*:1".parse().unwrap()],
+        ..SimulatorSpec::default()
+    })
+    .await
+    .unwrap();
+    let site = Site::new(&Wanted::of(&simulator));
+    let daemon = site.start();
+    until("a few rotations and a failure", || {
+        let history = site.json(&["history"]);
+        let count = |state| history.iter().filter(|row| row["state"] == state).count();
+        (count("done") >= 3 && count("failed") >= 1).then_some(())
+    })
+    .unwrap();
+    // Pages join without a gap, whatever comes in front meanwhile, and say the same as the command.
+    let by_page = walk(&daemon, "/api/v1/rotations?limit=2&state=done&until=2999-01-01", "rotations").await;
+    let by_command = site.json(&["history", "--state", "done"]);
+    let identity = |row: &Value| format!("{} {}.{}", row["target"], row["slot"], row["attempt"]);
+    let (one, other): (BTreeSet<_>, BTreeSet<_>) =
+        (by_page.iter().map(identity).collect(), by_command.iter().map(identity).collect());
+    assert!(one.is_subset(&other) && one.len() == by_page.len() && one.len() >= 3, "{one:?} {other:?}");
+
+    let failed = ask(&daemon, "/api/v1/rotations?state=failed,unconfirmed&project=billing&actor=schedule").await;
+    let failed = failed["rotations"].as_array().unwrap().clone();
+    assert!(!failed.is_empty() && failed.iter().all(|row| row["target"].as_str().unwrap().contains("/billing/")));
+    assert!(site.json(&["history", "--project", "nobody"]).is_empty());
+
+    // A key's life, from the key that a rotation brought.
+    let (key, target) = (by_page[0]["key_after"].as_str().unwrap(), &by_page[0]["target"]);
+    let life = site.json(&["history", "--key", key]).remove(0);
+    assert_eq!((&life["life"][0]["target"], &life["life"][0]["key"]), (target, &Value::from(key)), "{life}");
+    assert_eq!(life["rotations"][0]["target"], *target);
+    let over_http = ask(&daemon, &format!("/api/v1/rotations?key={key}")).await;
+    assert_eq!(over_http["rotations"].as_array().unwrap().len(), life["rotations"].as_array().unwrap().len());
+    let shown = site.ask(&["history", "--key", key]).text();
+    assert!(shown.contains("in use") && shown.contains(key), "{shown}");
+
+    // The ledger's records come with all that their hashes are made of.
+    let started = ask(&daemon, "/api/v1/ledger?kind=daemon_started").await["records"][0].clone();
+    assert_eq!((&started["seq"], &started["actor"]), (&1.into(), &"daemon".into()), "{started}");
+    let records = walk(&daemon, "/api/v1/ledger?limit=7", "records").await;
+    let seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.windows(2).all(|pair| pair[0] == pair[1] + 1) && seqs.last() == Some(&1), "{seqs:?}");
+    let own = ask(&daemon, &format!("/api/v1/ledger?target={}", target.as_str().unwrap())).await;
+    assert!(own["records"].as_array().unwrap().iter().all(|record| record["name"] == *target));
+
+    let csv = site.ask(&["history", "--csv", "--limit", "2"]).out;
+    assert!(csv.starts_with("begun_at,target,slot,") && csv.lines().count() == 3, "{csv}");
+    for wrong in ["rotations?state=x", "rotations?cursor=x", "ledger?since=x", "ledger?tarhet=x", "rotations?kind=x"] {
+        assert_eq!(daemon.get(&format!("/api/v1/{wrong}")).await.0, 400, "{wrong}");
+    }
+
+    // The daemon's own checkpoints hold, while it works and after it; the key that it serves is the one on record.
+    let served = ask(&daemon, "/api/v1/ledger/key").await;
+    let head = site.json(&["audit", "head"]).remove(0);
+    assert_eq!(served["key"], head["key"]);
+    let verified = site.json(&["audit", "verify"]).remove(0);
+    assert!(verified["checkpoints"].as_u64().unwrap() >= 3, "{verified}");
+    let log = daemon.stop();
+    assert!(log.contains("checkpoint "), "{log}");
+    let verified = site.json(&["audit", "verify"]).remove(0);
+    assert_eq!(verified["anchored"], verified["head"]["seq"], "a stop is anchored: {verified}");
+}

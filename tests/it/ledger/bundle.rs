@@ -1,0 +1,321 @@
+//! The evidence bundle: the same bytes each time, complete, verified by a stranger, and a page that can be read and printed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rekeyd::domain::{KeyChange, OnCheckpointFailure, PolicyName};
+use rekeyd::policy::Policy;
+use rekeyd::store::{CHECKPOINTS, CheckpointKey, Keeping};
+use serde_json::Value;
+
+use super::*;
+
+const DAYS: usize = 365;
+
+fn day(day: f64) -> Timestamp {
+    "2025-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs_f64(day * 86_400.0)
+}
+
+fn member(cluster: &str, replica_set: &str) -> Target {
+    Target {
+        cluster: cluster.to_owned(),
+        cluster_id: format!("id-{cluster}-{replica_set}").as_str().into(),
+        ..target(replica_set)
+    }
+}
+
+/// A target that is found on a day and rotated every so many days until another.
+fn life(target: &Target, found: f64, every: f64, until: f64) -> Vec<Entry> {
+    let id = target.id();
+    let key = |number: u64| format!("{}-{}-{number}", target.cluster, target.replica_set).as_str().into();
+    let at = |day_of: f64, event| Entry { at: day(day_of), actor: Actor::Schedule, event };
+    let mut told = vec![
+        at(found, Event::TargetFound { description: target.clone(), listing: Listing::Eligible }),
+        at(found + 0.01, Event::KeySeen { target: id.clone(), key: key(0), looked_at: None }),
+    ];
+    let (mut slot, mut when) = (1, found + 1.0);
+    while when < until {
+        let rotation = RotationId { slot, attempt: 1 };
+        let (key_before, key_after, due_at) = (key(slot - 1), key(slot), day(when));
+        let (last_seen, target) = (day(when), id.clone());
+        told.extend([
+            at(
+                when,
+                Event::RotationIntended {
+                    target: target.clone(),
+                    rotation,
+                    due_at,
+                    key_before: key(slot - 1),
+                    looked_at: last_seen,
+                },
+            ),
+            at(when + 0.0001, Event::RotationSending { target: target.clone(), rotation }),
+            at(when + 0.0002, Event::RotationAccepted { target: target.clone(), rotation, status: 200 }),
+            at(
+                when + 0.0003,
+                Event::RotationDone {
+                    target,
+                    rotation,
+                    due_at,
+                    how: How::Rotated,
+                    key_before,
+                    key_after,
+                    last_seen,
+                    looked_at: None,
+                },
+            ),
+        ]);
+        (slot, when) = (slot + 1, when + every);
+    }
+    told
+}
+
+/// A year of nine clusters, most in good order.
+async fn scene() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = vec![Entry {
+        at: day(-400.0),
+        actor: Actor::Daemon,
+        event: Event::PolicySet {
+            policy: "default".into(),
+            words: Policy::with_defaults(PolicyName::from("default")).to_string(),
+        },
+    }];
+    for (number, cluster) in ["ledger", "invoices", "customers", "search", "mail"].into_iter().enumerate() {
+        for replica_set in ["shard-0", "shard-1", "config"] {
+            let offset = number as f64 * 4.0 + replica_set.len() as f64 / 3.0;
+            entries.extend(life(&member(cluster, replica_set), -40.0 + offset, 30.0, 364.0));
+        }
+    }
+    // Rotated late, found in the middle of the year, changed by somebody else, excluded, and gone.
+    entries.extend(life(&member("late", "rs0"), -300.0, 110.0, 364.0));
+    entries.extend(life(&member("young", "rs0"), 150.0, 30.0, 364.0));
+    let scratch = member("scratch-1", "rs0");
+    entries.extend(life(&scratch, -10.0, 30.0, 95.0));
+    entries.push(Entry {
+        at: day(100.0),
+        actor: Actor::Daemon,
+        event: Event::TargetChanged {
+            description: scratch,
+            listing: Listing::Excluded { pattern: "scratch-*".into() },
+        },
+    });
+    let old = member("retired <b>", "rs0");
+    entries.extend(life(&old, -60.0, 30.0, 200.0));
+    entries.push(Entry {
+        at: day(210.0),
+        actor: Actor::Daemon,
+        event: Event::KeyChanged {
+            target: old.id(),
+            change: KeyChange::Foreign,
+            before: "retired <b>-rs0-9".into(),
+            after: "someone-elses".into(),
+            last_seen: day(209.0),
+            not_before: Some(day(209.0)),
+            first_seen: day(210.0),
+            suspect: None,
+            looked_at: None,
+        },
+    });
+    entries.push(Entry {
+        at: day(250.0),
+        actor: Actor::Daemon,
+        event: Event::TargetGone { target: old.id(), listings: 3 },
+    });
+    entries.sort_by_key(|entry| entry.at);
+
+    let state = dir.path().join("state");
+    let store = Store::open(&state, [9; 32]).unwrap();
+    let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
+    let (file, on_failure) = (dir.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
+    let key = store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
+    let named = Entry { at: day(-401.0), actor: Actor::Daemon, event: Event::CheckpointKeySet { key } };
+    store.record(vec![named]).await.unwrap();
+    for call in entries.chunks(40) {
+        store.record(call.to_vec()).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let path = dir.path().display();
+    let text = format!(
+        "version = 1\nstate_dir = \"{path}/state\"\n[ledger]\ncheckpoint_file = \"{path}/{CHECKPOINTS}\"\n
+         [[ops_manager]]\nname = \"emea\"\nurl = \"http://127.0.0.1:1\"\npublic_key = \"a\"\nprivate_key = {{ file = \"/k\" }}\n"
+    );
+    std::fs::write(dir.path().join("rekeyd.toml"), text).unwrap();
+    dir
+}
+
+fn export(dir: &Path, output: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rekeyd"))
+        .arg("--config")
+        .arg(dir.join("rekeyd.toml"))
+        .args(["audit", "export", "--from", "2025-01-01", "--to", "2025-12-31", "--output"])
+        .arg(output)
+        .output()
+        .unwrap()
+}
+
+fn exported(dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(name);
+    let output = export(dir, &path);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    path
+}
+
+fn lines(bundle: &Path, name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(bundle.join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What a stranger does with a bundle on his own machine: Python's standard library, perhaps with one package.
+fn verified(bundle: &Path, interpreter: &[&str]) -> Value {
+    let (program, arguments) = interpreter.split_first().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .args(["verify.py", "ledger.jsonl", "--checkpoints", "checkpoints", "--keys", "checkpoint.pub", "--json"])
+        .current_dir(bundle)
+        .output()
+        .expect("it starts; tests/setup.sh installs what is missing");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// An auditor who asks twice gets the same, also when the ledger has grown since.
+#[tokio::test]
+async fn the_same_period_gives_the_same_bytes() {
+    let dir = scene().await;
+    let (one, other) = (exported(dir.path(), "one.tar.gz"), exported(dir.path(), "other.tar.gz"));
+    let bytes = std::fs::read(&one).unwrap();
+    assert!(bytes == std::fs::read(&other).unwrap(), "exported twice, and not the same");
+    let store = Store::open(&dir.path().join("state"), [9; 32]).unwrap();
+    let seen = store.fleet().targets.keys().map(|id| (id.clone(), day(380.0))).collect();
+    store.seen_again(seen).await.unwrap();
+    let mut later = one_rotation("rs-new", 0);
+    later.iter_mut().for_each(|entry| entry.at += SignedDuration::from_hours(24));
+    store.record(later).await.unwrap();
+    store.close().await.unwrap();
+    let third = exported(dir.path(), "third.tar.gz");
+    assert!(bytes == std::fs::read(&third).unwrap(), "what came after the period is in it");
+
+    let refused = export(dir.path(), &one);
+    assert!(!refused.status.success(), "an earlier bundle was written over");
+    // The archive holds what the folder does.
+    let folder = exported(dir.path(), "folder");
+    let unpacked = dir.path().join("unpacked");
+    std::fs::create_dir(&unpacked).unwrap();
+    let tar = Command::new("tar").arg("-xzf").arg(&one).arg("-C").arg(&unpacked).status().unwrap();
+    assert!(tar.success());
+    let same = unpacked.join("rekeyd-evidence-2025-01-01-2025-12-31");
+    let diff = Command::new("diff").arg("-r").arg(same).arg(&folder).output().unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+    let sums = Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&folder).output();
+    assert!(sums.unwrap().status.success());
+}
+
+#[tokio::test]
+async fn every_day_of_every_target_is_accounted_for() {
+    let dir = scene().await;
+    let bundle = exported(dir.path(), "bundle");
+    let (coverage, population) = (lines(&bundle, "coverage.jsonl"), lines(&bundle, "population.jsonl"));
+    assert_eq!((coverage.len(), population.len()), (19, 19));
+    let classes = ["within", "overrun", "unread", "unproved", "left_out", "not_there"];
+    let days = |row: &Value, class: &str| row[class].as_u64().unwrap() as usize;
+    let total: usize = coverage.iter().flat_map(|row| classes.map(|class| days(row, class))).sum();
+    assert_eq!(total, 19 * DAYS);
+    let of = |part: &str| coverage.iter().find(|row| row["name"].as_str().unwrap().contains(part)).unwrap();
+    assert_eq!(days(of("/mail/shard-0"), "within"), DAYS, "{}", of("/mail/shard-0"));
+    // Keys of 110 days under a limit of 90: four times twenty days too old, and the days on which that began or ended.
+    assert_eq!(days(of("/late/"), "overrun"), 84, "{}", of("/late/"));
+    assert_eq!((days(of("/young/"), "not_there"), days(of("/young/"), "unproved")), (150, 1), "{}", of("/young/"));
+    assert_eq!(days(of("/scratch-1/"), "left_out"), DAYS - 100, "{}", of("/scratch-1/"));
+    assert_eq!(days(of("/retired"), "not_there"), DAYS - 250, "{}", of("/retired"));
+    let why = population.iter().find(|row| row["cluster"] == "scratch-1").unwrap();
+    assert!(why["why"].as_str().unwrap().contains("scratch-*"), "{why}");
+    let gaps = lines(&bundle, "gaps.jsonl");
+    assert!(gaps.iter().any(|gap| gap["class"] == "overrun" && gap["about"] == "late-rs0-3"), "{gaps:?}");
+    assert!(lines(&bundle, "keys.jsonl").iter().any(|key| key["came"] == "foreign"));
+    assert!(lines(&bundle, "rotations.jsonl").iter().all(|row| row["ended_at"].as_str().unwrap() >= "2025"));
+    assert_eq!(lines(&bundle, "policies.jsonl")[0]["alert_after"], "90d");
+    let report = std::fs::read_to_string(bundle.join("report.html")).unwrap();
+    assert!(report.contains("retired &lt;b&gt;") && !report.contains("retired <b>") && !report.contains("<script"));
+}
+
+/// Offline, on a machine without rekeyd: the slice and its checkpoints hold, and a changed slice does not.
+#[tokio::test]
+async fn a_stranger_verifies_a_bundle() {
+    let dir = scene().await;
+    let bundle = exported(dir.path(), "bundle");
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin/python");
+    let (alone, with) = (["python3", "-I", "-S"], [venv.to_str().unwrap()]);
+    let good = verified(&bundle, &with);
+    let records = lines(&bundle, "ledger.jsonl").len();
+    assert_eq!(
+        (&good["verified"], &good["records"], &good["signatures"]),
+        (&true.into(), &records.into(), &"good".into())
+    );
+    assert!(good["checkpoints"].as_u64().unwrap() > 10, "{good}");
+    assert_eq!(verified(&bundle, &alone)["verified"], true);
+
+    let (ledger, text) = (bundle.join("ledger.jsonl"), std::fs::read_to_string(bundle.join("ledger.jsonl")).unwrap());
+    let first = lines(&bundle, "ledger.jsonl")[0]["seq"].as_u64().unwrap();
+    let tampered = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut changed: Vec<String> = text.lines().map(str::to_owned).collect();
+        change(&mut changed);
+        std::fs::write(&ledger, changed.join("\n") + "\n").unwrap();
+        let (one, other) = (verified(&bundle, &with), verified(&bundle, &alone));
+        assert_eq!((&one["verified"], &one["record"]), (&false.into(), &other["record"]), "{one} {other}");
+        one["record"].as_u64().unwrap() - first
+    };
+    assert_eq!(tampered(&|lines| lines.swap(7, 8)), 7);
+    assert_eq!(tampered(&|lines| drop(lines.remove(7))), 7);
+    assert_eq!(tampered(&|lines| lines.insert(7, lines[6].clone())), 7);
+    assert_eq!(tampered(&|lines| lines[7] = lines[7].replace("schedule", "uid:0")), 7);
+    assert_eq!(tampered(&|lines| lines.truncate(records - 60)), records as u64 - 60);
+}
+
+/// Nothing that a broken ledger says is evidence; nor is a period that is not over.
+#[tokio::test]
+async fn no_evidence_comes_from_a_broken_ledger() {
+    let dir = scene().await;
+    let db = rusqlite::Connection::open(dir.path().join("state").join(rekeyd::store::DATABASE)).unwrap();
+    db.execute_batch("DROP TRIGGER ledger_is_not_changed; UPDATE ledger SET actor = 'uid:0' WHERE seq = 100").unwrap();
+    let refused = export(dir.path(), &dir.path().join("bundle"));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("record 100"), "{refused:?}");
+    assert!(!dir.path().join("bundle").exists());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
+    command.arg("--config").arg(dir.path().join("rekeyd.toml"));
+    let refused = command.args(["audit", "export", "--from", "2025-01-01", "--to", "2099-12-31"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not over"), "{refused:?}");
+}
+
+/// The report is one page of A4, readable by everyone, and asks for nothing from elsewhere. Pictures of it are left in
+/// `target/pages`.
+#[tokio::test]
+async fn the_report_is_a_page_that_can_be_read_and_printed() {
+    let dir = scene().await;
+    let bundle = exported(dir.path(), "bundle");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shots = root.join("target/pages");
+    std::fs::create_dir_all(&shots).unwrap();
+    let url = format!("file://{}", bundle.join("report.html").display());
+    let output = Command::new("node")
+        .arg(root.join("tests/browser/look.cjs"))
+        .arg(&shots)
+        .arg(format!("evidence={url}"))
+        .env("NODE_PATH", root.join("target/test-tools/browser/node_modules"))
+        .output()
+        .expect("node is missing: run tests/setup.sh (Debian: apt-get install nodejs npm)");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pdf = shots.join("evidence.pdf");
+    let profile = dir.path().join("chromium");
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("--print-to-pdf={}", pdf.display()))
+        .arg(&url)
+        .output()
+        .expect("chromium is missing: run tests/setup.sh (Debian: apt-get install chromium)");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pdf = std::fs::read(pdf).unwrap();
+    let pages = String::from_utf8_lossy(&pdf).matches("/Type /Page\n").count();
+    assert_eq!(pages, 1, "the report takes {pages} pages");
+}

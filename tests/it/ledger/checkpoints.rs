@@ -1,0 +1,81 @@
+//! Checkpoints as the daemon makes them: behind each outcome, at its end, and what happens when their file is away.
+
+use rekeyd::domain::OnCheckpointFailure;
+use rekeyd::ports::{Archive, Journal};
+use rekeyd::store::{CheckpointKey, Demands, Keeping, VerifyError, parse_checkpoints};
+
+use super::*;
+
+async fn keep(store: &Store, dir: &Path, file: &Path, on_failure: OnCheckpointFailure) {
+    let key = CheckpointKey::of_state_dir(dir, [3; 32]).unwrap();
+    let key = store.keep_checkpoints(Keeping { file: file.to_owned(), key, on_failure }).await.unwrap();
+    store.record(vec![entry(0, Event::CheckpointKeySet { key })]).await.unwrap();
+}
+
+fn seqs(file: &Path) -> Vec<u64> {
+    let (found, _) = parse_checkpoints(&std::fs::read_to_string(file).unwrap()).unwrap();
+    found.iter().map(|checkpoint| checkpoint.head.seq).collect()
+}
+
+/// Promise: an outcome that is acknowledged is anchored; what is no outcome waits for one, or for the end.
+#[tokio::test]
+async fn an_outcome_is_anchored_when_it_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("checkpoints");
+    let store = Store::open(dir.path(), [9; 32]).unwrap();
+    keep(&store, dir.path(), &file, OnCheckpointFailure::Warn).await;
+    assert_eq!(seqs(&file), [1]);
+    let mut events = one_rotation("rs0", 0);
+    let done = events.split_off(6);
+    store.record(events).await.unwrap();
+    assert_eq!(seqs(&file), [1, 7], "the failed attempt is an outcome");
+    store
+        .record(vec![entry(9, Event::PolicySet { policy: "default".into(), words: "every 30d".into() })])
+        .await
+        .unwrap();
+    assert_eq!(seqs(&file), [1, 7]);
+    assert_eq!((store.anchor().written, store.head().seq), (7, 8));
+    store.record(done).await.unwrap();
+    assert_eq!(seqs(&file), [1, 7, 9]);
+    store.record(vec![entry(10, Event::PolicySet { policy: "a".into(), words: "every 30d".into() })]).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(seqs(&file), [1, 7, 9, 10]);
+    let (checkpoints, _) = parse_checkpoints(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let demands = Demands { checkpoints, ..Demands::default() };
+    let verified = reader.verify_against(&demands, |_, _| std::ops::ControlFlow::Continue(())).unwrap();
+    assert_eq!((verified.checkpoints, verified.anchored), (4, Some(10)));
+    let stopped = reader.verify_against(&demands, |_, _| std::ops::ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(VerifyError::BrokenOff)));
+}
+
+/// `block`: no checkpoint, no record, no PUT. What is recorded stays; when the disk is back, so is the daemon.
+#[tokio::test]
+async fn without_checkpoints_nothing_is_recorded_where_it_is_wanted_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("other-disk/checkpoints");
+    let store = Store::open(dir.path(), [9; 32]).unwrap();
+    keep(&store, dir.path(), &file, OnCheckpointFailure::Block).await;
+    let refused = store.record(one_rotation("rs0", 0)).await.unwrap_err();
+    assert!(matches!(&refused, JournalError::Io(why) if why.contains("other-disk")), "{refused}");
+    assert_eq!((store.head().seq, store.anchor().wanted), (1, 1));
+    assert!(store.anchor().failure.is_some());
+    std::fs::create_dir(dir.path().join("other-disk")).unwrap();
+    store.record(one_rotation("rs0", 0)).await.unwrap();
+    assert_eq!((seqs(&file), store.anchor().failure), (vec![1, 8], None));
+}
+
+/// `warn`: the ledger goes on, and what could not be anchored is anchored with the next outcome.
+#[tokio::test]
+async fn without_checkpoints_the_ledger_goes_on_by_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("other-disk/checkpoints");
+    let store = Store::open(dir.path(), [9; 32]).unwrap();
+    keep(&store, dir.path(), &file, OnCheckpointFailure::Warn).await;
+    store.record(one_rotation("rs0", 0)).await.unwrap();
+    let anchor = store.anchor();
+    assert_eq!((anchor.wanted, anchor.written, anchor.failure.is_some()), (8, 0, true));
+    std::fs::create_dir(dir.path().join("other-disk")).unwrap();
+    store.record(one_rotation("rs1", 100)).await.unwrap();
+    assert_eq!((seqs(&file), store.anchor().written), (vec![15], 15));
+}

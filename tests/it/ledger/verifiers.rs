@@ -1,0 +1,253 @@
+//! Two verifiers that share no code, `rekeyd audit verify` and `contrib/verify.py`, over the same ledgers, good and tampered.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rekeyd::domain::{AlertKind, AlertSubject, KeyChange, OnCheckpointFailure, Refusal};
+use rekeyd::store::{CHECKPOINTS, CheckpointKey, DATABASE, Keeping};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::*;
+
+/// A folder with a configuration, a ledger of 19 records, and its checkpoints of records 1, 8, 15 and 19.
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+/// The second rotation's new key, which the forger would like to be another.
+const KEY: &str = "b";
+
+fn events(key: &str) -> Vec<Vec<Entry>> {
+    let mut second = one_rotation("rs1", 100);
+    if let Some(Entry { event: Event::RotationDone { key_after, .. }, .. }) = second.last_mut() {
+        *key_after = key.into();
+    }
+    let id = id("rs1");
+    let rest = vec![
+        Event::PolicySet { policy: "default".into(), words: "every 30d".into() },
+        Event::AlertRaised {
+            alert: AlertKind::KeyTooOld,
+            subject: AlertSubject::Target(id.clone()),
+            words: "old".into(),
+        },
+        Event::TargetRefused { target: id.clone(), refusal: Refusal::NotEncrypted { code: "X".into() } },
+        Event::KeyChanged {
+            target: id,
+            change: KeyChange::Foreign,
+            before: key.into(),
+            after: "d".into(),
+            last_seen: at(150),
+            not_before: Some(at(150)),
+            first_seen: at(203),
+            suspect: None,
+            looked_at: None,
+        },
+    ];
+    let rest = rest.into_iter().zip(200..).map(|(event, seconds)| entry(seconds, event)).collect();
+    vec![one_rotation("rs0", 0), second, rest]
+}
+
+async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+    let state = dir.join("state");
+    let store = Store::open(&state, ledger_id).unwrap();
+    let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
+    let on_failure = OnCheckpointFailure::Warn;
+    let key = store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
+    store.record(vec![entry(0, Event::CheckpointKeySet { key })]).await.unwrap();
+    for call in calls {
+        store.record(call).await.unwrap();
+    }
+    store.close().await.unwrap();
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let scene = Self { dir: tempfile::tempdir().unwrap() };
+        tell(scene.dir.path(), [9; 32], events(KEY)).await;
+        let path = scene.dir.path().display();
+        let text = format!(
+            "version = 1\nstate_dir = \"{path}/state\"\n[ledger]\ncheckpoint_file = \"{path}/{CHECKPOINTS}\"\n"
+        );
+        std::fs::write(scene.path("rekeyd.toml"), text).unwrap();
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.path("state").join(DATABASE)
+    }
+
+    /// What a determined hand does: opens the file with other tools, removes the guards, and puts them back.
+    fn tamper(&self, sql: &str) {
+        let db = Connection::open(self.database()).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN").unwrap();
+        let triggers: Vec<(String, String)> = db
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+            .unwrap()
+            .query_map([], |row| row.try_into())
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for (name, _) in &triggers {
+            db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        db.execute_batch(sql).unwrap();
+        for (_, sql) in &triggers {
+            db.execute_batch(sql).unwrap();
+        }
+        db.execute_batch("COMMIT").unwrap();
+    }
+
+    /// A new ledger in the place of the old one, with a key and checkpoints of its own.
+    async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+        std::fs::remove_dir_all(self.path("state")).unwrap();
+        std::fs::remove_file(self.path(CHECKPOINTS)).unwrap();
+        tell(self.dir.path(), ledger_id, calls).await;
+    }
+
+    fn rekeyd(&self, more: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
+        command.arg("--config").arg(self.path("rekeyd.toml")).args(["audit", "verify", "--json"]).args(more);
+        answer(command)
+    }
+
+    fn python(&self, interpreter: &str, more: &[&str]) -> Value {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(root.join(interpreter));
+        if interpreter == "/usr/bin/env" {
+            // Without what others installed: the standard library alone.
+            command.args(["python3", "-I", "-S"]);
+        }
+        command.arg(root.join("contrib/verify.py")).arg("--json").args(more);
+        if !more.contains(&"--checkpoints") {
+            command.arg("--checkpoints").arg(self.path(CHECKPOINTS));
+        }
+        command.arg(self.database());
+        answer(command)
+    }
+
+    /// What both say. They must agree on the record.
+    fn both(&self, more: &[&str]) -> (Value, Value) {
+        let (one, other) = (self.rekeyd(more), self.python("target/test-tools/venv/bin/python", more));
+        assert_eq!(one["verified"], other["verified"], "{more:?}\n{one}\n{other}");
+        assert_eq!(one["record"], other["record"], "{more:?}\n{one}\n{other}");
+        (one, other)
+    }
+
+    fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
+        let text = std::fs::read_to_string(self.path(CHECKPOINTS)).unwrap();
+        let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
+        let kept = all.iter().enumerate().filter(|(place, _)| keep(*place)).map(|(_, one)| one.to_note() + "\n");
+        std::fs::write(self.path(name), kept.collect::<String>()).unwrap();
+        self.path(name).display().to_string()
+    }
+}
+
+fn answer(mut command: Command) -> Value {
+    let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value: Value = serde_json::from_str(&said)
+        .unwrap_or_else(|error| panic!("{error}: {said}\n{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(output.status.code(), Some(i32::from(value["verified"] != true)), "{said}");
+    value
+}
+
+#[tokio::test]
+async fn both_verify_a_good_ledger() {
+    let scene = Scene::new().await;
+    let (one, other) = scene.both(&[]);
+    assert_eq!((&one["verified"], &one["records"]), (&true.into(), &19.into()), "{one} {other}");
+    assert_eq!((&one["head"], &one["checkpoints"], &one["tables"]), (&other["head"], &4.into(), &true.into()));
+    assert_eq!((&other["checkpoints"], &other["signatures"]), (&4.into(), &"good".into()));
+    assert_eq!(one["anchored"], 19);
+    let alone = scene.python("/usr/bin/env", &[]);
+    assert!(alone["signatures"].as_str().unwrap().starts_with("unchecked"), "{alone}");
+    // A head as `audit head` prints it, from the middle and from the end.
+    let db = Connection::open(scene.database()).unwrap();
+    let head = |seq: u64| -> String {
+        db.query_row("SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?", [seq], |row| row.get(0))
+            .unwrap()
+    };
+    std::fs::write(scene.path("kept"), format!("{}\n{}\n", head(5), head(19))).unwrap();
+    assert_eq!(scene.both(&["--against", scene.path("kept").to_str().unwrap()]).0["verified"], true);
+    let since = scene.rekeyd(&["--since", "2026-05-01T06:01:40Z"]);
+    assert_eq!((&since["records"], &since["tables"]), (&11.into(), &false.into()), "{since}");
+}
+
+#[tokio::test]
+async fn both_name_the_first_record_that_was_tampered_with() {
+    for (what, sql, record) in [
+        ("a field", "UPDATE ledger SET actor = 'nobody' WHERE seq = 5", 5),
+        ("a letter", "UPDATE ledger SET payload = replace(payload, 'timed_out', 'timed_ouT') WHERE seq = 7", 7),
+        ("the order", "UPDATE ledger SET seq = -seq WHERE seq IN (5, 6); UPDATE ledger SET seq = 11 + seq WHERE seq < 0", 5),
+        (
+            "one more",
+            "UPDATE ledger SET seq = -seq WHERE seq > 5; UPDATE ledger SET seq = 1 - seq WHERE seq < 0;
+             INSERT INTO ledger SELECT 6, at, kind, actor, target, rotation, payload, hash, zeroblob(32) FROM ledger WHERE seq = 5",
+            6,
+        ),
+        ("one less", "DELETE FROM ledger WHERE seq = 5", 5),
+        ("a row: when a rotation ended", "UPDATE rotation SET ended_at = ended_at - 1 WHERE target LIKE '%rs0' AND attempt = 2", 8),
+        ("a row: an attempt that failed is gone", "DELETE FROM rotation WHERE target LIKE '%rs0' AND attempt = 1", 4),
+        ("a row: when a key came", "UPDATE key SET not_before = not_before + 1 WHERE target LIKE '%rs0' AND id = 'b'", 8),
+        ("a row: a key that never was", "INSERT INTO key (target, came_seq, id, first_seen, last_seen, replaced_at, how, seq)
+             VALUES ('emea/5f/id-rs0', 2, 'z', 1, 1, 1, 'first_seen', 2)", 2),
+        ("a row: a target's key", "UPDATE target SET key_id = 'x' WHERE id LIKE '%rs1'", 19),
+        ("a row: a policy", "UPDATE policy SET words = 'every 365d'", 16),
+    ] {
+        let scene = Scene::new().await;
+        scene.tamper(sql);
+        let (one, other) = scene.both(&[]);
+        assert_eq!(one["record"], record, "{what}: {one} {other}");
+    }
+}
+
+/// What a chain alone can not show, a checkpoint or a head that was kept elsewhere does.
+#[tokio::test]
+async fn both_name_a_cut_tail_and_a_new_chain_by_what_was_kept() {
+    let scene = Scene::new().await;
+    let kept = scene.keep("kept", |_| true);
+    let early = scene.keep("early", |place| place < 3);
+    // The tail alone, its tables still there.
+    scene.tamper("DELETE FROM ledger WHERE seq > 12");
+    assert_eq!(scene.both(&[]).0["record"], 13);
+
+    // Ledger, tables, checkpoints: all as if the second target had never been.
+    scene.replace([9; 32], events(KEY)[..1].to_vec()).await;
+    assert_eq!(scene.both(&[]).0["verified"], true, "the limit that SECURITY.md admits");
+    for kept in [&kept, &early] {
+        let (one, _) = scene.both(&["--against", kept]);
+        assert_eq!(one["record"], 9, "{one}");
+        assert!(one["why"].as_str().unwrap().contains("tail was cut off"), "{one}");
+    }
+
+    // All of it written anew from genesis, with another key in it, and signed.
+    scene.replace([9; 32], events("c")).await;
+    assert_eq!(scene.both(&[]).0["verified"], true);
+    let (one, _) = scene.both(&["--against", &kept]);
+    assert_eq!(one["record"], 15, "{one}");
+    assert!(one["why"].as_str().unwrap().contains("from record 9 on"), "{one}");
+
+    // Everything deleted, and begun anew; with the old identity, and with a new one.
+    scene.replace([9; 32], vec![]).await;
+    assert_eq!(scene.both(&["--against", &kept]).0["record"], 2);
+    scene.replace([8; 32], vec![]).await;
+    let (one, _) = scene.both(&["--against", &kept]);
+    assert_eq!(one["record"], 1, "{one}");
+    assert!(one["why"].as_str().unwrap().contains("another ledger"), "{one}");
+}
+
+/// Whoever can write the checkpoint file and has no key: a checkpoint of his own making is told apart.
+#[tokio::test]
+async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
+    let scene = Scene::new().await;
+    let text = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
+    let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
+    let signature = |place: usize| all[place].to_note().trim_end().rsplit(' ').next().unwrap().to_owned();
+    std::fs::write(scene.path(CHECKPOINTS), text.replace(&signature(1), &signature(2))).unwrap();
+    assert_eq!(scene.both(&[]).0["record"], 8);
+}
