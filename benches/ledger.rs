@@ -85,7 +85,7 @@ fn rotation(number: u64, slot: u64, at: Timestamp) -> [Entry; 4] {
     };
     [
         entry(at(0), intended),
-        entry(at(0), Event::RotationSending { target: target.clone(), rotation }),
+        entry(at(0), Event::RotationSending { target: target.clone(), rotation, looked_at: None }),
         entry(at(1), Event::RotationAccepted { target, rotation, status: 200 }),
         entry(at(3), done),
     ]

@@ -211,6 +211,8 @@ class Tables:
             row.update(intended_at=at, key_before=data["key_before"], looked_at=micros(data["looked_at"]))
         elif kind == "rotation_sending":
             row.update(sent_at=at, failure=None)
+            if "looked_at" in data:
+                row.update(looked_at=micros(data["looked_at"]))
         elif kind == "rotation_reply_lost":
             row.update(failure=data["failure"])
         elif kind == "rotation_accepted":

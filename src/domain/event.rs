@@ -162,8 +162,13 @@ pub enum Event {
         key_before: KeyId,
         looked_at: Timestamp,
     },
-    /// The PUT is about to leave.
-    RotationSending { target: TargetId, rotation: RotationId },
+    /// The PUT is about to leave. `looked_at` is when `key_before` was read once more, if it was after the intent.
+    RotationSending {
+        target: TargetId,
+        rotation: RotationId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked_at: Option<Timestamp>,
+    },
     /// The server accepted the PUT; this proves nothing yet.
     RotationAccepted { target: TargetId, rotation: RotationId, status: u16 },
     /// No reply that proves anything: the outcome is unknown until a GET tells.
@@ -285,7 +290,7 @@ impl Event {
     fn times_mut(&mut self) -> Vec<&mut Timestamp> {
         match self {
             Self::LedgerRecovered { since, .. } => vec![since],
-            Self::KeySeen { looked_at, .. } => looked_at.iter_mut().collect(),
+            Self::KeySeen { looked_at, .. } | Self::RotationSending { looked_at, .. } => looked_at.iter_mut().collect(),
             Self::KeyChanged { last_seen, not_before, first_seen, looked_at, .. } => {
                 [last_seen, first_seen].into_iter().chain(not_before).chain(looked_at).collect()
             }
@@ -314,7 +319,6 @@ impl Event {
             | Self::TargetReadable { .. }
             | Self::ObservationFailing { .. }
             | Self::ObservationRecovered { .. }
-            | Self::RotationSending { .. }
             | Self::RotationAccepted { .. }
             | Self::RotationReplyLost { .. }
             | Self::RotationWithdrawn { .. }

@@ -237,7 +237,12 @@ impl TargetRecord {
                     key.last_seen = *looked_at;
                 }
             }
-            Event::RotationSending { .. } => self.set_phase(Phase::Sending { since: at, lost: None }),
+            Event::RotationSending { looked_at, .. } => {
+                self.set_phase(Phase::Sending { since: at, lost: None });
+                if let (Some(looked_at), Some(rotation), Some(key)) = (looked_at, &mut self.rotation, &mut self.key) {
+                    (rotation.looked_at, key.last_seen) = (*looked_at, *looked_at);
+                }
+            }
             Event::RotationReplyLost { failure, .. } => {
                 let since = self.sent_at().unwrap_or(at);
                 self.set_phase(Phase::Sending { since, lost: Some(failure.clone()) });

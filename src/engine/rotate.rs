@@ -53,8 +53,8 @@ impl Attempt<'_> {
                 self.write(intended).await?;
                 let intended_at = self.engine.clock.now();
                 let key_before = self.known.id.clone();
-                self.send(Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase: Phase::Intended })
-                    .await
+                let phase = Phase::Intended;
+                self.send(Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase }, None).await
             }
         }
     }
@@ -69,7 +69,7 @@ impl Attempt<'_> {
                 Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
                     match self.shut_by() {
-                        None => self.send(rotation).await,
+                        None => self.send(rotation, Some(looked_at)).await,
                         Some(why) => {
                             let target = self.record.target.id();
                             self.write(Event::RotationWithdrawn { target, rotation: rotation.id, why }).await
@@ -95,12 +95,14 @@ impl Attempt<'_> {
         shut_by(self.engine.clock.now(), self.record, self.policy, self.rules)
     }
 
-    async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {
+    /// `looked_again` is when the key was read after the intent, if it was.
+    async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
         if self.closing.is_cancelled() {
             return Ok(());
         }
         let target = self.record.target.id();
-        self.write(Event::RotationSending { target: target.clone(), rotation: rotation.id }).await?;
+        let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
+        self.write(sending).await?;
         let since = self.engine.clock.now();
         let reply = self.service.rotate(&self.record.target).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.

@@ -134,7 +134,11 @@ mod tests {
         let entry = Entry {
             at: Timestamp::from_microsecond(1_767_225_600_000_001).unwrap(),
             actor: Actor::Schedule,
-            event: Event::RotationSending { target: "emea/5f/6a".into(), rotation: RotationId { slot: 4, attempt: 2 } },
+            event: Event::RotationSending {
+                target: "emea/5f/6a".into(),
+                rotation: RotationId { slot: 4, attempt: 2 },
+                looked_at: None,
+            },
         };
         let record = Record::following(&Head { seq: 7, hash: [0xab; 32] }, &entry);
         assert_eq!(record.payload, r#"{"rotation":"4.2","target":"emea/5f/6a"}"#);

@@ -208,7 +208,7 @@ mod tests {
                 key_before: "k1".into(),
                 looked_at: at,
             },
-            Event::RotationSending { target: id.clone(), rotation },
+            Event::RotationSending { target: id.clone(), rotation, looked_at: None },
             Event::RotationAccepted { target: id.clone(), rotation, status: 202 },
             Event::RotationReplyLost { target: id.clone(), rotation, failure: failure(Reason::CutOff) },
             Event::RotationDone {
@@ -331,7 +331,7 @@ mod tests {
                 key_before: "k".into(),
                 looked_at: at,
             }),
-            entry(Event::RotationSending { target: id.clone(), rotation: second }),
+            entry(Event::RotationSending { target: id.clone(), rotation: second, looked_at: None }),
         ]);
         narrator.recorded(&[entry(failed(2, Reason::Conflict))]);
         assert_eq!(value(&narrator, "rekeyd_rotation_attempts_total{manager=\"emea\"}"), 2.0);
@@ -357,7 +357,7 @@ mod tests {
         }
         let narrator = narrator(&fleet);
         let lines = logged(LogFormat::Text, false, || {
-            narrator.recorded(&[entry(Event::RotationSending { target: id.clone(), rotation })]);
+            narrator.recorded(&[entry(Event::RotationSending { target: id.clone(), rotation, looked_at: None })]);
         });
         assert!(lines[0].contains(NAME), "{lines:?}");
         assert_eq!(value(&narrator, "rekeyd_rotation_attempts_total{manager=\"emea\"}"), 0.0);

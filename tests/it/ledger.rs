@@ -78,7 +78,7 @@ fn one_rotation(replica_set: &str, start: i64) -> Vec<Entry> {
             key_before: "a".into(),
             looked_at: at(start + 3),
         },
-        Event::RotationSending { target: id.clone(), rotation: second },
+        Event::RotationSending { target: id.clone(), rotation: second, looked_at: None },
         Event::RotationReplyLost { target: id.clone(), rotation: second, failure: failure(Reason::TimedOut) },
         Event::RotationDone {
             target: id,

@@ -157,7 +157,7 @@ fn life(target: &Target, age: f64, rotations: u32) -> Vec<(Timestamp, Event)> {
                     looked_at,
                 },
             ),
-            (at, Event::RotationSending { target: id.clone(), rotation }),
+            (at, Event::RotationSending { target: id.clone(), rotation, looked_at: None }),
             (later(1), Event::RotationAccepted { target: id.clone(), rotation, status: 202 }),
             (
                 later(9),
@@ -280,7 +280,7 @@ async fn trouble() -> (Scene, String) {
     scene
         .tell_all(vec![
             (at, Event::RotationIntended { target: target_id.clone(), rotation, due_at, key_before, looked_at }),
-            (at, Event::RotationSending { target: target_id, rotation }),
+            (at, Event::RotationSending { target: target_id, rotation, looked_at: None }),
         ])
         .await;
     let new = target("emea", "identity", "new", "new", Role::ReplicaSet);

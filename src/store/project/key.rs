@@ -29,7 +29,7 @@ pub(super) fn write(
         Came::Changed(change, last_seen)
     } else if let Event::RotationDone { how, rotation, last_seen, .. } = entry.event {
         Came::Rotated(how, rotation, last_seen)
-    } else if let Event::RotationIntended { .. } = entry.event {
+    } else if let Event::RotationIntended { .. } | Event::RotationSending { looked_at: Some(_), .. } = entry.event {
         return write_last_seen(conn, target, record);
     } else if let Event::KeyRedated { not_before, first_seen, .. } = entry.event {
         conn.prepare_cached(

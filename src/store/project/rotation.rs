@@ -46,7 +46,10 @@ pub(super) fn write(
             ("looked_at", &Micros(*looked_at)),
             ("intended_at", &at),
         ]),
-        Event::RotationSending { .. } => go_on(&[("sent_at", &sent_at), ("failure", &None::<String>)]),
+        Event::RotationSending { .. } => {
+            let looked_at = record.rotation.as_ref().map(|rotation| Micros(rotation.looked_at));
+            go_on(&[("sent_at", &sent_at), ("failure", &None::<String>), ("looked_at", &looked_at)])
+        }
         Event::RotationReplyLost { failure, .. } => go_on(&[("sent_at", &sent_at), ("failure", &Json(failure))]),
         Event::RotationAccepted { status, .. } => {
             go_on(&[("sent_at", &sent_at), ("accepted_at", &at), ("accepted", status)])

@@ -49,7 +49,7 @@ fn life(target: &Target, found: f64, every: f64, until: f64) -> Vec<Entry> {
                     looked_at: last_seen,
                 },
             ),
-            at(when + 0.0001, Event::RotationSending { target: target.clone(), rotation }),
+            at(when + 0.0001, Event::RotationSending { target: target.clone(), rotation, looked_at: None }),
             at(when + 0.0002, Event::RotationAccepted { target: target.clone(), rotation, status: 200 }),
             at(
                 when + 0.0003,

@@ -81,7 +81,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         11 => Event::ObservationFailing { target, failure },
         12 => Event::ObservationRecovered { target },
         13 | 14 => Event::RotationIntended { target, rotation, due_at, key_before: known, looked_at: last_seen },
-        15 | 16 => Event::RotationSending { target, rotation },
+        15 | 16 => Event::RotationSending { target, rotation, looked_at: None },
         17 => Event::RotationAccepted { target, rotation, status: 200 },
         18 => Event::RotationReplyLost { target, rotation, failure },
         19 => Event::RotationDone {

@@ -113,8 +113,9 @@ impl Book {
 
     /// A commit takes a few milliseconds, and a crash can fall into them.
     async fn pass(&self) {
+        let failures = self.written().failures;
         let (milliseconds, hangs) = self.written().chance.as_mut().map_or((1, Duration::ZERO), |chance| {
-            let hangs = if chance.per_mille(1) { chance.seconds(HANGS) } else { Duration::ZERO };
+            let hangs = if failures > 0 && chance.per_mille(1) { chance.seconds(HANGS) } else { Duration::ZERO };
             (1 + chance.below(8), hangs)
         });
         if hangs > Duration::ZERO {
