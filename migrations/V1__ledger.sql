@@ -177,7 +177,7 @@ CREATE TABLE unread_project (
 -- The alerts that fire.
 CREATE TABLE alert (
     alert        TEXT NOT NULL,
-    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster', 'project', 'receiver', 'daemon')),
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('target', 'manager', 'cluster', 'project', 'api_key', 'receiver', 'daemon')),
     subject      TEXT NOT NULL,
     since        INTEGER NOT NULL,
     words        TEXT NOT NULL,

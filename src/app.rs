@@ -6,9 +6,11 @@ mod couriers;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
+mod inventory;
 mod jobs;
 mod observers;
 mod rehearsal;
+mod review;
 mod view;
 
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ use crate::config::{self, Config};
 use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, ReceiverName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
-use crate::ports::{Archive, Clock, Gauge, Journal, JournalError, KeyService, Notebook, Observer, RequestObserver};
+use crate::ports::{Access, Archive, Clock, Gauge, Journal, JournalError, Notebook, Observer, RequestObserver};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -37,7 +39,8 @@ pub use crate::alerts::against as advice_against;
 pub use clock::SystemClock;
 #[cfg(debug_assertions)]
 pub use failpoint::Failpoint;
-pub use rehearsal::{Listed, Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{Line, Outcome, Rehearsal, Rehearsed, Step, rehearse};
+pub use review::{Review, Reviewed, recorded, review};
 pub use view::View;
 
 /// How long a stop waits for rotations in hand: shorter than the 90 seconds after which systemd kills.
@@ -54,6 +57,7 @@ pub struct Daemon {
     jobs: jobs::Jobs,
     engine: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    inventory: JoinHandle<()>,
     couriers: JoinSet<()>,
     /// Ends the couriers, before the engine writes its last record.
     hush: CancellationToken,
@@ -142,7 +146,7 @@ impl Daemon {
         let settings = &config.settings;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
-        let managers = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
+        let (managers, accesses) = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
         let store = Arc::new(open_store(settings.state_dir.clone()).await?);
         let checkpoint_key = checkpoints::begin(config, &store).await?;
         let counted = Arc::clone(&metrics);
@@ -188,10 +192,17 @@ impl Daemon {
         let couriers = couriers::set_out(couriers, &latest, &hush);
         let housekeeping =
             tokio::spawn(housekeeping::run(notebook, rules, tidings, jobs.housekeeping(), closing.clone()));
+        let inventories = inventory::Inventories {
+            notebook: Arc::clone(&engine) as Arc<dyn Notebook>,
+            managers: accesses,
+            every: settings.inventory.every,
+            clock,
+        };
+        let inventory = tokio::spawn(inventories.run(jobs.inventory(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         store.check_in_background(settings.ledger.checkpoint_file.clone());
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, couriers, hush, listener })
+        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, couriers, hush, listener })
     }
 
     /// Where it listens.
@@ -204,6 +215,7 @@ impl Daemon {
         tokio::select! {
             _ = &mut self.engine => "the engine",
             _ = &mut self.housekeeping => "the housekeeping",
+            _ = &mut self.inventory => "the inventory of API keys",
             Some(_) = self.couriers.join_next() => "a courier of alerts",
             _ = &mut self.listener => "the listener",
             () = self.store.ended() => "the ledger's writer",
@@ -218,6 +230,7 @@ impl Daemon {
         self.jobs.stop().await;
         ended("the engine", self.engine).await;
         ended("the housekeeping", self.housekeeping).await;
+        ended("the inventory of API keys", self.inventory).await;
         self.silence.cancel();
         ended("the listener", self.listener).await;
         if let Err(error) = self.store.close().await {
@@ -271,7 +284,7 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
     opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
 }
 
-/// What the ledger is told first: that we are here, who signs, by which rules, and whom we tell no more.
+/// What the ledger is told first: that we are here, who signs, by which rules, with which API keys, and whom we tell no more.
 fn opening(fleet: &Fleet, config: &Config, checkpoint_key: Option<String>) -> Vec<Event> {
     let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
     let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
@@ -282,36 +295,46 @@ fn opening(fleet: &Fleet, config: &Config, checkpoint_key: Option<String>) -> Ve
     let configured = |name: &ReceiverName| config.receivers.iter().any(|receiver| receiver.name == *name);
     let dropped = fleet.receivers.keys().filter(|name| !configured(name));
     let dropped = dropped.map(|name| Event::ReceiverDropped { receiver: name.clone() });
-    [started].into_iter().chain(key).chain(policies).chain(dropped).collect()
+    let credentials = config.managers.iter().filter_map(|config::Manager { name, public_key, .. }| {
+        let known = fleet.managers.get(name).and_then(|record| record.credential.as_ref());
+        let (manager, public_key) = (name.clone(), public_key.clone());
+        (known.map(|known| &known.public_key) != Some(&public_key))
+            .then_some(Event::CredentialUsed { manager, public_key })
+    });
+    [started].into_iter().chain(key).chain(policies).chain(credentials).chain(dropped).collect()
 }
 
 fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
+/// Who may come in, by manager.
+type Accesses = BTreeMap<ManagerName, Arc<dyn Access>>;
+
 fn managers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observer: &Arc<dyn RequestObserver>,
-) -> Result<BTreeMap<ManagerName, Manager>, StartError> {
-    let mut managers = BTreeMap::new();
+) -> Result<(BTreeMap<ManagerName, Manager>, Accesses), StartError> {
+    let (mut managers, mut accesses) = (BTreeMap::new(), BTreeMap::new());
     for settings in &config.managers {
-        let service = service(settings, clock, observer)?;
+        let service = ops_manager(settings, clock, observer)?;
+        accesses.insert(settings.name.clone(), Arc::clone(&service) as Arc<dyn Access>);
         let (discover_every, max_concurrent) = (settings.discover_every, settings.max_concurrent);
         managers.insert(settings.name.clone(), Manager { service, discover_every, max_concurrent });
     }
-    Ok(managers)
+    Ok((managers, accesses))
 }
 
-fn service(
+fn ops_manager(
     manager: &config::Manager,
     clock: &Arc<dyn Clock>,
     observer: &Arc<dyn RequestObserver>,
-) -> Result<Arc<dyn KeyService>, StartError> {
+) -> Result<Arc<OpsManager>, StartError> {
     // Another part of the process may have chosen the same already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     OpsManager::new(connection(manager), Arc::clone(clock), Arc::clone(observer))
-        .map(|service| Arc::new(service) as Arc<dyn KeyService>)
+        .map(Arc::new)
         .map_err(|source| StartError::Manager { name: manager.name.clone(), source })
 }
 

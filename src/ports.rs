@@ -1,5 +1,6 @@
 //! What the engine needs from outside, and what the rooms that show things need from the engine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter, LedgerRow,
-    ManagerName, ProjectId, ReceiverName, RotationFilter, RotationRow, Sighting, Target, TargetId,
+    ApiKey, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
+    LedgerRow, ManagerName, ProjectId, Reach, ReceiverName, RotationFilter, RotationRow, Sighting, Target, TargetId,
 };
 
 /// The wall clock and the passing of time. Nothing below `app` knows another.
@@ -35,6 +36,44 @@ pub trait KeyService: Send + Sync {
 
     /// Asks for a new key, once: never repeated below this call. Acceptance proves nothing.
     async fn rotate(&self, target: &Target) -> Result<Accepted, Failure>;
+}
+
+/// Who may come in at one manager. Reading only.
+#[async_trait]
+pub trait Access: Send + Sync {
+    /// Logs in and asks for nothing. An error: there was no reply, or none that could be understood.
+    async fn greet(&self) -> Result<Greeting, Failure>;
+
+    /// Lists the API keys: the global ones, and those of the organizations and projects that are managed. An error: the
+    /// manager as a whole can not be asked.
+    async fn api_keys(&self) -> Result<Inventory, Failure>;
+
+    /// The addresses from which a key may come, as the server writes them; none at all where any may.
+    async fn access_list(&self, key: &ApiKey) -> Result<Vec<String>, Failure>;
+}
+
+/// What the first reply tells of a manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// Whether it lets our API key in.
+    pub login: Result<(), Failure>,
+    /// The server's own version, where it tells.
+    pub server_version: Option<String>,
+    /// The server's clock, to the second, where it tells.
+    pub server_time: Option<Timestamp>,
+    /// The certificate that it showed, in DER; none without TLS.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// The API keys of a manager, as far as its lists could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Each once, whatever the number of lists that name it, in the order of the ids.
+    pub keys: Vec<ApiKey>,
+    /// The lists that were read in full.
+    pub read: BTreeSet<Reach>,
+    /// The lists that were not, and why. What could be read of them is there.
+    pub unread: BTreeMap<Reach, Failure>,
 }
 
 /// The server took a rotation in.

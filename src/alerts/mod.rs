@@ -72,7 +72,8 @@ impl Severity {
             | AlertKind::ManagerFailing
             | AlertKind::ConfigServersMissing
             | AlertKind::ProjectUnread
-            | AlertKind::ReceiverFailing => Self::Warning,
+            | AlertKind::ReceiverFailing
+            | AlertKind::ApiKeyNew => Self::Warning,
         }
     }
 }

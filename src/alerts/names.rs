@@ -22,6 +22,7 @@ pub const fn rule(kind: AlertKind) -> &'static str {
         AlertKind::LedgerUnwritable => "RekeydLedgerNotWritable",
         AlertKind::SchedulerStalled => "RekeydSchedulerStalled",
         AlertKind::ReceiverFailing => "RekeydReceiverFailing",
+        AlertKind::ApiKeyNew => "RekeydApiKeyNew",
     }
 }
 

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, Listing, ManagerName, ManagerRecord, Outage, Period, Reason, ReceiverName, ReceiverRecord,
-    Standing, TargetName, TargetRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
+    ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules, begins_at, due_at};
 use crate::ports::Situation;
@@ -33,6 +33,8 @@ const TIMES_PENDING: u64 = 2;
 
 /// A key that somebody else changed is told for so long: once everybody on call has had a turn.
 const FOREIGN_FOR: Period = Period::days(1);
+/// So long a key that can rotate is news.
+const NEWS: Period = Period::days(7);
 
 /// Everything that is wrong now, each kind at most once a subject.
 ///
@@ -58,12 +60,15 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
                 .contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(record.target.id()))),
         })
     });
+    let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
+    let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
     let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
     ledger(situation)
         .into_iter()
         .chain(scheduler(situation))
         .chain(receivers)
         .chain(managers)
+        .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
         .collect()
 }
@@ -143,6 +148,24 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
 /// Whether an outage may pass by itself: no waiting makes a key valid, or gives it a role.
 fn mends_itself(reason: Reason) -> bool {
     !matches!(reason, Reason::CredentialsRefused | Reason::AddressRefused | Reason::RoleMissing)
+}
+
+/// A key that came, or came to power, under our eyes. It ends by itself: the ledger keeps what was said.
+fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> Option<Alert> {
+    let (key, since) = (&record.key, record.empowered_at?);
+    if now > NEWS.after(since) {
+        return None;
+    }
+    let can = if key.power() == Power::Rotates { "can rotate keys" } else { "can give itself the role to rotate keys" };
+    let roles = key.grants.iter().filter(|grant| grant.power() >= Power::Grants);
+    let roles = roles.take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let words = format!(
+        "{manager}: the API key {} ({}) {can} since {since:.0} at the latest, by {roles}. Next: ask who made it and for \
+         what; if nobody knows, delete it in the manager. `rekeyd keys` lists all that can.",
+        key.public_key, key.description
+    );
+    let subject = AlertSubject::ApiKey(format!("{manager}/{}", key.id));
+    Some(alert(AlertKind::ApiKeyNew, subject, format!("{manager}/{}", key.public_key), Some(since), words))
 }
 
 /// One target, and what bears on it.

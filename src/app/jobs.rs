@@ -17,6 +17,9 @@ const SWEEP: &str = "*/5 * * * * *";
 /// In UTC: four times a minute alerts are weighed.
 const HOUSEKEEPING: &str = "*/15 * * * * *";
 
+/// In UTC: every minute it is seen whether an inventory of API keys is due.
+const INVENTORY: &str = "0 * * * * *";
+
 /// The loops are woken at least this often, whatever the wall clock does. Less than what makes the daemon look stalled.
 const AT_LEAST: Duration = Duration::from_secs(20);
 
@@ -25,17 +28,20 @@ pub(super) struct Jobs {
     sweep: Arc<Notify>,
     housekeeping: Arc<Notify>,
     steady: JoinHandle<()>,
+    inventory: Arc<Notify>,
 }
 
 impl Jobs {
     pub(super) async fn start() -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        let (sweep, housekeeping) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let [sweep, housekeeping, inventory] = std::array::from_fn(|_| Arc::new(Notify::new()));
         scheduler.add(waking(SWEEP, &sweep)?).await?;
         scheduler.add(waking(HOUSEKEEPING, &housekeeping)?).await?;
+        scheduler.add(waking(INVENTORY, &inventory)?).await?;
         scheduler.start().await?;
-        let steady = tokio::spawn(steadily_waking(Arc::clone(&sweep), Arc::clone(&housekeeping)));
-        Ok(Self { scheduler, sweep, housekeeping, steady })
+        let woken = [&sweep, &housekeeping, &inventory].map(Arc::clone);
+        let steady = tokio::spawn(steadily_waking(woken));
+        Ok(Self { scheduler, sweep, housekeeping, inventory, steady })
     }
 
     pub(super) fn sweep(&self) -> Arc<Notify> {
@@ -46,6 +52,10 @@ impl Jobs {
         Arc::clone(&self.housekeeping)
     }
 
+    pub(super) fn inventory(&self) -> Arc<Notify> {
+        Arc::clone(&self.inventory)
+    }
+
     pub(super) async fn stop(mut self) {
         self.steady.abort();
         if let Err(error) = self.scheduler.shutdown().await {
@@ -54,11 +64,10 @@ impl Jobs {
     }
 }
 
-async fn steadily_waking(sweep: Arc<Notify>, housekeeping: Arc<Notify>) {
+async fn steadily_waking(loops: [Arc<Notify>; 3]) {
     loop {
         tokio::time::sleep(AT_LEAST).await;
-        sweep.notify_one();
-        housekeeping.notify_one();
+        loops.iter().for_each(|woken| woken.notify_one());
     }
 }
 

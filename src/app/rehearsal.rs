@@ -1,122 +1,314 @@
-//! All that `run` would do, short of a PUT and short of writing: reaching the managers, listing, reading every key, planning.
+//! All that `run` would do, short of a PUT and short of writing: the place it would work in, the way to each manager, every
+//! key, the plan. Each step is a line that passes, warns or fails, and says what to do next.
+//!
+//! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
+
+mod certificates;
+mod findings;
+mod manager;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::task::JoinSet;
+use wildmatch::WildMatch;
 
-use super::{StartError, SystemClock, service};
+use super::{StartError, SystemClock, ops_manager};
 use crate::config::Config;
-use crate::domain::{Change, Event, Failure, Fleet, Gap, KeyId, ManagerName, Planned, Target, TargetId, TargetRecord};
-use crate::policy::plan;
-use crate::ports::{Clock, KeyService, Operation, RequestObserver, RequestOutcome, UnreadProject};
-use crate::store::{ReadError, Reader};
+use crate::domain::{Change, Decision, Event, Failure, Fleet, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
+use crate::policy::{Rules, plan};
+use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
+
+/// What the plan is told for.
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a rehearsal found.
 pub struct Rehearsal {
-    /// By manager, in the order of their names.
-    pub managers: BTreeMap<ManagerName, Result<Listed, Failure>>,
-    /// Every target listed, with what would be done with it.
+    /// The steps, in the order in which a start would meet them.
+    pub lines: Vec<Line>,
+    /// Every target listed that was asked for, with what would be done with it.
     pub targets: Vec<Rehearsed>,
 }
 
-/// What a manager's listing told beside its targets.
-pub struct Listed {
-    /// The server's own version, where it tells.
-    pub server_version: Option<String>,
-    /// Sharded clusters without config servers.
-    pub gaps: Vec<Gap>,
-    /// Projects that could not be listed.
-    pub unread: Vec<UnreadProject>,
+impl Rehearsal {
+    /// The worst of all lines.
+    pub fn worst(&self) -> Outcome {
+        self.lines.iter().map(|line| line.outcome).max().unwrap_or(Outcome::Pass)
+    }
+}
+
+/// How one step went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What was tried.
+    pub step: Step,
+    /// The manager; none for what belongs to the machine.
+    pub manager: Option<ManagerName>,
+    /// How it went.
+    pub outcome: Outcome,
+    /// What was found, in one sentence.
+    pub words: String,
+    /// What to do, as an imperative; none where there is nothing to do.
+    pub next: Option<String>,
+}
+
+/// How a step went, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Not tried, because it makes no sense or an earlier step failed. Nothing is known.
+    Skip,
+    /// As it should be.
+    Pass,
+    /// It works, and should be looked at.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Outcome {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// The steps of a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The configuration file.
+    Config,
+    /// The state directory: its right to be written, its room, its file system.
+    State,
+    /// Who works in the state directory.
+    Lock,
+    /// The ledger.
+    Ledger,
+    /// The address that the daemon listens at.
+    Listener,
+    /// The listener's TLS and users.
+    WebConfig,
+    /// Our own API key.
+    Credential,
+    /// The manager's name.
+    Dns,
+    /// A connection to it.
+    Tcp,
+    /// The certificates of both sides.
+    Tls,
+    /// Whether the manager lets our API key in.
+    Login,
+    /// The manager's version.
+    Version,
+    /// The manager's clock against ours.
+    Clock,
+    /// Whether it lets our address in.
+    AccessList,
+    /// Each project.
+    Projects,
+    /// Each target's key.
+    Targets,
+    /// What governs each key.
+    Mechanism,
+    /// The roles of our API key.
+    Roles,
+    /// What the next seven days bring.
+    Week,
+}
+
+impl Step {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::State => "state",
+            Self::Lock => "lock",
+            Self::Ledger => "ledger",
+            Self::Listener => "listener",
+            Self::WebConfig => "web_config",
+            Self::Credential => "credential",
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Login => "login",
+            Self::Version => "version",
+            Self::Clock => "clock",
+            Self::AccessList => "access_list",
+            Self::Projects => "projects",
+            Self::Targets => "targets",
+            Self::Mechanism => "mechanism",
+            Self::Roles => "roles",
+            Self::Week => "week",
+        }
+    }
+
+    fn pass(self, words: impl Into<String>) -> Line {
+        Line { step: self, manager: None, outcome: Outcome::Pass, words: words.into(), next: None }
+    }
+
+    fn skip(self, words: impl Into<String>) -> Line {
+        Line { outcome: Outcome::Skip, ..self.pass(words) }
+    }
+
+    fn warn(self, words: impl Into<String>, next: impl Into<String>) -> Line {
+        Line { outcome: Outcome::Warn, next: Some(next.into()), ..self.pass(words) }
+    }
+
+    fn fail(self, words: impl Into<String>, next: impl Into<String>) -> Line {
+        Line { outcome: Outcome::Fail, ..self.warn(words, next) }
+    }
+
+    fn failed(self, failure: &Failure) -> Line {
+        self.fail(failure.to_string(), super::advice_against(failure.reason))
+    }
 }
 
 /// One target, as `run` would meet it.
 pub struct Rehearsed {
     /// The target.
     pub target: Target,
-    /// Its key; none where it is not asked for.
+    /// Its key; none where it was not asked for.
     pub key: Option<Result<KeyId, Failure>>,
     /// What would be done.
     pub planned: Planned,
 }
 
-/// Rehearses. Sends GETs only, writes nothing.
-pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
-    let rules = &config.settings.rules;
-    // What the daemon knows already decides what it would do; without a ledger everything is new. One that can not be
-    // read can not be written either.
-    let mut fleet = match Reader::open(&config.settings.state_dir).and_then(|reader| reader.fleet()) {
-        Err(ReadError::Missing { .. }) => Fleet::default(),
-        known => known?,
-    };
-    let mut rehearsal = Rehearsal { managers: BTreeMap::new(), targets: Vec::new() };
-    let mut keys = BTreeMap::new();
-    for manager in &config.managers {
-        let service = service(manager, &clock, &observer)?;
-        let listed = match service.discover().await {
-            Ok(discovery) => {
-                let mut reading = JoinSet::new();
-                for sighting in &discovery.sightings {
-                    let record = TargetRecord::found(clock.now(), sighting.target.clone(), rules.listing_of(sighting));
-                    if record.standing() == crate::domain::Standing::Managed {
-                        reading.spawn(read(Arc::clone(&service), sighting.target.clone()));
-                    }
-                    keys.insert(sighting.target.id(), None);
-                    let (description, listing) = (sighting.target.clone(), rules.listing_of(sighting));
-                    let known = fleet.targets.contains_key(&sighting.target.id());
-                    suppose(
-                        &mut fleet,
-                        &clock,
-                        if known {
-                            Event::TargetChanged { description, listing }
-                        } else {
-                            Event::TargetFound { description, listing }
-                        },
-                    );
-                }
-                while let Some(Ok((target, key))) = reading.join_next().await {
-                    if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none()))
-                    {
-                        suppose(
-                            &mut fleet,
-                            &clock,
-                            Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
-                        );
-                    }
-                    keys.insert(target, Some(key));
-                }
-                let (server_version, gaps, unread) = (discovery.server_version, discovery.gaps, discovery.unread);
-                Ok(Listed { server_version, gaps, unread })
-            }
-            Err(failure) => Err(failure),
-        };
-        rehearsal.managers.insert(manager.name.clone(), listed);
+impl Rehearsed {
+    /// Whether `run` would rotate it.
+    pub fn is_managed(&self) -> bool {
+        !matches!(self.planned.decision, Decision::NotManaged { .. }) && !matches!(self.key, Some(Err(_)))
     }
-    for planned in plan(clock.now(), &fleet, rules, &BTreeSet::new()).decisions {
-        if let (Some(key), Some(record)) = (keys.remove(&planned.target), fleet.targets.get(&planned.target)) {
-            rehearsal.targets.push(Rehearsed { target: record.target.clone(), key, planned });
-        }
-    }
-    Ok(rehearsal)
 }
 
-async fn read(service: Arc<dyn KeyService>, target: Target) -> (TargetId, Result<KeyId, Failure>) {
-    let key = service.current_key(&target).await;
-    (target.id(), key)
+/// Rehearses, asking for the keys of the targets whose names match `glob`. Sends GETs only, writes nothing, and spends at
+/// most about `within` on the network.
+pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<Rehearsal, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
+    let until = clock.monotonic() + within;
+    let settings = &config.settings;
+    let rules = &settings.rules;
+    let (mut lines, mut fleet) = place::rehearse(settings, &clock);
+    if config.managers.is_empty() {
+        let next = "add a section [[ops_manager]]";
+        lines.push(Step::Config.fail("no manager is configured, so there is nothing to rotate", next));
+    }
+    let mut under_way = JoinSet::new();
+    for (place, manager) in config.managers.iter().enumerate() {
+        let known = fleet.managers.get(&manager.name).and_then(|record| record.credential.clone());
+        let patient = crate::config::Manager { request_timeout: manager::patience(manager), ..manager.clone() };
+        let service = ops_manager(&patient, &clock, &observer)?;
+        let way = manager::Way {
+            config: manager.clone(),
+            service,
+            clock: Arc::clone(&clock),
+            until,
+            rules: rules.clone(),
+            glob: WildMatch::new(glob),
+            credential: known,
+        };
+        under_way.spawn(async move { (place, way.go().await) });
+    }
+    let mut found = BTreeMap::new();
+    while let Some(Ok((place, ended))) = under_way.join_next().await {
+        found.insert(place, ended);
+    }
+    let mut keys = BTreeMap::new();
+    for manager::Found { lines: of_manager, discovery, keys: read } in found.into_values() {
+        lines.extend(of_manager);
+        for sighting in discovery.iter().flat_map(|discovery| &discovery.sightings) {
+            let (id, description, listing) =
+                (sighting.target.id(), sighting.target.clone(), rules.listing_of(sighting));
+            let event = if fleet.targets.contains_key(&id) {
+                Event::TargetChanged { description, listing }
+            } else {
+                Event::TargetFound { description, listing }
+            };
+            suppose(&mut fleet, &clock, &event);
+            keys.insert(id, None);
+        }
+        for (target, key) in read {
+            if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none())) {
+                suppose(
+                    &mut fleet,
+                    &clock,
+                    &Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
+                );
+            }
+            keys.insert(target, Some(key));
+        }
+    }
+    let targets = planned(&fleet, rules, &clock, keys, glob);
+    if !config.managers.is_empty() {
+        lines.push(week(&targets, &clock));
+    }
+    Ok(Rehearsal { lines, targets })
+}
+
+/// What would be done with each target that was listed.
+fn planned(
+    fleet: &Fleet,
+    rules: &Rules,
+    clock: &Arc<dyn Clock>,
+    mut keys: BTreeMap<TargetId, Option<Result<KeyId, Failure>>>,
+    glob: &str,
+) -> Vec<Rehearsed> {
+    let glob = WildMatch::new(glob);
+    let decisions = plan(clock.now(), fleet, rules, &BTreeSet::new()).decisions;
+    let rehearsed = decisions.into_iter().filter_map(|planned| {
+        let key = keys.remove(&planned.target)?;
+        let target = fleet.targets.get(&planned.target)?.target.clone();
+        glob.matches(target.name().as_str()).then_some(Rehearsed { target, key, planned })
+    });
+    let mut rehearsed: Vec<Rehearsed> = rehearsed.collect();
+    rehearsed.sort_by_key(|rehearsed| rehearsed.target.name());
+    rehearsed
+}
+
+/// What the next seven days bring.
+fn week(targets: &[Rehearsed], clock: &Arc<dyn Clock>) -> Line {
+    let now = clock.now();
+    let managed = targets.iter().filter(|target| target.is_managed()).count();
+    if managed == 0 {
+        let next = "see in the table below why each target is left alone";
+        return Step::Week.warn("nothing would be rotated", next);
+    }
+    let due = targets.iter().filter(|target| target.is_managed());
+    let mut due: Vec<_> =
+        due.filter_map(|target| target.planned.decision.due_at()).filter(|at| *at <= now + WEEK).collect();
+    due.sort_unstable();
+    let at_once = due.iter().filter(|at| **at <= now).count();
+    let words = match due.first() {
+        None => format!("none of {managed} keys falls due within 7 days"),
+        Some(first) => format!(
+            "{} of {managed} keys fall due within 7 days, {at_once} of them now, the first at {first:.0}",
+            due.len()
+        ),
+    };
+    Step::Week.pass(words)
 }
 
 /// Takes in what would be recorded, without recording it.
-fn suppose(fleet: &mut Fleet, clock: &Arc<dyn Clock>, event: Event) {
-    let change: Option<Change> = fleet.consequence(clock.now(), &event).ok().flatten();
+fn suppose(fleet: &mut Fleet, clock: &Arc<dyn Clock>, event: &Event) {
+    let change: Option<Change> = fleet.consequence(clock.now(), event).ok().flatten();
     if let Some(change) = change {
         fleet.adopt(change);
     }
 }
 
-struct Unobserved;
+/// Whether a target's key can not be read although it should.
+fn is_trouble(key: &Result<KeyId, Failure>) -> bool {
+    key.as_ref().is_err_and(|failure| failure.verdict != Verdict::NotThisWay)
+}
+
+pub(super) struct Unobserved;
 
 impl RequestObserver for Unobserved {
     fn requested(&self, _: &ManagerName, _: Operation, _: RequestOutcome, _: Duration) {}

@@ -1,80 +1,94 @@
 //! `rekeyd check`: a rehearsal of `run`, and what it would manage.
 
-use serde_json::json;
-use wildmatch::WildMatch;
+use serde_json::{Value, json};
 
 use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
-use crate::app::{self, Listed, Rehearsal, Rehearsed};
-use crate::config::{Config, ReceiverForm};
-use crate::domain::{Decision, Failure, ManagerName, Reason, Verdict};
+use crate::app::{self, Line, Outcome, Rehearsed};
+use crate::config::{Config, ReceiverForm, Substitute};
+use crate::domain::{Failure, Period, Verdict};
 use crate::policy::{Policy, Rhythm};
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Reads the configuration and the credentials, asks every manager for its targets and every target for its key, and plans. \
-Rotates nothing and writes nothing.\n\nExit status: 0 all is well, 1 a manager or a key cannot be read, 3 something needs attention, 78 the configuration is wrong."
-)]
+#[command(after_help = "\
+Reads the configuration and the credentials, looks at the state directory, the ledger and the listener, goes the way to \
+every manager step by step, asks each target for its key, and plans. Rotates nothing and writes nothing: every request is \
+a GET.
+
+Exit status, by the worst line: 0 all passes, 1 something fails, 3 something warns, 78 the configuration is wrong.")]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
-    #[arg(default_value = "*")]
+    #[arg(long, value_name = "GLOB", default_value = "*")]
     target: String,
-    /// One JSON object a line.
+    /// How long to ask the managers, all of them side by side; what is not reached in time is told.
+    #[arg(long, value_name = "TIME", default_value = "9s")]
+    within: Period,
+    /// Try this private key instead of the configured one, before the switch: a file by its path, or the name of a
+    /// credential.
+    #[arg(long, value_name = "NEW")]
+    credential: Option<String>,
+    /// The public half of the key to try.
+    #[arg(long, value_name = "KEY", requires = "credential")]
+    public_key: Option<String>,
+    /// The manager to try it at, where there are several.
+    #[arg(long, value_name = "NAME", requires = "credential")]
+    manager: Option<String>,
+    /// One JSON object a line: the lines, then the targets.
     #[arg(long)]
     json: bool,
 }
 
+impl Args {
+    /// The API key to be tried instead of the configured one.
+    pub(super) fn substitute(&self) -> Option<Substitute> {
+        let private_key = self.credential.clone()?;
+        Some(Substitute { manager: self.manager.clone(), private_key, public_key: self.public_key.clone() })
+    }
+}
+
 pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer {
-    let rehearsal = runtime()?.block_on(app::rehearse(config)).map_err(|error| Stop::Words(error.to_string()))?;
-    let glob = WildMatch::new(&args.target);
-    let mut targets: Vec<_> =
-        rehearsal.targets.iter().filter(|target| glob.matches(target.target.name().as_str())).collect();
-    targets.sort_by_key(|target| target.target.name());
+    let runtime = runtime()?;
+    let rehearsal = runtime.block_on(app::rehearse(config, &args.target, args.within.as_duration()));
+    // A resolver that does not answer holds a thread that nobody waits for any more.
+    runtime.shutdown_background();
+    let rehearsal = rehearsal.map_err(|error| Stop::Words(error.to_string()))?;
+    let targets = &rehearsal.targets;
     if args.json {
-        for (name, listed) in &rehearsal.managers {
-            output.json(&manager_as_json(name, listed))?;
+        for line in &rehearsal.lines {
+            output.json(&line_as_json(line))?;
         }
         for receiver in &config.receivers {
             let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
             output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
         }
-        for target in &targets {
+        for target in targets {
             output.json(&target_as_json(target))?;
         }
     } else {
-        if !config.settings.warnings.is_empty() {
-            output.line(styled(WARN, "warnings about the configuration:"))?;
-            for warning in config.settings.warnings.iter() {
-                output.line(format_args!("  {}", warning.what))?;
-            }
-            output.line("")?;
-        }
         for policy in config.settings.rules.policies().values() {
             output.line(format_args!("policy {}: {}", policy.name, in_plain_words(policy)))?;
         }
-        for (name, listed) in &rehearsal.managers {
-            show_manager(name, listed, output)?;
-        }
+        output.line("")?;
+        let rows: Vec<_> = rehearsal.lines.iter().map(line_as_row).collect();
+        output.table(["", "MANAGER", "STEP", "WHAT WAS FOUND"], &rows)?;
         for receiver in &config.receivers {
-            let form = form(receiver.form);
-            output.line(format_args!(
-                "{} {form} {} at {}; not tried",
-                styled(DIM, "told"),
-                receiver.name,
-                receiver.shown
-            ))?;
+            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
+            output.line(format_args!("{} {form} {name} at {address}; not tried", styled(DIM, "told")))?;
         }
         output.line("")?;
-        let rows: Vec<_> = targets.iter().map(|target| as_row(target)).collect();
+        let rows: Vec<_> = targets.iter().map(target_as_row).collect();
         output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
-        let managed = targets.iter().filter(|target| is_managed(target)).count();
+        let managed = targets.iter().filter(|target| target.is_managed()).count();
         output.line(format_args!("\n{managed} of {} targets would be managed; nothing was rotated.", targets.len()))?;
     }
-    if rehearsal.managers.values().all(Result::is_ok) {
-        found_some(targets.len(), &args.target)?;
+    match rehearsal.worst() {
+        Outcome::Fail => Ok(Exit::Failed),
+        outcome @ (Outcome::Skip | Outcome::Pass | Outcome::Warn) => {
+            found_some(targets.len(), &args.target)?;
+            Ok(if outcome == Outcome::Warn { Exit::Attention } else { Exit::Done })
+        }
     }
-    Ok(verdict(&rehearsal, &targets, !config.settings.warnings.is_empty()))
 }
 
 const fn form(form: ReceiverForm) -> &'static str {
@@ -85,56 +99,30 @@ const fn form(form: ReceiverForm) -> &'static str {
     }
 }
 
-fn verdict(rehearsal: &Rehearsal, targets: &[&Rehearsed], warned: bool) -> Exit {
-    let unread_key = |target: &&Rehearsed| match &target.key {
-        Some(Err(failure)) => failure.verdict != Verdict::NotThisWay,
-        Some(Ok(_)) | None => false,
+fn line_as_row(line: &Line) -> [String; 4] {
+    let style = match line.outcome {
+        Outcome::Skip => DIM,
+        Outcome::Pass => GOOD,
+        Outcome::Warn => WARN,
+        Outcome::Fail => BAD,
     };
-    let listed = || rehearsal.managers.values().filter_map(|listed| listed.as_ref().ok());
-    let failed = rehearsal.managers.values().any(Result::is_err)
-        || listed().any(|listed| !listed.unread.is_empty())
-        || targets.iter().any(unread_key);
-    if failed {
-        Exit::Failed
-    } else if warned
-        || listed().any(|listed| !listed.gaps.is_empty())
-        || !targets.iter().any(|target| is_managed(target))
-    {
-        Exit::Attention
-    } else {
-        Exit::Done
-    }
+    let manager = line.manager.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let words = match &line.next {
+        // Some servers end their sentences, others do not.
+        Some(next) => format!("{}. Next: {next}.", line.words.trim_end_matches('.')),
+        None => line.words.clone(),
+    };
+    [styled(style, line.outcome.as_str()), manager, line.step.as_str().to_owned(), words]
 }
 
-fn is_managed(target: &Rehearsed) -> bool {
-    !matches!(target.planned.decision, Decision::NotManaged { .. }) && !matches!(target.key, Some(Err(_)))
-}
-
-fn show_manager(name: &ManagerName, listed: &Result<Listed, Failure>, output: &mut Output) -> std::io::Result<()> {
-    match listed {
-        Ok(listed) => {
-            let version = listed.server_version.as_deref().unwrap_or("a version that it does not tell");
-            output.line(format_args!("{} {name} answers, {version}", styled(GOOD, "pass")))?;
-            for project in &listed.unread {
-                let (project, failure) = (&project.name, &project.failure);
-                // It is a project that is not found, and no deployment.
-                let words = if failure.reason == Reason::NotFound {
-                    next(failure, "check its name or id in the configuration, and that the API key belongs to it")
-                } else {
-                    in_words(failure)
-                };
-                output.line(format_args!("{} {name}, project {project}: {words}", styled(BAD, "fail")))?;
-            }
-            for gap in &listed.gaps {
-                output.line(format_args!(
-                    "{} {name}, project {}: the sharded cluster {} is listed without config servers, so it can not be covered whole",
-                    styled(WARN, "warn"), gap.project, gap.cluster
-                ))?;
-            }
-            Ok(())
-        }
-        Err(failure) => output.line(format_args!("{} {name}: {}", styled(BAD, "fail"), in_words(failure))),
-    }
+fn line_as_json(line: &Line) -> Value {
+    json!({
+        "step": line.step.as_str(),
+        "manager": line.manager,
+        "outcome": line.outcome.as_str(),
+        "words": line.words,
+        "next": line.next,
+    })
 }
 
 /// When a policy rotates, for people who do not read cron.
@@ -150,16 +138,11 @@ fn in_plain_words(policy: &Policy) -> String {
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    next(failure, app::advice_against(failure.reason))
+    let advice = app::advice_against(failure.reason);
+    format!("{}. Next: {advice}.", failure.to_string().trim_end_matches('.'))
 }
 
-fn next(failure: &Failure, advice: &str) -> String {
-    let failure = failure.to_string();
-    // Some servers end their sentences, others do not.
-    format!("{}. Next: {advice}.", failure.trim_end_matches('.'))
-}
-
-fn as_row(target: &Rehearsed) -> [String; 5] {
+fn target_as_row(target: &Rehearsed) -> [String; 5] {
     let decision = &target.planned.decision;
     let (key, word, why) = match &target.key {
         None => ("-".to_owned(), state(decision), reason(decision)),
@@ -172,31 +155,17 @@ fn as_row(target: &Rehearsed) -> [String; 5] {
     [target.target.name().to_string(), key, word, moment(decision.due_at()), why]
 }
 
-fn manager_as_json(name: &ManagerName, listed: &Result<Listed, Failure>) -> serde_json::Value {
-    match listed {
-        Ok(listed) => json!({
-            "manager": name,
-            "ok": listed.unread.is_empty(),
-            "server_version": listed.server_version,
-            "unread": listed.unread.iter().map(|project| json!({ "project": project.name, "failure": project.failure })).collect::<Vec<_>>(),
-            "gaps": listed.gaps,
-        }),
-        Err(failure) => {
-            json!({ "manager": name, "ok": false, "failure": failure, "next": app::advice_against(failure.reason) })
-        }
-    }
-}
-
-fn target_as_json(target: &Rehearsed) -> serde_json::Value {
+fn target_as_json(target: &Rehearsed) -> Value {
     let decision = &target.planned.decision;
     json!({
         "target": target.target.name(),
         "project_id": target.target.project_id,
         "cluster_id": target.target.cluster_id,
         "role": target.target.role,
+        "mechanism": target.target.mechanism,
         "key_id": target.key.as_ref().and_then(|key| key.as_ref().ok()),
         "failure": target.key.as_ref().and_then(|key| key.as_ref().err()),
-        "managed": is_managed(target),
+        "managed": target.is_managed(),
         "next_rotation_at": decision.due_at(),
         "state": decision.word(),
         "reason": decision.to_string(),

@@ -253,6 +253,13 @@ impl Narrator {
             | Event::ProjectRead { .. }
             | Event::GapFound { .. }
             | Event::GapClosed { .. }
+            | Event::ApiKeyAdded { .. }
+            | Event::ApiKeyRemoved { .. }
+            | Event::ApiKeyRolesChanged { .. }
+            | Event::ApiKeyChanged { .. }
+            | Event::ApiKeysRead { .. }
+            | Event::ApiKeysUnread { .. }
+            | Event::CredentialUsed { .. }
             | Event::AlertCleared { .. }
             | Event::AlertsDelivered { .. }
             | Event::ReceiverFailing { .. }

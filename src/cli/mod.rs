@@ -7,6 +7,7 @@ mod config;
 mod coverage;
 mod demo;
 mod history;
+mod keys;
 mod output;
 mod plan;
 mod resume;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, Environment, Problems, Settings};
+use crate::config::{Config, Environment, Problems, Settings, Substitute};
 use output::Output;
 
 /// Where packages put the configuration.
@@ -61,6 +62,8 @@ enum Command {
     History(history::Args),
     /// Show which clusters were rotated whole in a period, and whose members were left out.
     Coverage(coverage::Args),
+    /// Show which API keys may rotate, the newest first, and which may do more than that takes.
+    Keys(keys::Args),
     /// Verify the ledger, or show its head.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -162,11 +165,13 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn obey(cli: &Cli, output: &mut Output) -> Answer {
     match &cli.command {
         Command::Run(args) => run::run(args, &config(cli)?),
-        Command::Check(args) => check::check(args, &config(cli)?, output),
+        Command::Check(args) => check::check(args, &tried(cli, args.substitute())?, output),
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
         Command::History(args) => history::history(args, &settings(cli)?, output),
         Command::Coverage(args) => coverage::show(args, &settings(cli)?, output),
+        Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
+        Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
         Command::Backup(args) => backup::backup(args, &settings(cli)?, output),
         Command::Restore(args) => backup::restore(args, &settings(cli)?, output),
@@ -186,6 +191,13 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
 /// The whole configuration, secrets and certificates included.
 fn config(cli: &Cli) -> Result<Config, Stop> {
     let loaded = crate::config::load(&cli.config, &Environment::of_this_process());
+    loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
+}
+
+/// The whole configuration, with a new credential in the place of the present one if there is one to be tried.
+fn tried(cli: &Cli, substitute: Option<Substitute>) -> Result<Config, Stop> {
+    let Some(substitute) = substitute else { return config(cli) };
+    let loaded = crate::config::load_with(&cli.config, &Environment::of_this_process(), &substitute);
     loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
 }
 

@@ -15,7 +15,7 @@ use super::policies::{self, Policies};
 use super::problem::Problems;
 use super::receivers::{self, ReceiverFile};
 use super::section::Section;
-use super::settings::{Control, Http, Ledger, Settings};
+use super::settings::{Control, Http, Inventory, Ledger, Settings};
 use super::value;
 use crate::domain::{OnCheckpointFailure, Period};
 use crate::policy::{Freeze, Rules};
@@ -34,6 +34,7 @@ pub(super) struct ConfigFile {
     pub(super) ledger: LedgerFile,
     pub(super) http: Http,
     pub(super) control: Control,
+    pub(super) inventory: Inventory,
     pub(super) policies: Policies,
     pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
@@ -66,6 +67,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let ledger = read_ledger(top.section("ledger"));
     let http = read_http(top.section("http"));
     let control = read_control(top.section("control"));
+    let inventory = read_inventory(top.section("inventory"));
     let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
     let policies = policies::read(&mut top, &timezone);
     let freezes = freezes::read(&mut top, &timezone);
@@ -78,6 +80,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         ledger,
         http,
         control,
+        inventory,
         policies,
         freezes,
         managers,
@@ -139,6 +142,16 @@ fn read_control(section: Option<Section<'_>>) -> Control {
     control
 }
 
+fn read_inventory(section: Option<Section<'_>>) -> Inventory {
+    let mut inventory = Inventory { every: Period::days(1) };
+    let Some(mut section) = section else { return inventory };
+    if let Some(every) = section.optional("every", value::period) {
+        inventory.every = every.value;
+    }
+    section.finish();
+    inventory
+}
+
 impl ConfigFile {
     /// Where checkpoints go and what their failure means, with the defaults filled in.
     pub(super) fn ledger(&self) -> Ledger {
@@ -161,6 +174,7 @@ impl ConfigFile {
             timezone: self.timezone,
             http: self.http,
             control: self.control,
+            inventory: self.inventory,
             policies,
             rules: Rules { managers: rules, freezes: self.freezes },
             warnings,

@@ -17,6 +17,7 @@ mod section;
 mod settings;
 mod shipped;
 mod show;
+mod substitute;
 mod value;
 
 use std::fs::File;
@@ -25,8 +26,11 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
-pub use settings::{ClientIdentity, Config, Control, Http, Ledger, Manager, Receiver, ReceiverForm, Settings};
+pub use settings::{
+    ClientIdentity, Config, Control, Http, Inventory, Ledger, Manager, Receiver, ReceiverForm, Settings,
+};
 pub use shipped::SHIPPED;
+pub use substitute::Substitute;
 
 use document::Document;
 
@@ -36,6 +40,11 @@ const LARGEST: u64 = 4 << 20;
 /// Reads the configuration and every file that it names: secrets and certificates.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
     read(&text_of(path)?, environment)
+}
+
+/// The same with another API key for one manager: to try one before it takes the place of the present one.
+pub fn load_with(path: &Path, environment: &Environment, substitute: &Substitute) -> Result<Config, Problems> {
+    read_with(&text_of(path)?, environment, Some(substitute))
 }
 
 /// Reads the configuration alone, for commands that only look: it opens no secret, and so needs no right to.
@@ -49,8 +58,15 @@ pub fn show(path: &Path, environment: &Environment) -> Result<String, Problems> 
 }
 
 fn read(text: &str, environment: &Environment) -> Result<Config, Problems> {
+    read_with(text, environment, None)
+}
+
+fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitute>) -> Result<Config, Problems> {
     let document = Document::new(text);
-    let file = file::read(&document, environment);
+    let mut file = file::read(&document, environment);
+    if let (Some(substitute), Some(file)) = (substitute, &mut file) {
+        substitute.put_in(&mut file.managers).map_err(|what| Problems::about_the_file(what, None))?;
+    }
     let managers = file.iter().flat_map(|file| &file.managers);
     let managers = managers.filter_map(|manager| credentials::open(manager, &document, environment).ok()).collect();
     let key = file.iter().find_map(|file| file.ledger.checkpoint_key.as_ref());

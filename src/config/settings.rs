@@ -39,6 +39,8 @@ pub struct Settings {
     pub http: Http,
     /// The unix socket.
     pub control: Control,
+    /// The inventory of API keys.
+    pub inventory: Inventory,
     /// Every policy that is defined, used or not; `default` always is.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     /// Which target has which policy.
@@ -74,6 +76,13 @@ pub struct Http {
 pub struct Control {
     /// Its path.
     pub socket: PathBuf,
+}
+
+/// The inventory of each manager's API keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The time between two.
+    pub every: Period,
 }
 
 /// One Ops Manager with one credential.

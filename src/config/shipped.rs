@@ -116,6 +116,7 @@ mod tests {
                     "freeze",
                     "heartbeat",
                     "http",
+                    "inventory",
                     "ledger",
                     "ops_manager",
                     "policy",

@@ -38,6 +38,8 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&file.control.socket))?;
+    writeln!(out, "\n[inventory]")?;
+    writeln!(out, "every = {}", quoted(file.inventory.every))?;
     for entry in file.policies.values() {
         write_policy(out, entry)?;
     }
@@ -201,6 +203,9 @@ web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]
 socket = "/run/rekeyd/other.sock"
+
+[inventory]
+every = "23h"
 
 [policy.default]
 every = "29d 23h"

@@ -204,11 +204,15 @@ pub(super) fn is_name(text: &str) -> bool {
 /// A public API key, as it goes into a quoted field of the Digest header (RFC 7616, 3.4).
 pub(super) fn public_key(value: &DeValue<'_>) -> Result<String, Misfit> {
     let key = text(value)?;
-    if key.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':')) {
-        Ok(key.to_owned())
-    } else {
-        Err(Misfit::new("must consist of letters, digits and signs other than \" \\ and :"))
-    }
+    if is_public_key(key) { Ok(key.to_owned()) } else { Err(Misfit::new(PUBLIC_KEY_RULE)) }
+}
+
+/// What a public key must look like, continuing a sentence.
+pub(super) const PUBLIC_KEY_RULE: &str = "must consist of letters, digits and signs other than \" \\ and :";
+
+/// Whether a text can be the public half of an API key.
+pub(super) fn is_public_key(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':'))
 }
 
 /// A path from the root: a service's working directory is not its author's.

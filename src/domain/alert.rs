@@ -44,11 +44,13 @@ pub enum AlertKind {
     SchedulerStalled,
     /// One who is to be told of alerts can not be reached.
     ReceiverFailing,
+    /// An API key has come, a short while ago, that can rotate.
+    ApiKeyNew,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -66,6 +68,7 @@ impl AlertKind {
         Self::CredentialsRefused,
         Self::SchedulerStalled,
         Self::ReceiverFailing,
+        Self::ApiKeyNew,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -88,6 +91,7 @@ impl AlertKind {
             Self::CredentialsRefused => "credentials_refused",
             Self::SchedulerStalled => "scheduler_stalled",
             Self::ReceiverFailing => "receiver_failing",
+            Self::ApiKeyNew => "api_key_new",
         }
     }
 }
@@ -106,6 +110,8 @@ pub enum AlertSubject {
     Project(String),
     /// One who is told of alerts.
     Receiver(ReceiverName),
+    /// One API key, as `manager/key-id`.
+    ApiKey(String),
     /// The daemon itself.
     Daemon,
 }
@@ -115,7 +121,7 @@ impl fmt::Display for AlertSubject {
         match self {
             Self::Target(id) => id.fmt(f),
             Self::Manager(name) => name.fmt(f),
-            Self::Cluster(name) | Self::Project(name) => name.fmt(f),
+            Self::Cluster(name) | Self::Project(name) | Self::ApiKey(name) => name.fmt(f),
             Self::Receiver(name) => name.fmt(f),
             Self::Daemon => f.pad("rekeyd"),
         }

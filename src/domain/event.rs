@@ -1,11 +1,13 @@
 //! Everything that can happen, as the ledger keeps it. Persisted: a variant or field may be added, never changed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, AlertSubject};
+use super::api_key::{ApiKey, Grant, Reach};
 use super::failure::Failure;
 use super::ids::{KeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::receiver::Saying;
@@ -225,6 +227,20 @@ pub enum Event {
     GapFound { manager: ManagerName, gap: Gap },
     /// The cluster's config servers are listed.
     GapClosed { manager: ManagerName, gap: Gap },
+    /// A list names an API key for the first time. With `baseline` it was there when the list was first read.
+    ApiKeyAdded { manager: ManagerName, key: ApiKey, baseline: bool },
+    /// No list names the API key any more; `key` as it was last known.
+    ApiKeyRemoved { manager: ManagerName, key: ApiKey },
+    /// The roles of an API key changed: `before` what it had, `key` as it is now.
+    ApiKeyRolesChanged { manager: ManagerName, key: ApiKey, before: BTreeSet<Grant> },
+    /// The description of an API key changed, or which lists name it. Its roles did not.
+    ApiKeyChanged { manager: ManagerName, key: ApiKey },
+    /// A list of API keys could be read: for the first time, or again.
+    ApiKeysRead { manager: ManagerName, list: Reach },
+    /// A list of API keys can not be read, or not in full; recorded once for each run of failures.
+    ApiKeysUnread { manager: ManagerName, list: Reach, failure: Failure },
+    /// The manager is asked with this API key from now on.
+    CredentialUsed { manager: ManagerName, public_key: String },
     /// An alert began to fire, in words.
     AlertRaised { alert: AlertKind, subject: AlertSubject, words: String },
     /// An alert is over.
@@ -314,6 +330,13 @@ impl Event {
             | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
+            | Self::ApiKeyAdded { .. }
+            | Self::ApiKeyRemoved { .. }
+            | Self::ApiKeyRolesChanged { .. }
+            | Self::ApiKeyChanged { .. }
+            | Self::ApiKeysRead { .. }
+            | Self::ApiKeysUnread { .. }
+            | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
             | Self::AlertCleared { .. }
             | Self::ReceiverFailing { .. }
@@ -361,6 +384,13 @@ impl Event {
             | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
+            | Self::ApiKeyAdded { .. }
+            | Self::ApiKeyRemoved { .. }
+            | Self::ApiKeyRolesChanged { .. }
+            | Self::ApiKeyChanged { .. }
+            | Self::ApiKeysRead { .. }
+            | Self::ApiKeysUnread { .. }
+            | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
             | Self::AlertCleared { .. }
             | Self::AlertsDelivered { .. }
@@ -409,6 +439,13 @@ impl Event {
             | Self::ProjectRead { .. }
             | Self::GapFound { .. }
             | Self::GapClosed { .. }
+            | Self::ApiKeyAdded { .. }
+            | Self::ApiKeyRemoved { .. }
+            | Self::ApiKeyRolesChanged { .. }
+            | Self::ApiKeyChanged { .. }
+            | Self::ApiKeysRead { .. }
+            | Self::ApiKeysUnread { .. }
+            | Self::CredentialUsed { .. }
             | Self::AlertRaised { .. }
             | Self::AlertCleared { .. }
             | Self::AlertsDelivered { .. }

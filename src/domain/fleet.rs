@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::alert::{AlertKind, AlertSubject};
+use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::Event;
 use super::failure::Failure;
-use super::ids::{ManagerName, PolicyName, ReceiverName, TargetId};
+use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::target::Gap;
@@ -31,6 +32,8 @@ pub struct Fleet {
     pub policies: BTreeMap<PolicyName, String>,
     /// Everyone who was ever told of alerts and is still configured.
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
+    /// Every API key that a list names.
+    pub api_keys: BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>,
 }
 
 /// What is known of a manager.
@@ -42,6 +45,19 @@ pub struct ManagerRecord {
     pub gaps: BTreeSet<Gap>,
     /// Projects that can not be listed, since when, and why.
     pub unread: BTreeMap<String, Outage>,
+    /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
+    pub key_lists: BTreeMap<Reach, Option<Outage>>,
+    /// As whom it is asked.
+    pub credential: Option<Credential>,
+}
+
+/// Our own API key at a manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The public half.
+    pub public_key: String,
+    /// Since when it is in use here.
+    pub since: Timestamp,
 }
 
 /// An outage of a manager, or of one of its projects.
@@ -66,6 +82,8 @@ pub enum Change {
     Policy(PolicyName, Option<String>),
     /// A receiver's record.
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
+    /// An API key's record.
+    ApiKey(ManagerName, ApiKeyId, Option<Arc<ApiKeyRecord>>),
 }
 
 impl Fleet {
@@ -97,6 +115,30 @@ impl Fleet {
             })),
             Event::GapClosed { manager, gap } => Some(self.manager_after(manager, |record| {
                 record.gaps.remove(gap);
+            })),
+            Event::ApiKeyAdded { manager, key, baseline } => {
+                if self.api_keys.contains_key(&(manager.clone(), key.id.clone())) {
+                    return Err(Contradiction(format!("API key {} of {manager} was listed before", key.id)));
+                }
+                let record = ApiKeyRecord::added(at, key.clone(), *baseline);
+                Some(Change::ApiKey(manager.clone(), key.id.clone(), Some(Arc::new(record))))
+            }
+            Event::ApiKeyRolesChanged { manager, key, .. } | Event::ApiKeyChanged { manager, key } => {
+                let record = self.api_key(manager, key)?.changed(at, key.clone());
+                Some(Change::ApiKey(manager.clone(), key.id.clone(), Some(Arc::new(record))))
+            }
+            Event::ApiKeyRemoved { manager, key } => {
+                self.api_key(manager, key)?;
+                Some(Change::ApiKey(manager.clone(), key.id.clone(), None))
+            }
+            Event::ApiKeysRead { manager, list } => Some(self.manager_after(manager, |record| {
+                record.key_lists.insert(list.clone(), None);
+            })),
+            Event::ApiKeysUnread { manager, list, failure } => Some(self.manager_after(manager, |record| {
+                record.key_lists.insert(list.clone(), Some(Outage { since: at, failure: failure.clone() }));
+            })),
+            Event::CredentialUsed { manager, public_key } => Some(self.manager_after(manager, |record| {
+                record.credential = Some(Credential { public_key: public_key.clone(), since: at });
             })),
             Event::AlertRaised { alert, subject, .. } => Some(Change::Alert(*alert, subject.clone(), Some(at))),
             Event::AlertCleared { alert, subject } => Some(Change::Alert(*alert, subject.clone(), None)),
@@ -178,7 +220,15 @@ impl Fleet {
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
             Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
+            Change::ApiKey(manager, id, value) => {
+                Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))
+            }
         }
+    }
+
+    fn api_key(&self, manager: &ManagerName, key: &ApiKey) -> Result<&ApiKeyRecord, Contradiction> {
+        let known = self.api_keys.get(&(manager.clone(), key.id.clone()));
+        known.map(Arc::as_ref).ok_or_else(|| Contradiction(format!("API key {} of {manager} is not known", key.id)))
     }
 
     fn manager_after(&self, manager: &ManagerName, fold: impl FnOnce(&mut ManagerRecord)) -> Change {

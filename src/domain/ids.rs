@@ -65,6 +65,14 @@ text_type! {
     ClusterId
 }
 text_type! {
+    /// A manager's id of an organization, which its projects and API keys belong to.
+    OrganizationId
+}
+text_type! {
+    /// A manager's id of an API key; in Ops Manager an `ObjectId`, 24 hexadecimal digits.
+    ApiKeyId
+}
+text_type! {
     /// A master key's id. Opaque: never parsed, never assumed to be a UUID.
     KeyId
 }

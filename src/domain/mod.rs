@@ -4,6 +4,7 @@
 //! fold them by the same code, and so the three cannot disagree.
 
 mod alert;
+mod api_key;
 mod decision;
 mod event;
 mod failure;
@@ -20,12 +21,15 @@ mod span;
 mod target;
 
 pub use alert::{AlertKind, AlertSubject};
+pub use api_key::{ApiKey, ApiKeyRecord, Excess, Grant, Power, Reach, power};
 pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
-pub use fleet::{Change, Contradiction, Fleet, ManagerRecord, Outage};
+pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
 pub use history::{KeyLife, KeyOrigin, KeyUse, LedgerRow, RotationRow};
-pub use ids::{ClusterId, KeyId, ManagerName, PolicyName, ProjectId, ReceiverName, TargetId, TargetName};
+pub use ids::{
+    ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,
+};
 pub use ledger::OnCheckpointFailure;
 pub use period::{Period, PeriodError};
 pub use query::{Cursor, LedgerFilter, RotationFilter};

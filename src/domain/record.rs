@@ -308,6 +308,13 @@ impl TargetRecord {
             | Event::ProjectRead { .. }
             | Event::GapFound { .. }
             | Event::GapClosed { .. }
+            | Event::ApiKeyAdded { .. }
+            | Event::ApiKeyRemoved { .. }
+            | Event::ApiKeyRolesChanged { .. }
+            | Event::ApiKeyChanged { .. }
+            | Event::ApiKeysRead { .. }
+            | Event::ApiKeysUnread { .. }
+            | Event::CredentialUsed { .. }
             | Event::AlertRaised { .. }
             | Event::AlertCleared { .. }
             | Event::AlertsDelivered { .. }

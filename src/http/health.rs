@@ -192,6 +192,7 @@ fn report(
                 AlertSubject::Cluster(_) => "cluster",
                 AlertSubject::Project(_) => "project",
                 AlertSubject::Receiver(_) => "receiver",
+                AlertSubject::ApiKey(_) => "api_key",
                 AlertSubject::Daemon => "component",
             },
             component_id: Some(alert.subject.to_string()),

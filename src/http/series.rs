@@ -2,12 +2,12 @@
 //!
 //! Times are Unix timestamps, not ages: an age that stops growing because its computation stopped would look healthy.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::alerts;
-use crate::domain::{AlertKind, Standing, TargetRecord};
+use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetRecord};
 use crate::policy::{Rules, begins_at};
 use crate::ports::{Anchor, Check, Situation};
 use crate::telemetry::Gauges;
@@ -26,6 +26,7 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     all.push(writable);
     all.push(managers_failing(situation, rules));
     all.push(receivers_failing(situation));
+    all.extend(api_keys(situation, rules));
 
     let mut sweep = Gauges::new(
         "scheduler_last_sweep_timestamp_seconds",
@@ -185,6 +186,32 @@ fn receivers_failing(situation: &Situation) -> Gauges {
         }
     }
     failing
+}
+
+fn api_keys(situation: &Situation, rules: &Rules) -> [Gauges; 2] {
+    let mut by_role = Gauges::new("api_keys", "How many API keys that the manager lists have the role.");
+    let mut able =
+        Gauges::new("api_keys_able_to_rotate", "How many of them can rotate keys, or give themselves the role to.");
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let lists =
+        |name: &ManagerName| situation.fleet.managers.get(name).is_some_and(|record| !record.key_lists.is_empty());
+    let mut powerful: BTreeMap<&str, u32> =
+        rules.managers.keys().filter(|name| lists(name)).map(|name| (name.as_str(), 0)).collect();
+    for ((manager, _), record) in &situation.fleet.api_keys {
+        let Some(powerful) = powerful.get_mut(manager.as_str()) else { continue };
+        *powerful += u32::from(record.key.reaches_rotation());
+        let roles: BTreeSet<&str> = record.key.grants.iter().map(Grant::label).collect();
+        for role in roles {
+            *counts.entry((manager.as_str(), role)).or_default() += 1;
+        }
+    }
+    for ((manager, role), count) in counts {
+        by_role.push(&[("manager", manager), ("role", role)], f64::from(count));
+    }
+    for (manager, count) in powerful {
+        able.push(&[("manager", manager)], f64::from(count));
+    }
+    [by_role, able]
 }
 
 /// Every target that is not gone, with the value of its label `target`: its name, or where several have one name, the

@@ -71,6 +71,8 @@ pub(super) enum Unreadable {
     NoId,
     #[error("the listing holds {}; the rest was read", entries(*.0))]
     OddEntries(usize),
+    #[error("the listing says that it has {promised} entries, and has {read}; all of these were read")]
+    Miscounted { promised: u64, read: u64 },
     #[error("the listing is longer than {0} entries")]
     TooManyEntries(usize),
     #[error("the listing is longer than {0} bytes")]

@@ -27,9 +27,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Makes one call and returns its reply if that is a success. `request_timeout` runs from the first byte to the
-    /// last, challenges included, but not while the call waits for its turn; for that a rotation has the same time again.
+    /// Makes one call and returns its reply if that is a success.
     pub(super) async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        let reply = self.exchange(call).await?;
+        if reply.is_success() { Ok(reply) } else { Err(Error::Refused(Refusal::of(&reply, self.clock.now()))) }
+    }
+
+    /// Makes one call and returns its reply, whatever the status. `request_timeout` runs from the first byte to the
+    /// last, challenges included, but not while the call waits for its turn; for that a rotation has the same time again.
+    pub(super) async fn exchange(&self, call: &Call) -> Result<Reply, Error> {
         let asked = self.clock.monotonic();
         let _turn = self.in_flight.acquire().await.expect("this semaphore is never closed");
         self.rate.wait(&*self.clock).await;
@@ -47,8 +53,7 @@ impl Session {
         // A challenge is part of the request that met it: it adds to the time, and is not reported by itself.
         let took = self.clock.monotonic().saturating_sub(started);
         self.observer.requested(&self.manager, call.operation, outcome, took);
-        let reply = result?;
-        if reply.is_success() { Ok(reply) } else { Err(Error::Refused(Refusal::of(&reply, self.clock.now()))) }
+        result
     }
 
     /// Leaves the server alone for as long as it asks: every call waits, whatever it is about. No longer than one request

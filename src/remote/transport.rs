@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::tls::TlsInfo;
 use reqwest::{Certificate, Client, Identity, Method, Proxy, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -87,6 +88,8 @@ pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     /// The body was read to its end in any case, or given up: so the connection serves again, or is closed.
     pub(super) body: Result<Vec<u8>, Error>,
+    /// The certificate that the server showed, in DER; none without TLS.
+    pub(super) certificate: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -122,6 +125,7 @@ impl Transport {
             .retry(reqwest::retry::never())
             .tls_version_min(reqwest::tls::Version::TLS_1_2)
             .user_agent(concat!("rekeyd/", env!("CARGO_PKG_VERSION")))
+            .tls_info(true)
             .no_proxy();
         if let Some(proxy) = route.proxy {
             client = client.proxy(Proxy::all(proxy).map_err(|_| SetupError::Proxy)?);
@@ -166,6 +170,8 @@ impl Transport {
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        let tls = response.extensions_mut().remove::<TlsInfo>();
+        let certificate = tls.and_then(|tls| tls.peer_certificate().map(<[u8]>::to_vec));
         let body = match read(&mut response, call.longest_body(status)).await {
             Ok(Some(body)) => Ok(body),
             Ok(None) => {
@@ -174,7 +180,7 @@ impl Transport {
             }
             Err(error) => Err(network(error)),
         };
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status, headers, body, certificate })
     }
 }
 

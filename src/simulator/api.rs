@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::access::{AccessSpec, ORGANIZATION};
 use super::fleet::{BackupStatus, Governance};
 use super::layout::{Entry, Layout, Project};
 use super::reply::{ApiError, Query, Reply, add, link};
@@ -23,6 +24,9 @@ pub(super) struct View<'a> {
     pub(super) url: &'a str,
     pub(super) page_cap: usize,
     pub(super) now: Timestamp,
+    pub(super) access: &'a AccessSpec,
+    /// The public key that logged in.
+    pub(super) caller: &'a str,
 }
 
 impl View<'_> {
@@ -63,10 +67,15 @@ impl View<'_> {
                 let (project, entry) = find(layout, p, c)?;
                 Ok(Reply::ok(self.backup_config(project, entry)))
             }
+            Document::GlobalKeys => self.global_keys(),
+            Document::GlobalAccessList => self.global_access_list(),
+            Document::OrganizationKeys(o) => self.organization_keys(o),
+            Document::AccessList(o, k) => self.access_list(o, k),
+            Document::ProjectKeys(p) => self.project_keys(p),
         }
     }
 
-    fn href(&self, path: impl fmt::Display) -> String {
+    pub(super) fn href(&self, path: impl fmt::Display) -> String {
         format!("{}{BASE}{path}", self.url)
     }
 
@@ -89,7 +98,7 @@ impl View<'_> {
         json!({
             "id": id,
             "name": project.name,
-            "orgId": "6a0000000000000000000001",
+            "orgId": ORGANIZATION,
             "hostCounts": {"arbiter": 0, "config": 0, "master": 0, "mongos": 0, "primary": 0, "secondary": 0, "slave": 0},
             "replicaSetCount": members.count(),
             "shardCount": shards.count(),
@@ -168,7 +177,7 @@ impl View<'_> {
     }
 
     /// To the second, in UTC, as the API writes times.
-    fn moment(&self) -> String {
+    pub(super) fn moment(&self) -> String {
         self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 }
@@ -198,7 +207,7 @@ pub(super) fn key_refusal(entry: &Entry, put: bool, disabled: StatusCode) -> Opt
     Some(ApiError::new(status, code, format!("Cluster {id} {detail}.")).with(&[id]))
 }
 
-fn find_project<'a>(layout: &'a Layout, id: &str) -> Result<&'a Project, ApiError> {
+pub(super) fn find_project<'a>(layout: &'a Layout, id: &str) -> Result<&'a Project, ApiError> {
     if !well_formed(id) {
         let detail = format!("An invalid project ID {id} was specified.");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "INVALID_GROUP_ID", detail).with(&[id]));
@@ -229,6 +238,6 @@ pub(super) fn no_cluster(project: &str, cluster: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "CLUSTER_NOT_FOUND", detail).with(&[cluster, project])
 }
 
-fn well_formed(id: &str) -> bool {
+pub(super) fn well_formed(id: &str) -> bool {
     id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,5 +1,7 @@
 //! What a request is for: a document is shown, a key is read, a key is rotated. No faults but the one in the deed itself.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 
 use super::api::{self, View};
@@ -19,7 +21,10 @@ impl Call {
             let detail = "Cannot find resource.";
             ApiError::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", detail)
         })?;
-        let layout = shared.state().world.layout();
+        let (layout, access) = {
+            let state = shared.state();
+            (state.world.layout(), Arc::clone(&state.access))
+        };
         let settings = &shared.settings;
         let view = View {
             layout: &layout,
@@ -27,6 +32,8 @@ impl Call {
             url: &settings.url,
             page_cap: settings.page_cap,
             now: self.received,
+            access: &access,
+            caller: &settings.public_key,
         };
         match (resource, self.method.as_str()) {
             (Resource::EncryptionKey(p, c), "GET") => self.show_key(shared, &view, p, c),

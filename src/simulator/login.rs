@@ -9,6 +9,7 @@ use super::fault::{Operation, Stage};
 use super::gate::Login;
 use super::payload::Payload;
 use super::reply::{ApiError, Reply};
+use super::respond::date;
 use super::state::Shared;
 
 /// As the documentation's sample of a 401 has it.
@@ -62,5 +63,6 @@ pub(super) fn log_in(shared: &Shared, call: &Call, head: &Parts) -> Option<Respo
         headers.append(header::WWW_AUTHENTICATE, value);
     }
     headers.insert(header::CONTENT_TYPE, JSON_LATIN);
+    date(shared, headers);
     Some(response)
 }

@@ -15,6 +15,8 @@
 //! | `GET /groups/{id}/backupConfigs`, `…/backupConfigs/{id}` | how each is backed up |
 //! | `GET /groups/{id}/backupConfigs/{id}/encryptionKey` | the id of the current master key |
 //! | `PUT /groups/{id}/backupConfigs/{id}/encryptionKey` | 201 and `{}`: a new master key, now or later |
+//! | `GET /admin/apiKeys`, `/orgs/{id}/apiKeys`, `/groups/{id}/apiKeys` | who may come in, to callers with a role for it |
+//! | `GET /admin/accessList`, `/orgs/{id}/apiKeys/{id}/accessList` | from where |
 //!
 //! All take `pretty` and `envelope`; lists take `pageNum` and `itemsPerPage`.
 //!
@@ -42,6 +44,7 @@
 //! # Ok::<(), rekeyd::simulator::FaultError>(())
 //! ```
 
+mod access;
 mod api;
 mod board;
 mod call;
@@ -69,6 +72,7 @@ mod state;
 mod truth;
 mod world;
 
+pub use access::{AccessSpec, ApiKeySpec, Grant, ORGANIZATION};
 pub use api::AGENT_API_KEY_PREFIX;
 pub use fault::{Amount, Fault, FaultKind, Scope};
 pub use fault_text::FaultError;

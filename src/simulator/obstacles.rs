@@ -52,12 +52,7 @@ impl Call {
                 );
                 Some(End::Reply(Reply { retry_after, ..error.into() }))
             }
-            FaultKind::WrongRole => refuse(
-                StatusCode::UNAUTHORIZED,
-                "USER_UNAUTHORIZED",
-                "The current user is not authorized to perform the operation.",
-                &[],
-            ),
+            FaultKind::WrongRole => Some(End::Reply(ApiError::unauthorized().into())),
             FaultKind::AddressRefused => refuse(
                 StatusCode::FORBIDDEN,
                 "IP_ADDRESS_NOT_ON_ACCESS_LIST",

@@ -68,6 +68,12 @@ impl ApiError {
         self
     }
 
+    /// A role is missing.
+    pub(super) fn unauthorized() -> Self {
+        let detail = "The current user is not authorized to perform the operation.";
+        Self::new(StatusCode::UNAUTHORIZED, "USER_UNAUTHORIZED", detail)
+    }
+
     pub(super) fn bad_credentials() -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,

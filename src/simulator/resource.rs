@@ -23,6 +23,12 @@ pub(super) enum Document {
     Cluster(String, String),
     BackupConfigs(String),
     BackupConfig(String, String),
+    GlobalKeys,
+    GlobalAccessList,
+    OrganizationKeys(String),
+    /// Of a key of an organization.
+    AccessList(String, String),
+    ProjectKeys(String),
 }
 
 impl Resource {
@@ -42,6 +48,11 @@ impl Resource {
             ["groups", p, "backupConfigs"] => Document::BackupConfigs(own(p)),
             ["groups", p, "backupConfigs", c] => Document::BackupConfig(own(p), own(c)),
             ["groups", p, "backupConfigs", c, "encryptionKey"] => return Some(Self::EncryptionKey(own(p), own(c))),
+            ["groups", p, "apiKeys"] => Document::ProjectKeys(own(p)),
+            ["orgs", o, "apiKeys"] => Document::OrganizationKeys(own(o)),
+            ["orgs", o, "apiKeys", k, "accessList"] => Document::AccessList(own(o), own(k)),
+            ["admin", "apiKeys"] => Document::GlobalKeys,
+            ["admin", "accessList"] => Document::GlobalAccessList,
             _ => return None,
         };
         Some(Self::Document(document))
@@ -50,9 +61,18 @@ impl Resource {
     /// The names that a fault's glob may match, the most particular first.
     pub(super) fn names<'a>(&'a self, layout: &'a Layout) -> Vec<&'a str> {
         let (project, cluster) = match self {
-            Self::Document(Document::Root | Document::Projects) => return Vec::new(),
+            Self::Document(
+                Document::Root
+                | Document::Projects
+                | Document::GlobalKeys
+                | Document::GlobalAccessList
+                | Document::OrganizationKeys(_)
+                | Document::AccessList(..),
+            ) => return Vec::new(),
             Self::Document(Document::ProjectByName(name)) => return vec![name],
-            Self::Document(Document::Project(p) | Document::Clusters(p) | Document::BackupConfigs(p)) => (p, None),
+            Self::Document(
+                Document::Project(p) | Document::Clusters(p) | Document::BackupConfigs(p) | Document::ProjectKeys(p),
+            ) => (p, None),
             Self::Document(Document::Cluster(p, c) | Document::BackupConfig(p, c)) | Self::EncryptionKey(p, c) => {
                 (p, Some(c))
             }

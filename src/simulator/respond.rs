@@ -1,8 +1,9 @@
 //! From replies to HTTP: statuses, and the headers that a real server sends.
 
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::clock;
 use super::payload::Payload;
 use super::reply::{ApiError, Query, Reply};
 use super::state::Shared;
@@ -20,6 +21,7 @@ pub(super) fn respond_with(shared: &Shared, reply: &Reply, payload: Payload) -> 
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
+    date(shared, headers);
     let hsts = HeaderValue::from_static("max-age=300");
     headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
     let version = shared.settings.service_version.clone();
@@ -28,6 +30,14 @@ pub(super) fn respond_with(shared: &Shared, reply: &Reply, payload: Payload) -> 
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// The date by the server's own clock (RFC 9110 §5.6.7).
+pub(super) fn date(shared: &Shared, headers: &mut HeaderMap) {
+    let now = clock::now() + shared.settings.clock_ahead;
+    if let Ok(date) = HeaderValue::try_from(now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()) {
+        headers.insert(header::DATE, date);
+    }
 }
 
 /// A reply of something in between, which knows nothing of the API.

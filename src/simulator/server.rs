@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::access::AccessSpec;
 use super::board::Board;
 use super::clock;
 use super::exchange::exchange;
@@ -75,6 +76,8 @@ impl Simulator {
             service_version: HeaderValue::try_from(service_version)
                 .map_err(|_| wrong("the version cannot stand in a header"))?,
             seed: spec.seed,
+            public_key: spec.credentials.public_key.clone(),
+            clock_ahead: spec.clock_ahead,
         };
         let Credentials { public_key, private_key } = spec.credentials.clone();
         // Two runs with one seed have the same keys, but never the same nonces.
@@ -85,7 +88,7 @@ impl Simulator {
         }
         let world = World::new(&spec.fleet, spec.seed, spec.timing, spec.target_timing, now);
         let board = Board::new(spec.seed, spec.faults);
-        let shared = Arc::new(Shared::new(State::new(world, gate, board), settings));
+        let shared = Arc::new(Shared::new(State::new(world, gate, board, spec.access), settings));
 
         let (orders, inbox) = mpsc::channel(1);
         let serving = tokio::spawn(serve(Arc::clone(&shared), listener, address, inbox));
@@ -148,6 +151,11 @@ impl Simulator {
     /// Replaces the fleet. Targets that stay keep their keys; what left is answered with 404.
     pub fn set_fleet(&self, fleet: &FleetSpec) {
         self.shared.state().world.set_fleet(fleet, clock::now());
+    }
+
+    /// Replaces the API keys that there are.
+    pub fn set_access(&self, access: AccessSpec) {
+        self.shared.state().access = Arc::new(access);
     }
 
     /// Someone else rotates the key of a target, given by id or name, now. `false`: no such target.

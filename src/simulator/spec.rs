@@ -2,6 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use jiff::SignedDuration;
+
+use super::access::AccessSpec;
 use super::fault::Fault;
 use super::fleet::FleetSpec;
 use super::gate::DigestRules;
@@ -14,6 +17,8 @@ pub struct SimulatorSpec {
     pub fleet: FleetSpec,
     /// The only login it accepts.
     pub credentials: Credentials,
+    /// The API keys that it lists, the login among them.
+    pub access: AccessSpec,
     /// How it challenges and how strict it is.
     pub digest: DigestRules,
     /// When a new key shows.
@@ -32,6 +37,8 @@ pub struct SimulatorSpec {
     pub disabled_status: u16,
     /// What the version header says.
     pub version: String,
+    /// What its clock is ahead by, as the `Date` of its replies shows.
+    pub clock_ahead: SignedDuration,
     /// What links begin with, for a simulator behind a proxy. `None`: its own address.
     pub public_url: Option<String>,
     /// Where it listens. Port 0: any free one.
@@ -61,6 +68,7 @@ impl Default for SimulatorSpec {
         Self {
             fleet: FleetSpec::default(),
             credentials: Credentials { public_key: "simulator".into(), private_key: "5e1f-make-believe".into() },
+            access: AccessSpec::default(),
             digest: DigestRules::default(),
             timing: KeyTiming::default(),
             target_timing: Vec::new(),
@@ -70,6 +78,7 @@ impl Default for SimulatorSpec {
             put_reply: PutReply::EmptyObject,
             disabled_status: 400,
             version: "8.0.12.500.20250722T1512Z".into(),
+            clock_ahead: SignedDuration::ZERO,
             public_url: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+use super::access::AccessSpec;
 use super::board::Board;
 use super::clock;
 use super::fault::{FaultKind, Operation, Stage};
@@ -33,6 +35,10 @@ pub(super) struct Settings {
     /// `X-MongoDB-Service-Version`.
     pub(super) service_version: HeaderValue,
     pub(super) seed: u64,
+    /// Who logs in.
+    pub(super) public_key: String,
+    /// What its clock is ahead by, as the `Date` of its replies shows.
+    pub(super) clock_ahead: SignedDuration,
 }
 
 #[derive(Debug)]
@@ -40,6 +46,7 @@ pub(super) struct State {
     pub(super) world: World,
     pub(super) gate: Gate,
     pub(super) board: Board,
+    pub(super) access: Arc<AccessSpec>,
     pub(super) counts: RequestCounts,
     /// Every API request is dropped.
     pub(super) down: bool,
@@ -64,11 +71,12 @@ impl Peak {
 }
 
 impl State {
-    pub(super) fn new(world: World, gate: Gate, board: Board) -> Self {
+    pub(super) fn new(world: World, gate: Gate, board: Board, access: AccessSpec) -> Self {
         Self {
             world,
             gate,
             board,
+            access: Arc::new(access),
             counts: RequestCounts::default(),
             down: false,
             wrong_password: false,

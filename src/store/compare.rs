@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Rows};
 use super::verify::{Broken, VerifyError};
 
 /// The tables that follow from the ledger, with their keys.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 12] = [
     ("target", "id"),
     ("rotation", "target, slot, attempt"),
     ("key", "target, came_seq"),
@@ -19,6 +19,8 @@ const TABLES: [(&str, &str); 10] = [
     ("receiver", "name"),
     ("told", "receiver, alert, subject_kind, subject"),
     ("policy", "name"),
+    ("api_key", "manager, id"),
+    ("api_key_list", "manager, list"),
 ];
 
 /// Compares every table that follows from the ledger with its replayed twin.

@@ -9,9 +9,9 @@ use super::VerifierKey;
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
-    AlertKind, AlertSubject, ClusterId, Fleet, Gap, KeyId, KeyRecord, ManagerName, ManagerRecord, Outage, Phase,
-    PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, State, Target, TargetId,
-    TargetRecord, Told,
+    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
+    ManagerName, ManagerRecord, Outage, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
+    Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -79,6 +79,7 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         alerts: alerts(conn)?,
         policies: policies(conn)?,
         receivers: receivers(conn)?,
+        api_keys: api_keys(conn)?,
     })
 }
 
@@ -166,6 +167,11 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
                 gaps: BTreeSet::new(),
                 unread: BTreeMap::new(),
+                key_lists: BTreeMap::new(),
+                credential: row
+                    .get::<_, Option<String>>("public_key")?
+                    .zip(time(row, "public_key_since")?)
+                    .map(|(public_key, since)| Credential { public_key, since }),
             };
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
         })?
@@ -187,7 +193,35 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
         let Some((since, failure)) = time(row, "since")?.zip(json(row, "failure")?) else { continue };
         manager.unread.insert(row.get("project")?, Outage { since, failure });
     }
+    let mut statement = conn.prepare("SELECT * FROM api_key_list")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
+        let outage = time(row, "unread_since")?.zip(json(row, "failure")?);
+        let outage = outage.map(|(since, failure)| Outage { since, failure });
+        manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, outage);
+    }
     Ok(managers)
+}
+
+fn api_keys(conn: &Connection) -> rusqlite::Result<BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>> {
+    conn.prepare("SELECT * FROM api_key")?
+        .query_map([], |row| {
+            let id = ApiKeyId::new(row.get::<_, String>("id")?);
+            let record = ApiKeyRecord {
+                key: ApiKey {
+                    id: id.clone(),
+                    public_key: row.get("public_key")?,
+                    description: row.get("description")?,
+                    grants: row.get::<_, Json<_>>("grants")?.0,
+                    lists: row.get::<_, Json<_>>("lists")?.0,
+                },
+                first_seen: row.get::<_, Micros>("first_seen")?.0,
+                empowered_at: time(row, "empowered_at")?,
+            };
+            Ok(((ManagerName::new(row.get::<_, String>("manager")?), id), Arc::new(record)))
+        })?
+        .collect()
 }
 
 fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(AlertKind, AlertSubject), jiff::Timestamp>> {
@@ -203,6 +237,7 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<(AlertKind, AlertSubject)> {
         "target" => AlertSubject::Target(TargetId::new(name)),
         "manager" => AlertSubject::Manager(ManagerName::new(name)),
         "project" => AlertSubject::Project(name),
+        "api_key" => AlertSubject::ApiKey(name),
         "receiver" => AlertSubject::Receiver(ReceiverName::new(name)),
         "daemon" => AlertSubject::Daemon,
         _ => AlertSubject::Cluster(name),

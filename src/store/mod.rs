@@ -152,6 +152,11 @@ pub enum OpenError {
     Thread(std::io::Error),
 }
 
+/// Whether a ledger was begun in a state directory, whatever became of it.
+pub fn was_begun(state_dir: &Path) -> bool {
+    state_dir.join(LOCK).exists()
+}
+
 impl OpenError {
     fn file(path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();

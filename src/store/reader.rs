@@ -96,6 +96,13 @@ impl Reader {
         Ok(load::head(&self.conn)?)
     }
 
+    /// The newest records, at most so many, in order.
+    pub fn newest(&self, limit: u32) -> Result<Vec<Record>, ReadError> {
+        let moment = self.conn.unchecked_transaction()?;
+        let head = load::head(&moment)?;
+        Ok(load::records(&moment, head.seq.saturating_sub(u64::from(limit)), limit)?)
+    }
+
     /// Its random id.
     pub fn ledger_id(&self) -> Result<[u8; 32], ReadError> {
         Ok(load::identity(&self.conn)?.unwrap_or_default())

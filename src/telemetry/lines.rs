@@ -1,6 +1,10 @@
 //! The log line of each recorded entry: a message that is readable alone, and its values as fields.
 
-use crate::domain::{AlertSubject, Entry, Event, Failure, KeyChange, ManagerName, Standing, TargetId, TargetName};
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    AlertSubject, Entry, Event, Failure, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
+};
 
 /// The target that an entry is about.
 pub(super) struct Subject<'a> {
@@ -294,6 +298,56 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "{manager}/{}/{}: its config servers are listed", gap.project, gap.cluster
             );
         }
+        Event::ApiKeyAdded { manager, key, baseline } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), baseline, },
+                "{manager}: API key {} ({}) is listed, {}", key.public_key, key.description, roles(&key.grants)
+            );
+        }
+        Event::ApiKeyRemoved { manager, key } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
+                "{manager}: API key {} ({}) is listed no more", key.public_key, key.description
+            );
+        }
+        Event::ApiKeyRolesChanged { manager, key, before } => {
+            line!(
+                WARN, entry, kind, subject,
+                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
+                "{manager}: the roles of API key {} ({}) changed from {} to {}",
+                key.public_key, key.description, roles(before), roles(&key.grants)
+            );
+        }
+        Event::ApiKeyChanged { manager, key } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), api_key = key.public_key, },
+                "{manager}: API key {} is now described as {:?}, or listed elsewhere", key.public_key, key.description
+            );
+        }
+        Event::ApiKeysRead { manager, list } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), list = %list, },
+                "{manager}: the list of API keys can be read: {list}"
+            );
+        }
+        Event::ApiKeysUnread { manager, list, failure } => {
+            failure!(
+                INFO, entry, kind, subject, failure,
+                { manager = manager.as_str(), list = %list, },
+                "{manager}: who may rotate is not known from this list: {list}: {failure}"
+            );
+        }
+        Event::CredentialUsed { manager, public_key } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager = manager.as_str(), api_key = public_key, },
+                "{manager} is asked with API key {public_key}"
+            );
+        }
         Event::AlertRaised { alert, subject: about, words } => {
             line!(
                 WARN, entry, kind, subject,
@@ -337,12 +391,27 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
     }
 }
 
+/// The roles in one line; a key may have hundreds.
+fn roles(grants: &BTreeSet<Grant>) -> String {
+    const SHOWN: usize = 8;
+    if grants.is_empty() {
+        return "without a role".to_owned();
+    }
+    let mut roles: Vec<String> = grants.iter().take(SHOWN).map(ToString::to_string).collect();
+    if grants.len() > SHOWN {
+        roles.push(format!("{} more", grants.len() - SHOWN));
+    }
+    roles.join(", ")
+}
+
 /// The manager that an alert concerns; that of a target is known from the target.
 fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option<&'a str> {
     match about {
         AlertSubject::Target(_) => of_target,
         AlertSubject::Manager(manager) => Some(manager.as_str()),
-        AlertSubject::Cluster(path) | AlertSubject::Project(path) => path.split('/').next(),
+        AlertSubject::Cluster(path) | AlertSubject::Project(path) | AlertSubject::ApiKey(path) => {
+            path.split('/').next()
+        }
         AlertSubject::Receiver(_) | AlertSubject::Daemon => None,
     }
 }

@@ -97,12 +97,14 @@ impl Observer for Narrator {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::Timestamp;
 
     use super::*;
     use crate::domain::{
-        Actor, AlertKind, AlertSubject, Failure, Gap, How, KeyChange, Listing, Mechanism, Reason, Refusal, Role, Scope,
-        Stage, Verdict,
+        Actor, AlertKind, AlertSubject, ApiKey, Failure, Gap, Grant, How, KeyChange, Listing, Mechanism, Reach, Reason,
+        Refusal, Role, Scope, Stage, Verdict,
     };
     use crate::telemetry::log::LogFormat;
     use crate::telemetry::log::tests::logged;
@@ -131,6 +133,16 @@ mod tests {
             code: Some("UNEXPECTED".to_owned()),
             retry_after_s: None,
             detail: "no luck".to_owned(),
+        }
+    }
+
+    fn api_key() -> ApiKey {
+        ApiKey {
+            id: "5d669ce780eef52a42cf0e1e".into(),
+            public_key: "zrefxaep".to_owned(),
+            description: "ci".to_owned(),
+            grants: [Grant { role: "GLOBAL_OWNER".to_owned(), over: Reach::Global }].into(),
+            lists: [Reach::Global].into(),
         }
     }
 
@@ -228,6 +240,13 @@ mod tests {
             Event::TargetRearmed { target: id.clone(), reason: "CHG-1".to_owned() },
             Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Tls) },
             Event::ManagerAnswering { manager: "emea".into() },
+            Event::ApiKeyAdded { manager: "emea".into(), key: api_key(), baseline: false },
+            Event::ApiKeyRolesChanged { manager: "emea".into(), key: api_key(), before: BTreeSet::new() },
+            Event::ApiKeyChanged { manager: "emea".into(), key: api_key() },
+            Event::ApiKeyRemoved { manager: "emea".into(), key: api_key() },
+            Event::ApiKeysRead { manager: "emea".into(), list: Reach::Global },
+            Event::ApiKeysUnread { manager: "emea".into(), list: Reach::Global, failure: failure(Reason::RoleMissing) },
+            Event::CredentialUsed { manager: "emea".into(), public_key: "zrefxaep".to_owned() },
             Event::GapFound { manager: "emea".into(), gap: gap.clone() },
             Event::GapClosed { manager: "emea".into(), gap },
             Event::AlertRaised {

@@ -17,7 +17,7 @@ mod outage;
 mod second_daemon;
 mod secrets;
 mod series;
-mod site;
+pub(crate) mod site;
 mod stops;
 mod told;
 mod troubles;

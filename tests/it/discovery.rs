@@ -20,20 +20,20 @@ use crate::far_end::{Told, ops_manager, settings};
 
 /// A server that asks for no login and gives each path's documents by page number.
 #[derive(Default, Clone)]
-struct Shelf(HashMap<&'static str, Vec<(u16, Value)>>);
+pub(crate) struct Shelf(HashMap<&'static str, Vec<(u16, Value)>>);
 
 impl Shelf {
-    fn page(mut self, path: &'static str, status: u16, document: Value) -> Self {
+    pub(crate) fn page(mut self, path: &'static str, status: u16, document: Value) -> Self {
         self.0.entry(path).or_default().push((status, document));
         self
     }
 
-    fn list(self, path: &'static str, results: Value) -> Self {
+    pub(crate) fn list(self, path: &'static str, results: Value) -> Self {
         let total = results.as_array().map_or(0, Vec::len);
         self.page(path, 200, json!({"results": results, "totalCount": total, "links": []}))
     }
 
-    async fn serve(self) -> SocketAddr {
+    pub(crate) async fn serve(self) -> SocketAddr {
         async fn handle(State(shelf): State<Arc<Shelf>>, uri: Uri) -> impl IntoResponse {
             let path = uri.path().strip_prefix("/prefix/api/public/v1.0").unwrap_or_default();
             let query = uri.query().unwrap_or_default();
@@ -53,7 +53,7 @@ impl Shelf {
     }
 }
 
-fn url(address: SocketAddr) -> String {
+pub(crate) fn url(address: SocketAddr) -> String {
     format!("http://{address}/prefix/")
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rekeyd::domain::{Event, How, KeyChange, Period, RotationId};
+use rekeyd::domain::{Actor, Entry, Event, How, KeyChange, Period, RotationId};
 use rekeyd::policy::{FirstRotation, Policy, Spread, due_at};
 
 use rekeyd::ports::{Clock, Journal};
@@ -348,5 +348,40 @@ async fn keys_dated_in_the_future_are_dated_anew() {
     world.pass(2 * DAY).await;
     assert_eq!(world.journal.count(done), 8);
     world.check_calm().unwrap();
+    daemon.stop().await;
+}
+
+/// An attempt that was intended before a restart, sent long after it and met by a gateway that gave up: the settle time
+/// begins when the request leaves, not when the attempt was found.
+#[tokio::test(start_paused = true)]
+async fn what_was_found_before_it_was_sent_has_its_whole_settle_time() {
+    let spread = Policy { first_rotation: FirstRotation::Spread, ..policy() };
+    let world = World::new(31, 1, spread, 4, &[Fate::GatewayAndApplyLater(60)]);
+    let daemon = world.start();
+    world.pass(Duration::from_secs(10)).await;
+    daemon.stop().await;
+    let (target, record) =
+        world.journal.fleet().targets.first_key_value().map(|(id, it)| (id.clone(), it.clone())).unwrap();
+    let now = world.clock.now();
+    let intended = Event::RotationIntended {
+        target: target.clone(),
+        rotation: RotationId { slot: 1, attempt: 1 },
+        due_at: now,
+        key_before: record.key.clone().unwrap().id,
+        looked_at: now,
+    };
+    world.journal.record(vec![Entry { at: now, actor: Actor::Schedule, event: intended }]).await.unwrap();
+
+    world.far_end.truth().down_until = world.clock.monotonic() + Duration::from_secs(1200);
+    let daemon = world.start();
+    while world.far_end.truth().puts.is_empty() {
+        world.pass(Duration::from_millis(1)).await;
+    }
+    world.far_end.truth().blocked.insert(target);
+    world.pass(Duration::from_secs(1)).await;
+    world.far_end.truth().blocked.clear();
+    world.pass(Duration::from_secs(1200)).await;
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1));
+    world.check().unwrap();
     daemon.stop().await;
 }

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and names only the cases that it is about"
 )]
 
+mod check;
 mod config;
 mod daemon;
 mod delivery;
@@ -20,6 +21,7 @@ mod engine;
 mod far_end;
 mod hostile;
 mod house;
+mod inventory;
 mod ledger;
 mod outages;
 mod page;

@@ -9,8 +9,9 @@
     reason = "clippy knows a test by its attribute, and not what a test calls"
 )]
 
+pub(crate) mod access;
 mod api;
-mod curl;
+pub(crate) mod curl;
 mod faults;
 mod login;
 mod python;

@@ -37,8 +37,13 @@ impl Authority {
 
     /// A certificate that expires on the first of January of this year.
     pub(crate) fn sign(&self, expires: i32) -> Signed {
+        self.sign_until(expires, 1, 1)
+    }
+
+    /// A certificate that expires on this day.
+    pub(crate) fn sign_until(&self, year: i32, month: u8, day: u8) -> Signed {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(expires, 1, 1));
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, month, day));
         let key = KeyPair::generate().expect("a key");
         Signed { certificate: params.signed_by(&key, &self.0).expect("a certificate"), key }
     }

@@ -55,6 +55,7 @@ impl<'a> Item<'a> {
             AlertSubject::Manager(_) => labels.extend([("manager", name())]),
             AlertSubject::Cluster(_) => labels.extend([("cluster_name", name()), ("manager", of_name())]),
             AlertSubject::Project(_) => labels.extend([("project", name()), ("manager", of_name())]),
+            AlertSubject::ApiKey(_) => labels.extend([("api_key", name()), ("manager", of_name())]),
             AlertSubject::Receiver(_) => labels.extend([("receiver", name())]),
             AlertSubject::Daemon => {}
         }

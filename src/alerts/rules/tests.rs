@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::{
-    Event, Failure, Fleet, Gap, How, KeyChange, Mechanism, PolicyName, Reason, Refusal, Role, RotationId, Scope, Stage,
-    Target, TargetId, Verdict,
+    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Mechanism, PolicyName, Reach, Reason, Refusal, Role,
+    RotationId, Scope, Stage, Target, TargetId, Verdict,
 };
 use crate::policy::{FirstRotation, ManagerRules, Spread};
 use crate::ports::Head;
@@ -454,4 +454,40 @@ fn a_restart_takes_no_staleness_back() {
     let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
     world.tell("2026-01-05T01:00:00Z", Event::AlertRaised { alert, subject, words: "stale".to_owned() });
     assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:00:01Z").is_some());
+}
+
+/// A key that came under our eyes and can rotate is news for a week; one that was there before, or can not, is none.
+#[test]
+fn a_new_api_key_that_can_rotate_is_news_for_a_week() {
+    let key = |role: &str| ApiKey {
+        id: "5d669ce780eef52a42cf0e1e".into(),
+        public_key: "zrefxaep".to_owned(),
+        description: "ci".to_owned(),
+        grants: [Grant { role: role.to_owned(), over: Reach::Project("5f".into()) }].into(),
+        lists: [Reach::Project("5f".into())].into(),
+    };
+    let added = |role, baseline| {
+        let mut world = World::new();
+        world.tell("2026-01-02T00:00:00Z", Event::ApiKeyAdded { manager: "emea".into(), key: key(role), baseline });
+        world
+    };
+    let kinds = |world: &World, now: &str| {
+        let fired = world.fired(at(now));
+        fired.into_iter().filter(|alert| alert.kind == AlertKind::ApiKeyNew).collect::<Vec<_>>()
+    };
+    let world = added("GROUP_BACKUP_ADMIN", false);
+    let fired = kinds(&world, "2026-01-09T00:00:00Z");
+    assert_eq!(fired.len(), 1);
+    assert_eq!(fired[0].subject, AlertSubject::ApiKey("emea/5d669ce780eef52a42cf0e1e".to_owned()));
+    assert!(
+        fired[0].words.starts_with(
+            "emea: the API key zrefxaep (ci) can rotate keys since 2026-01-02T00:00:00Z at the latest, by GROUP_BACKUP_ADMIN in project 5f."
+        ),
+        "{}",
+        fired[0].words
+    );
+    assert_eq!(kinds(&world, "2026-01-09T00:00:01Z"), []);
+    assert_eq!(kinds(&added("GROUP_BACKUP_ADMIN", true), "2026-01-02T00:00:00Z"), []);
+    assert_eq!(kinds(&added("GROUP_READ_ONLY", false), "2026-01-02T00:00:00Z"), []);
+    assert_eq!(kinds(&added("GROUP_USER_ADMIN", false), "2026-01-02T00:00:00Z").len(), 1);
 }

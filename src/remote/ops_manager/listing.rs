@@ -155,7 +155,7 @@ fn replica_set_name(cluster: &Cluster) -> String {
 }
 
 /// The first name that is not empty, fit to be shown on one line.
-fn first_name<'a>(names: impl IntoIterator<Item = Option<&'a str>>) -> Option<String> {
+pub(super) fn first_name<'a>(names: impl IntoIterator<Item = Option<&'a str>>) -> Option<String> {
     names.into_iter().flatten().find_map(|name| {
         let plain: String = name.trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
         (!plain.is_empty()).then_some(plain)

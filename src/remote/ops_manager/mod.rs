@@ -1,5 +1,6 @@
 //! Ops Manager's public API v1.0: which addresses are asked, and what their answers mean.
 
+mod access;
 mod listing;
 mod paging;
 mod wire;
@@ -129,15 +130,16 @@ impl OpsManager {
             url.query_pairs_mut()
                 .append_pair("pageNum", &number.to_string())
                 .append_pair("itemsPerPage", &PAGE_SIZE.to_string());
-            let Reply { status, headers, body } =
+            let Reply { status, headers, body, .. } =
                 self.session.call(&Call { operation: Operation::List, url }).await.map_err(fail)?;
             let unreadable = |unreadable: Unreadable| fail(Error::Unreadable { status, unreadable });
             let body = body.map_err(fail)?;
             let page: Page<T> = serde_json::from_slice(&body).map_err(|e| unreadable(e.into()))?;
             if !pages.add(page, body.len()).map_err(unreadable)? {
+                let miscounted = pages.miscounted().map(unreadable);
                 let (entries, odd) = pages.into_entries();
                 let odd = (odd > 0).then(|| unreadable(Unreadable::OddEntries(odd)));
-                return Ok(Listed { entries, odd, server_version: server_version(&headers) });
+                return Ok(Listed { entries, odd, miscounted, server_version: server_version(&headers) });
             }
         }
     }
@@ -169,6 +171,8 @@ struct Listed<T> {
     entries: Vec<T>,
     /// Set when entries were passed over.
     odd: Option<Failure>,
+    /// Set when the server promised another number of entries.
+    miscounted: Option<Failure>,
     server_version: Option<String>,
 }
 
@@ -177,8 +181,7 @@ impl KeyService for OpsManager {
     async fn discover(&self) -> Result<Discovery, Failure> {
         let latest = self.session.clock.monotonic() + LONGEST_DISCOVERY;
         let groups = self.list::<Group>(&["groups"], latest).await?;
-        let visible = groups.entries.iter().filter_map(|group| Some(Project::new(group.id()?, group.name.as_deref())));
-        let (wanted, mut unread) = choose(visible.collect(), &self.projects);
+        let (wanted, mut unread) = choose(groups.entries.iter().filter_map(Group::project).collect(), &self.projects);
         if let Some(failure) = groups.odd {
             unread.push(UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure });
         }

@@ -2,7 +2,7 @@
 //!
 //! Servers differ in how many entries they put on a page and in whether they link to the next one, so neither a short
 //! page nor a missing link ends a listing by itself: it ends with an empty page, or when no next page is spoken of and
-//! the promised number of entries is there.
+//! the promised number of entries is there. A full page is never the last by the count alone: a count may lie.
 
 use std::collections::HashSet;
 
@@ -25,11 +25,13 @@ pub(super) struct Pages<T> {
     odd: usize,
     read: u32,
     bytes: usize,
+    /// How many entries there are, by the newest page that said.
+    promised: Option<u64>,
 }
 
 impl<T: Identified> Pages<T> {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), seen: HashSet::new(), odd: 0, read: 0, bytes: 0 }
+        Self { entries: Vec::new(), seen: HashSet::new(), odd: 0, read: 0, bytes: 0, promised: None }
     }
 
     /// The number of the page to ask for, from 1.
@@ -47,10 +49,12 @@ impl<T: Identified> Pages<T> {
         }
         let has_next = page.has_next();
         let total = page.total_count;
+        self.promised = total.or(self.promised);
         let results = page.results.ok_or(Unreadable::NoResults)?;
         if results.is_empty() {
             return Ok(false);
         }
+        let is_full = results.len() >= PAGE_SIZE as usize;
         let before = self.entries.len();
         for entry in results {
             match entry.known() {
@@ -69,11 +73,19 @@ impl<T: Identified> Pages<T> {
             // Entries that cannot be told apart may be new ones or the same again: either way nothing more comes of it.
             return if self.odd > 0 { Ok(false) } else { Err(Unreadable::PageRepeats(self.read)) };
         }
-        let is_whole = !has_next && total.is_some_and(|total| (self.entries.len() + self.odd) as u64 >= total);
+        let is_whole =
+            !has_next && !is_full && total.is_some_and(|total| (self.entries.len() + self.odd) as u64 >= total);
         if !is_whole && self.read == MOST_PAGES {
             return Err(Unreadable::TooManyPages(MOST_PAGES));
         }
         Ok(!is_whole)
+    }
+
+    /// What is wrong with the number of entries that the server promised, if anything. Entries may come and go while the
+    /// pages are read, so this alone spoils no listing.
+    pub(super) fn miscounted(&self) -> Option<Unreadable> {
+        let (promised, read) = (self.promised?, (self.entries.len() + self.odd) as u64);
+        (promised != read).then_some(Unreadable::Miscounted { promised, read })
     }
 
     /// The entries, and how many were passed over.

@@ -1,9 +1,12 @@
 //! The documents of Ops Manager's API, as far as they are read. Everything may be missing, everything unknown is passed
 //! over, and nothing is kept: a project's document holds its `agentApiKey`, which is a secret.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::listing::Project;
 use crate::domain::KeyId;
 use crate::remote::error::Unreadable;
 
@@ -57,7 +60,49 @@ pub(super) trait Identified {
 #[derive(Deserialize)]
 pub(super) struct Group {
     id: Option<String>,
-    pub(super) name: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "orgId")]
+    organization: Option<String>,
+}
+
+impl Group {
+    /// The project that it is, if its id is usable.
+    pub(super) fn project(&self) -> Option<Project> {
+        Some(Project::new(self.id()?, self.name.as_deref()))
+    }
+
+    /// The id of its organization, if that is usable.
+    pub(super) fn organization(&self) -> Option<&str> {
+        usable(self.organization.as_deref())
+    }
+}
+
+/// `GET /admin/apiKeys`, `/orgs/{id}/apiKeys`, `/groups/{id}/apiKeys`. Of the documented fields two are passed over:
+/// `privateKey`, which is redacted and nobody's business, and `links`, which name the key's own address.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApiKey {
+    id: Option<String>,
+    pub(super) desc: Option<String>,
+    pub(super) public_key: Option<String>,
+    pub(super) roles: Option<Vec<Role>>,
+}
+
+/// A role of an API key: over everything, where it names neither an organization nor a project.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Role {
+    pub(super) role_name: Option<String>,
+    pub(super) org_id: Option<String>,
+    pub(super) group_id: Option<String>,
+}
+
+/// An entry of an access list: a block, or one address.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AccessEntry {
+    cidr_block: Option<String>,
+    ip_address: Option<String>,
 }
 
 /// `GET /groups/{id}/clusters`.
@@ -86,6 +131,18 @@ impl Identified for Group {
     }
 }
 
+impl Identified for ApiKey {
+    fn id(&self) -> Option<&str> {
+        usable(self.id.as_deref())
+    }
+}
+
+impl Identified for AccessEntry {
+    fn id(&self) -> Option<&str> {
+        self.cidr_block.as_deref().or(self.ip_address.as_deref())
+    }
+}
+
 impl Identified for Cluster {
     fn id(&self) -> Option<&str> {
         usable(self.id.as_deref())
@@ -103,6 +160,12 @@ fn usable(id: Option<&str>) -> Option<&str> {
     id.filter(|id| {
         (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     })
+}
+
+/// Whether a body is a document of the API's: an object in JSON, whatever it holds.
+pub(super) fn is_object(body: &[u8]) -> Result<(), Unreadable> {
+    let _: HashMap<String, IgnoredAny> = serde_json::from_slice(body)?;
+    Ok(())
 }
 
 /// `GET …/encryptionKey`; inside `content` or, in older documents, `envelope` when a proxy asks for envelopes.

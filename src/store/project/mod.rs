@@ -1,5 +1,6 @@
 //! What an event changes: in the fleet and, beside the ledger, in the tables. Writing and verifying share this code.
 
+mod api_key;
 mod key;
 mod receiver;
 mod rotation;
@@ -42,8 +43,10 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
         Change::Manager(name, Some(record)) => {
             write_manager(conn, seq, name, record)?;
             write_gap(conn, seq, &entry.event)?;
-            write_unread(conn, seq, entry)
+            write_unread(conn, seq, entry)?;
+            api_key::write_list(conn, seq, entry)
         }
+        Change::ApiKey(manager, id, record) => api_key::write(conn, seq, manager, id, record.as_deref()),
         Change::Alert(kind, subject, Some(_)) => raise_alert(conn, seq, entry, *kind, subject),
         Change::Alert(kind, subject, None) => clear_alert(conn, *kind, subject),
         Change::Policy(name, Some(words)) => upsert(
@@ -61,7 +64,7 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
 }
 
 fn write_manager(conn: &Connection, seq: u64, name: &ManagerName, record: &ManagerRecord) -> rusqlite::Result<()> {
-    let outage = record.outage.as_ref();
+    let (outage, credential) = (record.outage.as_ref(), record.credential.as_ref());
     upsert(
         conn,
         "manager",
@@ -69,6 +72,8 @@ fn write_manager(conn: &Connection, seq: u64, name: &ManagerName, record: &Manag
         &[
             ("failing_since", &outage.map(|outage| Micros(outage.since))),
             ("failure", &outage.map(|outage| Json(&outage.failure))),
+            ("public_key", &credential.map(|credential| credential.public_key.as_str())),
+            ("public_key_since", &credential.map(|credential| Micros(credential.since))),
             ("seq", &seq),
         ],
     )
@@ -134,6 +139,7 @@ pub(super) fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
         AlertSubject::Cluster(name) => ("cluster", name),
         AlertSubject::Project(name) => ("project", name),
         AlertSubject::Receiver(name) => ("receiver", name.as_str()),
+        AlertSubject::ApiKey(name) => ("api_key", name),
         AlertSubject::Daemon => ("daemon", ""),
     }
 }

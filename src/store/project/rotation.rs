@@ -98,6 +98,13 @@ pub(super) fn write(
         | Event::ProjectRead { .. }
         | Event::GapFound { .. }
         | Event::GapClosed { .. }
+        | Event::ApiKeyAdded { .. }
+        | Event::ApiKeyRemoved { .. }
+        | Event::ApiKeyRolesChanged { .. }
+        | Event::ApiKeyChanged { .. }
+        | Event::ApiKeysRead { .. }
+        | Event::ApiKeysUnread { .. }
+        | Event::CredentialUsed { .. }
         | Event::AlertRaised { .. }
         | Event::AlertCleared { .. }
         | Event::AlertsDelivered { .. }

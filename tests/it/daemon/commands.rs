@@ -96,9 +96,12 @@ async fn they_answer_whether_the_daemon_is_up_down_or_dead() {
     assert_eq!(history.len(), 14);
 
     // A mistyped name must not look like good news, nor an empty reason like a reason.
-    for command in
-        [&["status", "nobody"][..], &["status", "nobody", "--json"], &["plan", "nobody"], &["check", "nobody"]]
-    {
+    for command in [
+        &["status", "nobody"][..],
+        &["status", "nobody", "--json"],
+        &["plan", "nobody"],
+        &["check", "--target", "nobody"],
+    ] {
         let answer = site.ask(command);
         assert!(answer.code == Some(1) && answer.err.contains("no target's name matches \"nobody\""), "{answer:?}");
     }

@@ -15,28 +15,28 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Long enough for a debug build on a busy machine; nothing waits for it when all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a test's configuration says. Everything that is not here is at its default.
-pub(super) struct Wanted {
-    pub(super) url: String,
-    pub(super) private_key: String,
-    pub(super) request_timeout: &'static str,
-    pub(super) settle: &'static str,
-    pub(super) max_concurrent: usize,
-    pub(super) requests_per_second: u32,
+pub(crate) struct Wanted {
+    pub(crate) url: String,
+    pub(crate) private_key: String,
+    pub(crate) request_timeout: &'static str,
+    pub(crate) settle: &'static str,
+    pub(crate) max_concurrent: usize,
+    pub(crate) requests_per_second: u32,
     /// More lines of `[policy.default]`.
-    pub(super) policy: &'static str,
+    pub(crate) policy: &'static str,
     /// More lines of `[[ops_manager]]` and its projects.
-    pub(super) manager: String,
+    pub(crate) manager: String,
 }
 
 impl Wanted {
-    pub(super) fn of(simulator: &Simulator) -> Self {
+    pub(crate) fn of(simulator: &Simulator) -> Self {
         Self::at(simulator.url(), &simulator.credentials().private_key)
     }
 
-    pub(super) fn at(url: String, private_key: &str) -> Self {
+    pub(crate) fn at(url: String, private_key: &str) -> Self {
         Self {
             url,
             private_key: private_key.to_owned(),
@@ -77,12 +77,12 @@ requests_per_second = {requests_per_second}
 }
 
 /// A folder with a configuration, a key file and, once a daemon ran, its state.
-pub(super) struct Site {
+pub(crate) struct Site {
     folder: TempDir,
 }
 
 impl Site {
-    pub(super) fn new(wanted: &Wanted) -> Self {
+    pub(crate) fn new(wanted: &Wanted) -> Self {
         let site = Self { folder: tempfile::tempdir().unwrap() };
         site.configure(&wanted.text(site.path()));
         let mut key = std::fs::OpenOptions::new();
@@ -91,64 +91,64 @@ impl Site {
         site
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path().join("rekeyd.toml")
     }
 
-    pub(super) fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path().join("state")
     }
 
-    pub(super) fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         std::fs::write(self.config(), text).unwrap();
     }
 
     /// The record, read by this process.
-    pub(super) fn reader(&self) -> Reader {
+    pub(crate) fn reader(&self) -> Reader {
         Reader::open(&self.state()).unwrap()
     }
 
     /// The binary with these arguments and this site's configuration.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = rekeyd(arguments);
         command.arg("--config").arg(self.config());
         command
     }
 
     /// Runs a command to its end.
-    pub(super) fn ask(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Answer {
         finish(self.command(arguments))
     }
 
     /// A command's `--json`, an object a line.
-    pub(super) fn json(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let answer = self.ask(&[arguments, &["--json"]].concat());
         assert!(answer.err.is_empty(), "{answer:?}");
         answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Starts the daemon and waits until it listens.
-    pub(super) fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         Running::listening(self.command(&["run"]))
     }
 
     /// Starts the daemon and does not wait.
-    pub(super) fn launch(&self) -> Running {
+    pub(crate) fn launch(&self) -> Running {
         Running::launched(self.command(&["run"]))
     }
 
     /// Starts a daemon that will die at this failpoint.
-    pub(super) fn launch_doomed(&self, failpoint: &str) -> Running {
+    pub(crate) fn launch_doomed(&self, failpoint: &str) -> Running {
         Running::launched(self.command(&["run", "--die", failpoint]))
     }
 }
 
 /// The binary, apart from what the surroundings of the test would tell it.
-pub(super) fn rekeyd(arguments: &[&str]) -> Command {
+pub(crate) fn rekeyd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
     command.args(arguments).stdin(Stdio::null());
     for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM", "NO_COLOR", "COLUMNS"] {
@@ -159,22 +159,22 @@ pub(super) fn rekeyd(arguments: &[&str]) -> Command {
 
 /// How a command ended and what it printed.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) code: Option<i32>,
-    pub(super) out: String,
-    pub(super) err: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Answer {
     /// Everything it printed, and that it did not panic.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let text = format!("{}{}", self.out, self.err);
         assert!(!text.contains("panicked"), "{text}");
         text
     }
 }
 
-pub(super) fn finish(mut command: Command) -> Answer {
+pub(crate) fn finish(mut command: Command) -> Answer {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (out, err) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
     let status = wait(&mut child);
@@ -198,7 +198,7 @@ fn wait(child: &mut Child) -> ExitStatus {
 }
 
 /// Asks until there is an answer; an error says what never came.
-pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -212,7 +212,7 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Resul
 }
 
 /// A daemon at work. Killed when dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     log: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
@@ -221,7 +221,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn listening(command: Command) -> Self {
+    pub(crate) fn listening(command: Command) -> Self {
         let mut running = Self::launched(command);
         running.address = running.listening.recv_timeout(PATIENCE).ok();
         assert!(running.address.is_some(), "it does not listen: {}", running.log());
@@ -249,40 +249,40 @@ impl Running {
         Self { child, log, reading: Some(reading), listening, address: None }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has logged so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Whether it has ended.
-    pub(super) fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Dies at once, as if the power went.
-    pub(super) fn kill(mut self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.end()
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end; the exit status and everything that it logged.
-    pub(super) fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let status = wait(&mut self.child);
         (status.code(), self.end())
     }
 
     /// Asks it to end, and expects that it does so well.
-    pub(super) fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal("TERM");
         let (code, log) = self.ended();
         assert_eq!(code, Some(0), "{log}");
@@ -299,7 +299,7 @@ impl Running {
     }
 
     /// Waits until a route answers with this status; its body then.
-    pub(super) async fn answers(&self, path: &str, wanted: u16) -> String {
+    pub(crate) async fn answers(&self, path: &str, wanted: u16) -> String {
         let began = Instant::now();
         loop {
             let (status, body) = self.get(path).await;
@@ -312,7 +312,7 @@ impl Running {
     }
 
     /// The status and the body of a route.
-    pub(super) async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
         let address = self.address.expect("the test waited until it listens");

@@ -61,7 +61,7 @@ async fn an_unknown_project() {
     let site = Site::new(&Wanted { manager, ..Wanted::of(&simulator) });
     let checked = site.ask(&["check"]);
     assert_eq!(checked.code, Some(1), "{checked:?}");
-    assert!(checked.out.contains("emea, project nowhere: not_found"), "{checked:?}");
+    assert!(checked.out.contains("project nowhere: not_found"), "{checked:?}");
     no_put(&simulator);
 
     // The project that is there is served all the same.

@@ -1,7 +1,9 @@
 //! Random stories: whatever the daemon lives through, memory, tables, replay and restart tell the same.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
-use rekeyd::domain::{AlertKind, AlertSubject, Fleet, Gap, KeyChange, Refusal, Saying};
+use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Fleet, Gap, Grant, KeyChange, Reach, Refusal, Saying};
 
 use super::*;
 
@@ -9,7 +11,7 @@ use super::*;
 fn happening() -> impl Strategy<Value = (u8, u8, u8)> {
     let beginnings = prop_oneof![Just(2u8), Just(9u8)];
     let steps_of_rotations = 13..23u8;
-    let what = prop_oneof![2 => 0..28u8, 1 => beginnings, 4 => steps_of_rotations];
+    let what = prop_oneof![2 => 0..32u8, 1 => beginnings, 4 => steps_of_rotations];
     (prop_oneof![4 => Just(0u8), 1 => 1..3u8], what, 0..4u8)
 }
 
@@ -39,7 +41,17 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
     let subject = match which {
         0 => AlertSubject::Target(target.clone()),
         1 => AlertSubject::Manager("emea".into()),
+        _ if detail == 0 => AlertSubject::ApiKey("emea/5d669ce780eef52a42cf0e1e".into()),
         _ => AlertSubject::Cluster("emea/5f/c".into()),
+    };
+    let list = if detail % 2 == 0 { Reach::Global } else { Reach::Project("5f".into()) };
+    let role = ["GROUP_READ_ONLY", "GROUP_OWNER"][usize::from(detail) % 2].to_owned();
+    let api_key = ApiKey {
+        id: format!("5d669ce780eef52a42cf0e1{which}").as_str().into(),
+        public_key: format!("public{which}"),
+        description: format!("d{detail}"),
+        grants: BTreeSet::from([Grant { role, over: list.clone() }]),
+        lists: BTreeSet::from([list.clone()]),
     };
     let alert = AlertKind::ALL[usize::from(detail)];
     let receiver = if which == 0 { "oncall" } else { "heartbeat" }.into();
@@ -111,6 +123,12 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         25 if detail == 2 => Event::ReceiverFailing { receiver, error: "HTTP 500".into() },
         26 if detail < 2 => Event::ReceiverAnswering { receiver },
         26 if detail == 2 => Event::ReceiverDropped { receiver },
+        27 if detail > 1 => Event::ApiKeysUnread { manager, list, failure },
+        27 => Event::ApiKeysRead { manager, list },
+        28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
+        29 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
+        30 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
+        30 => Event::ApiKeyRemoved { manager, key: api_key },
         _ if which == 0 => Event::AlertCleared { alert, subject },
         _ => Event::AlertRaised { alert, subject, words: "old".into() },
     }

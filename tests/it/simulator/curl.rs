@@ -7,28 +7,28 @@ use serde_json::Value;
 
 /// What one run of curl came to.
 #[derive(Debug)]
-pub(super) struct Curl {
+pub(crate) struct Curl {
     /// 0: it got an answer. 7: refused, 18: cut off in the middle, 28: too late, 52: no answer.
-    pub(super) exit: i32,
+    pub(crate) exit: i32,
     /// The status of every response, challenges included.
-    pub(super) statuses: Vec<u16>,
+    pub(crate) statuses: Vec<u16>,
     /// The head of the last response.
-    pub(super) head: String,
+    pub(crate) head: String,
     /// The body of the last response.
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Curl {
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         *self.statuses.last().unwrap_or_else(|| panic!("no response: {self:?}"))
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
     /// The value of a header of the last response.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -37,7 +37,7 @@ impl Curl {
 }
 
 /// Logs in as the simulator wants it.
-pub(super) async fn curl(simulator: &Simulator, arguments: &[&str]) -> Curl {
+pub(crate) async fn curl(simulator: &Simulator, arguments: &[&str]) -> Curl {
     let login = simulator.credentials();
     let user = format!("{}:{}", login.public_key, login.private_key);
     let mut all = vec!["--digest", "--user", &user];
@@ -46,7 +46,7 @@ pub(super) async fn curl(simulator: &Simulator, arguments: &[&str]) -> Curl {
 }
 
 /// Without a login.
-pub(super) async fn bare_curl(arguments: &[&str]) -> Curl {
+pub(crate) async fn bare_curl(arguments: &[&str]) -> Curl {
     let mut command = Command::new("curl");
     command.args(["--silent", "--include", "--noproxy", "*", "--max-time", "20"]);
     command.args(arguments);

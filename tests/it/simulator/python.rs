@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use rekeyd::simulator::{DigestRules, SimulatorSpec, Truth};
+use rekeyd::simulator::{DigestRules, Simulator, SimulatorSpec, Truth};
 use serde_json::Value;
 
 use super::start;
@@ -28,19 +28,7 @@ async fn pyomsdk_rotates_a_key_with_short_lived_nonces() {
 async fn rotate_a_key(spec: SimulatorSpec) -> Truth {
     let simulator = start(spec).await;
     let target = simulator.target("billing/ledger/ledger-1").unwrap();
-    let login = simulator.credentials();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/test-tools/venv/bin/python");
-    assert!(python.exists(), "the Python client is missing: run tests/setup.sh");
-    let mut command = Command::new(python);
-    command.arg(root.join("tests/clients/rotate.py"));
-    command.args([&simulator.url(), &login.public_key, &login.private_key]);
-    command.args([&target.project, &target.id]);
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaint}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = pyomsdk(&simulator, "rotate.py", &[&target.project, &target.id]).await;
 
     let names = told["projects"]["results"].as_array().unwrap().iter();
     let names: Vec<_> = names.map(|p| p["name"].as_str().unwrap()).collect();
@@ -60,4 +48,20 @@ async fn rotate_a_key(spec: SimulatorSpec) -> Truth {
     assert_eq!(told["after"]["encryptionKeyUUID"], rotations[0].key_after);
     assert_eq!(truth.requests.bad_logins, 0);
     truth
+}
+
+/// Runs one of the scripts of `tests/clients` against the simulator; what it printed.
+pub(super) async fn pyomsdk(simulator: &Simulator, script: &str, arguments: &[&str]) -> Value {
+    let login = simulator.credentials();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/test-tools/venv/bin/python");
+    assert!(python.exists(), "the Python client is missing: run tests/setup.sh");
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/clients").join(script));
+    command.args([&simulator.url(), &login.public_key, &login.private_key]).args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -1,0 +1,76 @@
+//! Lists the API keys of each manager now and then, and records who came, who left, and whose roles changed.
+//!
+//! What is known is in the ledger; when to look next is not, since a look too many does no harm: each start begins with one.
+
+mod news;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Accesses;
+use crate::domain::{ManagerName, Period};
+use crate::ports::{Clock, Notebook};
+
+/// How soon a manager that could not be asked is asked again.
+const RETRY: Duration = Duration::from_secs(600);
+
+/// What the inventory works with.
+pub(super) struct Inventories {
+    pub(super) notebook: Arc<dyn Notebook>,
+    pub(super) managers: Accesses,
+    pub(super) every: Period,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Inventories {
+    /// Runs until `closing` is cancelled; looks whether an inventory is due whenever it is woken.
+    pub(super) async fn run(self, wake: Arc<Notify>, closing: CancellationToken) {
+        let inventories = Arc::new(self);
+        let mut due: BTreeMap<ManagerName, Duration> = BTreeMap::new();
+        loop {
+            let now = inventories.clock.monotonic();
+            let mut under_way = JoinSet::new();
+            for name in inventories.managers.keys().filter(|name| due.get(*name).is_none_or(|due| *due <= now)) {
+                let (inventories, name) = (Arc::clone(&inventories), name.clone());
+                under_way.spawn(async move { (inventories.take(&name).await, name) });
+            }
+            while let Some(taken) = tokio::select! {
+                taken = under_way.join_next() => taken,
+                () = closing.cancelled() => return,
+            } {
+                if let Ok((next, name)) = taken {
+                    due.insert(name, inventories.clock.monotonic() + next);
+                }
+            }
+            let now = inventories.clock.monotonic();
+            let next = due.values().min().map_or(RETRY, |due| due.saturating_sub(now));
+            tokio::select! {
+                () = wake.notified() => {}
+                () = inventories.clock.sleep(next) => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// Asks one manager and records what is new. Returns after what time it is to be asked again.
+    async fn take(&self, name: &ManagerName) -> Duration {
+        let Some(access) = self.managers.get(name) else { return RETRY };
+        match access.api_keys().await {
+            Ok(inventory) => {
+                let events = news::news(&self.notebook.read().fleet, name, &inventory);
+                // Were it not recorded, the next inventory would bring the same news.
+                if self.notebook.note(events).await.is_ok() { self.every.as_duration() } else { RETRY }
+            }
+            Err(failure) => {
+                // That the manager fails is seen, told and recorded by the engine.
+                tracing::debug!(manager = name.as_str(), "the API keys of {name} can not be listed now: {failure}");
+                RETRY
+            }
+        }
+    }
+}

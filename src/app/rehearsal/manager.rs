@@ -1,0 +1,311 @@
+//! The way to one manager, step by step: its name, a connection, TLS, the login, its projects, every key, our roles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use wildmatch::WildMatch;
+
+use super::findings::{MORE_TIME, login, mechanism, projects, targets, version};
+use super::{Line, Step, certificates};
+use crate::alerts::length;
+use crate::config::Manager;
+use crate::domain::{
+    Credential, Excess, Failure, Grant, KeyId, Period, Power, Reason, Standing, TargetId, TargetRecord,
+};
+use crate::policy::Rules;
+use crate::ports::{Access, Clock, Discovery, Greeting, KeyService};
+use crate::remote::ops_manager::OpsManager;
+
+/// The longest wait for a name, a connection, or one reply. The daemon itself waits longer; whoever sits before a check
+/// wants to know that it takes long.
+const PATIENCE: Period = Period::seconds(3);
+/// Clocks that differ by more than this, in seconds, make times in the two logs hard to match.
+const CLOCK_TOLERANCE_S: i64 = 30;
+
+/// The time-out of one request in a rehearsal.
+pub(super) fn patience(manager: &Manager) -> Period {
+    manager.request_timeout.min(PATIENCE)
+}
+
+/// What is needed to go.
+pub(super) struct Way {
+    pub(super) config: Manager,
+    pub(super) service: Arc<OpsManager>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// By the monotonic clock, when it has to end.
+    pub(super) until: Duration,
+    pub(super) rules: Rules,
+    pub(super) glob: WildMatch,
+    /// The API key on record.
+    pub(super) credential: Option<Credential>,
+}
+
+/// What was found on the way.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) lines: Vec<Line>,
+    pub(super) discovery: Option<Discovery>,
+    pub(super) keys: BTreeMap<TargetId, Result<KeyId, Failure>>,
+}
+
+/// The rest makes no sense; the failure is among the lines.
+struct Ended;
+
+impl Way {
+    /// Goes as far as the way leads.
+    pub(super) async fn go(self) -> Found {
+        let mut found = Found::default();
+        found.lines.push(self.credential());
+        let ended = self.walk(&mut found).await.is_err();
+        let reached: Vec<Step> = found.lines.iter().map(|line| line.step).collect();
+        let steps = [
+            Step::Dns,
+            Step::Tcp,
+            Step::Tls,
+            Step::Login,
+            Step::Version,
+            Step::Clock,
+            Step::AccessList,
+            Step::Projects,
+            Step::Targets,
+            Step::Mechanism,
+            Step::Roles,
+        ];
+        if ended {
+            let missed = steps.into_iter().filter(|step| !reached.contains(step));
+            found.lines.extend(missed.map(|step| step.skip("not reached")));
+        }
+        for line in &mut found.lines {
+            line.manager = Some(self.config.name.clone());
+        }
+        found.lines.sort_by_key(|line| steps.iter().position(|step| *step == line.step));
+        found
+    }
+
+    async fn walk(&self, found: &mut Found) -> Result<(), Ended> {
+        let lines = &mut found.lines;
+        let addresses = keep(lines, self.resolve().await)?;
+        keep(lines, self.connect(&addresses).await.map(|line| ((), line)))?;
+        let greeting = match self.service.greet().await {
+            Ok(greeting) => greeting,
+            Err(failure) => {
+                // What ends before a reply ends at TLS or at whoever answers.
+                let step = if failure.reason == Reason::Tls { Step::Tls } else { Step::Login };
+                lines.push(step.failed(&failure));
+                return Err(Ended);
+            }
+        };
+        lines.extend(self.tls(&greeting));
+        lines.push(version(&greeting));
+        lines.push(self.clocks(&greeting));
+        keep(lines, login(&greeting, &self.config.public_key).map(|line| ((), line)))?;
+        let discovery = match timeout(self.left(), self.service.discover()).await {
+            Ok(Ok(discovery)) => discovery,
+            Ok(Err(failure)) => {
+                let step = if failure.reason == Reason::AddressRefused { Step::AccessList } else { Step::Projects };
+                lines.push(step.failed(&failure));
+                return Err(Ended);
+            }
+            Err(_) => {
+                lines.push(Step::Projects.fail("the projects could not be listed in time", MORE_TIME));
+                return Err(Ended);
+            }
+        };
+        lines.push(Step::AccessList.pass("the manager lets this machine's address in"));
+        lines.extend(projects(&discovery));
+        let unasked = self.read_keys(&discovery, &mut found.keys).await;
+        found.lines.extend(targets(&found.keys, unasked));
+        found.lines.push(mechanism(&found.keys, found.lines.iter().find(|line| line.step == Step::Version)));
+        found.lines.extend(self.roles().await);
+        found.discovery = Some(discovery);
+        Ok(())
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_sub(self.clock.monotonic())
+    }
+
+    /// Our own API key: which one, and for how long.
+    fn credential(&self) -> Line {
+        let key = &self.config.public_key;
+        let words = match &self.credential {
+            Some(known) if known.public_key == *key => {
+                let age = length(known.since, self.clock.now());
+                format!(
+                    "API key {key}, in use here since {:.0}, for {age}; its private half is closed to others",
+                    known.since
+                )
+            }
+            Some(known) => {
+                let before = &known.public_key;
+                format!("API key {key}, not in use yet: it follows {before}; its private half is closed to others")
+            }
+            None => format!("API key {key}, not in use yet; its private half is closed to others"),
+        };
+        Step::Credential.pass(words)
+    }
+
+    /// Where the connection goes: to the proxy, if there is one.
+    fn host(&self) -> (String, u16) {
+        let url = self.config.proxy.as_ref().unwrap_or(&self.config.url);
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        (host, url.port_or_known_default().unwrap_or_default())
+    }
+
+    async fn resolve(&self) -> Result<(Vec<SocketAddr>, Line), Line> {
+        let (host, port) = self.host();
+        let next = "check the name in `url`, and this machine's resolver";
+        let looked_up = timeout(self.left().min(PATIENCE.as_duration()), lookup_host((host.as_str(), port))).await;
+        match looked_up {
+            Err(_) => Err(Step::Dns.fail(format!("the resolver gave no answer for {host} in time"), next)),
+            Ok(Err(error)) => Err(Step::Dns.fail(format!("the name {host} is not known: {error}"), next)),
+            Ok(Ok(addresses)) => {
+                let addresses: Vec<SocketAddr> = addresses.collect();
+                let shown = addresses.iter().map(|address| address.ip().to_string()).collect::<BTreeSet<_>>();
+                let shown = shown.into_iter().collect::<Vec<_>>().join(", ");
+                let via = if self.config.proxy.is_some() { "the proxy " } else { "" };
+                Ok((addresses, Step::Dns.pass(format!("{via}{host} is {shown}"))))
+            }
+        }
+    }
+
+    async fn connect(&self, addresses: &[SocketAddr]) -> Result<Line, Line> {
+        let (host, port) = self.host();
+        let connect = async {
+            let mut last = None;
+            for address in addresses {
+                match TcpStream::connect(address).await {
+                    Ok(_) => return Ok(*address),
+                    Err(error) => last = Some(error),
+                }
+            }
+            Err(last.map_or_else(|| "no address".to_owned(), |error| error.to_string()))
+        };
+        let next = crate::alerts::against(Reason::Unreachable);
+        match timeout(self.left().min(PATIENCE.as_duration()), connect).await {
+            Ok(Ok(address)) => Ok(Step::Tcp.pass(format!("{address} takes connections"))),
+            Ok(Err(error)) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port}: {error}"), next)),
+            Err(_) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port} does not answer"), next)),
+        }
+    }
+
+    /// The certificates of both sides. That the server's chain and name hold, its reply has proved.
+    fn tls(&self, greeting: &Greeting) -> Vec<Line> {
+        if self.config.url.scheme() != "https" {
+            return vec![Step::Tls.pass("plain HTTP, which is accepted on this machine only")];
+        }
+        let (now, step) = (self.clock.now(), Step::Tls);
+        let mut lines = vec![match greeting.certificate.as_deref().and_then(certificates::expires) {
+            None => step.pass("the server's certificate holds"),
+            Some(at) if certificates::is_soon(at, now) => {
+                step.warn(format!("the server's certificate holds, and expires at {at:.0}"), "have it renewed")
+            }
+            Some(at) => step.pass(format!("the server's certificate holds, until {at:.0}")),
+        }];
+        let own = self.config.client_identity.as_ref().map(|identity| identity.certificates_pem.as_slice());
+        let ours = [("client_cert_file", own), ("ca_file", self.config.ca_pem.as_deref())];
+        for (setting, pem) in ours {
+            match pem.and_then(certificates::first_to_expire) {
+                Some(at) if at <= now => {
+                    lines.push(step.fail(format!("a certificate of `{setting}` expired at {at:.0}"), "renew it"));
+                }
+                Some(at) if certificates::is_soon(at, now) => {
+                    lines.push(step.warn(format!("a certificate of `{setting}` expires at {at:.0}"), "renew it"));
+                }
+                Some(_) | None => {}
+            }
+        }
+        lines
+    }
+
+    fn clocks(&self, greeting: &Greeting) -> Line {
+        let Some(theirs) = greeting.server_time else { return Step::Clock.skip("the server does not tell its time") };
+        let difference = theirs.duration_since(self.clock.now()).as_secs();
+        let words = match difference {
+            -1..=1 => "the server's clock agrees with this machine's".to_owned(),
+            2.. => format!("the server's clock is {difference} s ahead of this machine's"),
+            _ => format!("the server's clock is {} s behind this machine's", -difference),
+        };
+        if difference.abs() <= CLOCK_TOLERANCE_S {
+            return Step::Clock.pass(words);
+        }
+        Step::Clock
+            .warn(words, "see that both follow a time server: ages and due times are read off this machine's clock")
+    }
+
+    /// Reads the keys that are asked for, as far as the time goes. Returns how many were not reached.
+    async fn read_keys(&self, discovery: &Discovery, keys: &mut BTreeMap<TargetId, Result<KeyId, Failure>>) -> usize {
+        let mut reading = JoinSet::new();
+        for sighting in &discovery.sightings {
+            let (target, listing) = (sighting.target.clone(), self.rules.listing_of(sighting));
+            let record = TargetRecord::found(self.clock.now(), target.clone(), listing);
+            if record.standing() != Standing::Managed || !self.glob.matches(target.name().as_str()) {
+                continue;
+            }
+            let service = Arc::clone(&self.service);
+            reading.spawn(async move { (target.id(), service.current_key(&target).await) });
+        }
+        while let Ok(Some(read)) = timeout(self.left(), reading.join_next()).await {
+            if let Ok((target, key)) = read {
+                keys.insert(target, key);
+            }
+        }
+        reading.len()
+    }
+
+    /// The roles of our own key, as far as it can see itself.
+    async fn roles(&self) -> Vec<Line> {
+        let step = Step::Roles;
+        let unseen = "the key can not see its own roles; what it lacks to rotate, the first rotation will tell";
+        let inventory = match timeout(self.left(), self.service.api_keys()).await {
+            Ok(Ok(inventory)) => inventory,
+            Ok(Err(_)) => return vec![step.skip(unseen)],
+            Err(_) => return vec![step.skip("the roles could not be read in time")],
+        };
+        let Some(own) = inventory.keys.into_iter().find(|key| key.public_key == self.config.public_key) else {
+            return vec![step.skip(unseen)];
+        };
+        let roles: BTreeSet<&str> = own.grants.iter().map(|grant| grant.role.as_str()).collect();
+        let roles = roles.into_iter().collect::<Vec<_>>().join(", ");
+        if own.power() < Power::Rotates && !own.grants.iter().any(|grant: &Grant| grant.power() == Power::Unknown) {
+            let words = format!("the key can read and not rotate: it has {roles}");
+            return vec![step.fail(words, "give it Project Backup Admin in each project")];
+        }
+        let access_list = timeout(self.left(), self.service.access_list(&own)).await.ok().and_then(Result::ok);
+        let excesses = own.excesses(access_list.as_deref());
+        let mut lines: Vec<Line> = excesses
+            .iter()
+            .map(|excess| {
+                let next = match excess {
+                    Excess::Owner => "give it Project Backup Admin instead",
+                    Excess::Global | Excess::Organization => "make a key for the projects that are rotated",
+                    Excess::AnyAddress => "put this machine's address on its access list, and no other",
+                };
+                step.warn(format!("the key has {roles}: {}", excess.words()), next)
+            })
+            .collect();
+        if lines.is_empty() {
+            lines.push(step.pass(format!("the key has {roles}")));
+        }
+        lines
+    }
+}
+
+/// Keeps the line of a step, and its result if it went well.
+fn keep<T>(lines: &mut Vec<Line>, step: Result<(T, Line), Line>) -> Result<T, Ended> {
+    match step {
+        Ok((result, line)) => {
+            lines.push(line);
+            Ok(result)
+        }
+        Err(line) => {
+            lines.push(line);
+            Err(Ended)
+        }
+    }
+}

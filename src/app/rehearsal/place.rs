@@ -1,0 +1,231 @@
+//! The place that the daemon would work in: the state directory, the ledger in it, the address it listens at.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Access, StatVfsMountFlags};
+use tokio::net::TcpSocket;
+
+use super::{Line, Step};
+use crate::config::Settings;
+use crate::domain::Fleet;
+use crate::http::WebConfig;
+use crate::ports::Clock;
+use crate::store::{self, ReadError, Reader};
+
+/// With less room than this a start may fail, and rotating soon would.
+const NO_ROOM: u64 = 16 << 20;
+/// With less room than this somebody should make some.
+const LITTLE_ROOM: u64 = 256 << 20;
+/// Records of the ledger that are looked at; `audit verify` looks at all.
+const NEWEST: u32 = 1_000;
+
+/// What stands in the way of a start on this machine, and what is on record there.
+pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
+    let mut lines = Vec::new();
+    if settings.warnings.is_empty() {
+        lines.push(Step::Config.pass("the configuration has no problem"));
+    }
+    lines.extend(settings.warnings.iter().map(|warning| {
+        Step::Config
+            .warn(warning.what.clone(), warning.help.clone().unwrap_or_else(|| "see that it is meant".to_owned()))
+    }));
+    let dir = &settings.state_dir;
+    lines.push(state(dir));
+    let holder = holder(dir);
+    lines.push(match &holder {
+        None => Step::Lock.pass("nobody works in the state directory"),
+        Some(pid) => Step::Lock.pass(format!("a daemon works in the state directory, process {pid}")),
+    });
+    let (ledger, fleet) = ledger(dir);
+    lines.push(ledger);
+    lines.push(listener(settings.http.listen, holder));
+    if let Some(path) = &settings.http.web_config_file {
+        lines.push(match WebConfig::open(path, Arc::clone(clock)) {
+            Ok(web) if web.is_tls() => Step::WebConfig.pass(format!("{} can be followed: TLS", path.display())),
+            Ok(_) => Step::WebConfig.pass(format!("{} can be followed: no TLS", path.display())),
+            Err(error) => {
+                Step::WebConfig.fail(format!("{}: {error}", path.display()), "mend the web configuration file")
+            }
+        });
+    }
+    (lines, fleet)
+}
+
+/// Whether a ledger can be kept in the directory, and will last there.
+fn state(dir: &Path) -> Line {
+    let step = Step::State;
+    let shown = dir.display();
+    let place = match fs::metadata(dir) {
+        Ok(data) if !data.is_dir() => return step.fail(format!("{shown} is no directory"), "set `state_dir` to one"),
+        Ok(data) => {
+            if data.mode() & 0o022 != 0 {
+                let words = format!("others can write into {shown}: mode {:03o}", data.mode() & 0o777);
+                return step.warn(words, format!("chmod 700 {shown}"));
+            }
+            dir
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A start makes the directory, and not its parents: where a disk is not mounted, a new one would stand in for it.
+            let parent = dir.parent().unwrap_or(dir);
+            if !parent.is_dir() {
+                let words = format!("{shown} can not be made: there is no {}", parent.display());
+                return step.fail(words, "mount or make it, or set `state_dir`");
+            }
+            parent
+        }
+        Err(error) => {
+            return step.fail(format!("{shown} can not be looked at: {error}"), "check its owner and its parents'");
+        }
+    };
+    if rustix::fs::access(place, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        let words = format!("this user may not write into {}", place.display());
+        return step.fail(words, "give the directory to the daemon's user, or check as that user");
+    }
+    let (Ok(room), Ok(system)) = (rustix::fs::statvfs(place), rustix::fs::statfs(place)) else {
+        return step.fail(format!("the file system of {} does not answer", place.display()), "check its mount");
+    };
+    if room.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return step.fail(format!("the file system of {} is read-only", place.display()), "mount it for writing");
+    }
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let free_mib = free >> 20;
+    let local = "keep the state directory on a local disk";
+    let kind = kind(system.f_type as u64);
+    match kind {
+        Kind::Remote(name) => {
+            return step
+                .fail(format!("{} is on {name}, where a database can not be kept safe", place.display()), local);
+        }
+        Kind::Memory(name) => {
+            return step.warn(format!("{} is on {name}: the ledger ends with the machine", place.display()), local);
+        }
+        Kind::Other => {}
+    }
+    let made = if place == dir { format!("{shown} can be written") } else { format!("{shown} will be made") };
+    if free < NO_ROOM {
+        return step
+            .fail(format!("{made}, but only {free_mib} MiB are free"), "make room; nothing is rotated on a full disk");
+    }
+    if free < LITTLE_ROOM {
+        return step.warn(format!("{made}, but only {free_mib} MiB are free"), "make room");
+    }
+    step.pass(format!("{made}, {free_mib} MiB are free, the file system is local"))
+}
+
+/// What a file system means for a database with a write-ahead log.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Shared with other machines: locks and shared memory do not hold.
+    Remote(&'static str),
+    /// Gone with the power.
+    Memory(&'static str),
+    Other,
+}
+
+/// The numbers are those of statfs(2).
+fn kind(magic: u64) -> Kind {
+    match magic & 0xffff_ffff {
+        0x6969 => Kind::Remote("NFS"),
+        0x517b => Kind::Remote("SMB"),
+        0xff53_4d42 | 0xfe53_4d42 => Kind::Remote("CIFS"),
+        0x00c3_6400 => Kind::Remote("Ceph"),
+        0x0102_1997 => Kind::Remote("9P"),
+        0x5346_414f | 0x6b41_4653 => Kind::Remote("AFS"),
+        0x6573_5546 => Kind::Remote("FUSE"),
+        0x0102_1994 => Kind::Memory("tmpfs"),
+        0x8584_58f6 => Kind::Memory("ramfs"),
+        _ => Kind::Other,
+    }
+}
+
+/// The process that holds the lock on the directory. Read from the kernel's list (`proc_locks(5)`): to try the lock, even
+/// for a moment, could keep a daemon that starts just then from having it.
+fn holder(dir: &Path) -> Option<String> {
+    let data = fs::metadata(dir).ok()?;
+    let (major, minor) = (rustix::fs::major(data.dev()), rustix::fs::minor(data.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", data.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, _, _, pid, held) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+        (kind == "FLOCK" && held == place).then(|| pid.to_owned())
+    })
+}
+
+/// Whether the ledger can be gone on with, and what it knows.
+fn ledger(dir: &Path) -> (Line, Fleet) {
+    let step = Step::Ledger;
+    let verify = "`rekeyd audit verify` tells more; restore the database from a backup";
+    if dir.exists() && !dir.is_dir() {
+        return (step.skip("not reached"), Fleet::default());
+    }
+    let line = match Reader::open(dir) {
+        Err(ReadError::Missing { .. }) if store::was_begun(dir) => {
+            let words = format!("a ledger was kept in {}, and it is gone", dir.display());
+            step.fail(words, "restore the database from a backup; a start is refused until then")
+        }
+        Err(ReadError::Missing { .. }) => step.pass("there is none yet: `rekeyd run` begins one"),
+        Err(ReadError::OtherVersion { found, known }) if found < known => step.warn(
+            format!("it has version {found}, and a start would bring it to {known}, from which there is no way back"),
+            "keep a copy of the database",
+        ),
+        Err(error @ ReadError::OtherVersion { .. }) => {
+            step.fail(error.to_string(), "use the version of rekeyd that wrote it")
+        }
+        Err(error @ (ReadError::Database(_) | ReadError::Damaged(_) | ReadError::NoLedger { .. })) => {
+            step.fail(error.to_string(), verify)
+        }
+        Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.newest(NEWEST)?))) {
+            Ok((fleet, newest)) => {
+                let broken = newest.windows(2).find_map(|pair| match pair {
+                    [before, after] if after.prev_hash != before.hash => Some(after.seq),
+                    _ => None,
+                });
+                let broken = broken.or_else(|| {
+                    newest.iter().find(|record| record.hash != record.expected_hash()).map(|record| record.seq)
+                });
+                let line = match (broken, newest.last()) {
+                    (Some(seq), _) => {
+                        step.fail(format!("record {seq} does not have the hash that its chain demands"), verify)
+                    }
+                    (None, last) => step.pass(format!(
+                        "{} records; the newest {} continue the chain",
+                        last.map_or(0, |last| last.seq),
+                        newest.len()
+                    )),
+                };
+                return (line, fleet);
+            }
+            Err(error) => step.fail(error.to_string(), verify),
+        },
+    };
+    (line, Fleet::default())
+}
+
+/// Whether the address is free, or the daemon's own. The socket is bound and does not listen: so it is in the way of no daemon
+/// that starts just then.
+fn listener(address: SocketAddr, holder: Option<String>) -> Line {
+    let step = Step::Listener;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    });
+    match (bound, holder) {
+        (Ok(()), _) => step.pass(format!("{address} is free")),
+        (Err(error), Some(pid)) if error.kind() == io::ErrorKind::AddrInUse => {
+            step.pass(format!("{address} is in use, as it should be while process {pid} works here"))
+        }
+        (Err(error), None) if error.kind() == io::ErrorKind::AddrInUse => {
+            let next = format!("find out who listens (`ss -ltnp 'sport = :{}'`), or set `listen`", address.port());
+            step.fail(format!("{address} is taken by somebody else"), next)
+        }
+        (Err(error), _) => step
+            .fail(format!("{address} can not be listened at: {error}"), "set `listen` to an address of this machine"),
+    }
+}

@@ -1,0 +1,330 @@
+//! `check` in every broken situation that we could think of: the right line, the right sentence, the right status, no PUT.
+
+#![allow(clippy::disallowed_methods, reason = "real processes need real time")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use rekeyd::simulator::{
+    AccessSpec, ApiKeySpec, Challenge, ClusterSpec, ConfigServer, DigestRules, FleetSpec, ProjectSpec, Simulator,
+    SimulatorSpec,
+};
+use serde_json::Value;
+
+use crate::daemon::site::{Site, Wanted};
+use crate::tls::{Authority, serve};
+
+/// A check is something that a person waits for.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Runs `check` and gives its status and its lines.
+fn check(site: &Site, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let began = Instant::now();
+    let answer = site.ask(&[&["check", "--json"], arguments].concat());
+    assert!(began.elapsed() < LONGEST, "{:?}: {answer:?}", began.elapsed());
+    let _ = answer.text();
+    (answer.code, answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// The one thing that is wrong is told by the line of that step, in that sentence, with a next step, and by the status.
+fn assert_line(site: &Site, arguments: &[&str], (step, outcome, said): (&str, &str, &str)) {
+    let (code, lines) = check(site, arguments);
+    let shown = || lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let line = lines.iter().find(|line| line["step"] == step && line["outcome"] == outcome);
+    let line = line.unwrap_or_else(|| panic!("no {step} {outcome}:\n{}", shown()));
+    assert!(line["words"].as_str().unwrap().contains(said), "{said:?} is not in:\n{line}");
+    assert!(line["next"].is_string(), "{line}");
+    let worse = |line: &&Value| line["outcome"] == "fail" || (outcome == "warn" && line["outcome"] == "warn");
+    assert!(lines.iter().filter(worse).all(|line| line["step"] == step), "something else is wrong:\n{}", shown());
+    assert_eq!(code, Some(if outcome == "fail" { 1 } else { 3 }), "{}", shown());
+}
+
+fn no_put(simulator: &Simulator) {
+    let truth = simulator.truth();
+    assert_eq!((truth.puts.len(), truth.requests.key_puts), (0, 0), "a check is a rehearsal");
+}
+
+async fn simulator(spec: SimulatorSpec) -> Simulator {
+    Simulator::start(spec).await.unwrap()
+}
+
+fn with_manager(simulator: &Simulator, manager: &str) -> Site {
+    Site::new(&Wanted { manager: manager.to_owned(), ..Wanted::of(simulator) })
+}
+
+/// What must hold for any of the failures below to mean something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_installation_passes() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    let (code, lines) = check(&site, &[]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let steps: Vec<_> = lines.iter().filter_map(|line| line["step"].as_str()).collect();
+    assert_eq!(
+        steps,
+        [
+            "config",
+            "state",
+            "lock",
+            "ledger",
+            "listener",
+            "credential",
+            "dns",
+            "tcp",
+            "tls",
+            "login",
+            "version",
+            "clock",
+            "access_list",
+            "projects",
+            "targets",
+            "mechanism",
+            "roles",
+            "week"
+        ]
+    );
+    assert!(lines.iter().filter(|line| line["step"].is_string()).all(|line| line["outcome"] == "pass"), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line["managed"] == true).count(), 14);
+    let (_, some) = check(&site, &["--target", "emea/billing/*"]);
+    assert!(some.iter().filter_map(|line| line["target"].as_str()).all(|name| name.starts_with("emea/billing/")));
+    assert!(!site.state().exists(), "a check writes nothing");
+    no_put(&simulator);
+
+    // Beside a working daemon its own address and lock are no obstacle, and its key has an age.
+    let address = crate::far_end::free_address();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    site.configure(&text.replace("127.0.0.1:0", &address.to_string()));
+    let daemon = site.start();
+    let (code, lines) = check(&site, &[]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let words =
+        |step: &str| lines.iter().find(|line| line["step"] == step).unwrap()["words"].as_str().unwrap().to_owned();
+    assert!(words("lock").ends_with(&format!("process {}", daemon.pid())), "{}", words("lock"));
+    assert!(words("listener").contains("is in use, as it should be"), "{}", words("listener"));
+    assert!(words("credential").contains("in use here since"), "{}", words("credential"));
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_that_does_not_lead_there() {
+    let nobody = crate::far_end::free_address();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (url, line) in [
+        ("https://nowhere.invalid:8443".to_owned(), ("dns", "fail", "nowhere.invalid")),
+        (format!("http://{nobody}"), ("tcp", "fail", "refused")),
+        (format!("http://{}", silent.local_addr().unwrap()), ("login", "fail", "timed_out: no complete reply within")),
+    ] {
+        assert_line(&Site::new(&Wanted::at(url, "any")), &[], line);
+    }
+}
+
+fn trusting(authority: &Authority, url: String) -> Site {
+    let site = Site::new(&Wanted { manager: "CA".to_owned(), ..Wanted::at(url, "any") });
+    let ca = site.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    site.configure(&text.replace("\nCA\n", &format!("\nca_file = {ca:?}\n")));
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_do_not_hold() {
+    let (authority, stranger) = (Authority::new("internal"), Authority::new("other"));
+    let expired = serve(&authority.sign(2020), None).await.port();
+    let good = serve(&authority.sign(2200), None).await.port();
+    for (authority, url, said) in [
+        (
+            &authority,
+            format!("https://localhost:{expired}"),
+            "the server's certificate expired at 2020-01-01T00:00:00Z",
+        ),
+        (&stranger, format!("https://localhost:{good}"), "UnknownIssuer"),
+        (&authority, format!("https://127.0.0.1:{good}"), "not valid for name"),
+    ] {
+        assert_line(&trusting(authority, url), &[], ("tls", "fail", said));
+    }
+    // Warned of before it happens. This server knows nothing but TLS, so that more is wrong later on.
+    let soon = jiff::Timestamp::now() + SignedDuration::from_hours(9 * 24);
+    let soon = soon.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = (i32::from(soon.year()), u8::try_from(soon.month()).unwrap(), u8::try_from(soon.day()).unwrap());
+    let address = serve(&authority.sign_until(day.0, day.1, day.2), None).await;
+    let (_, lines) = check(&trusting(&authority, format!("https://localhost:{}", address.port())), &[]);
+    let tls = lines.iter().find(|line| line["step"] == "tls").unwrap();
+    assert_eq!(tls["outcome"], "warn", "{tls}");
+    assert!(tls["words"].as_str().unwrap().contains(&format!("expires at {soon}T00:00:00Z")), "{tls}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_does_not_let_us_in() {
+    let basic = DigestRules { challenges: vec![Challenge::Basic], ..DigestRules::default() };
+    for (spec, key, line) in [
+        (SimulatorSpec::default(), Some("wrong"), ("login", "fail", "credentials_refused, HTTP 401")),
+        (
+            SimulatorSpec { digest: basic, ..SimulatorSpec::default() },
+            None,
+            ("login", "fail", "offers no Digest challenge"),
+        ),
+        (faulty("gateway-page@list"), None, ("login", "fail", "HTTP 502")),
+        (faulty("address-refused@list"), None, ("access_list", "fail", "the server saw the address 203.0.113.9")),
+        (
+            SimulatorSpec { clock_ahead: SignedDuration::from_mins(10), ..SimulatorSpec::default() },
+            None,
+            ("clock", "warn", "s ahead of this machine's"),
+        ),
+    ] {
+        let simulator = simulator(spec).await;
+        let wanted = Wanted::of(&simulator);
+        let private_key = key.map_or(wanted.private_key, str::to_owned);
+        assert_line(&Site::new(&Wanted { private_key, ..Wanted::of(&simulator) }), &[], line);
+        no_put(&simulator);
+    }
+}
+
+fn faulty(fault: &str) -> SimulatorSpec {
+    SimulatorSpec { faults: vec![fault.parse().unwrap()], ..SimulatorSpec::default() }
+}
+
+fn fleet(cluster: ClusterSpec) -> SimulatorSpec {
+    let fleet = FleetSpec::empty().project(ProjectSpec::new("billing").cluster(cluster));
+    SimulatorSpec { fleet, ..SimulatorSpec::default() }
+}
+
+fn login(key: ApiKeySpec) -> SimulatorSpec {
+    let access = AccessSpec { keys: vec![key], global_access_list: Vec::new() };
+    SimulatorSpec { access, ..SimulatorSpec::default() }
+}
+
+fn own() -> ApiKeySpec {
+    ApiKeySpec::new("simulator", "rekeyd").organization("ORG_MEMBER").from_address("127.0.0.1/32")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_read_or_rotated() {
+    let unknown = "[[ops_manager.project]]\nname = \"billing\"\n[[ops_manager.project]]\nname = \"nowhere\"";
+    let no_config = ClusterSpec::sharded("ledger", 2).config_server(ConfigServer::Missing);
+    let (reads, owns) = (own().every_project("GROUP_READ_ONLY"), own().every_project("GROUP_OWNER"));
+    let global = own().global("GLOBAL_BACKUP_ADMIN").global("GLOBAL_READ_ONLY");
+    for (spec, manager, line) in [
+        (SimulatorSpec::default(), unknown, ("projects", "fail", "project nowhere: not_found")),
+        (
+            faulty("wrong-role@list:billing"),
+            "",
+            ("projects", "fail", "project billing: role_missing, HTTP 401, USER_UNAUTHORIZED"),
+        ),
+        (fleet(no_config), "", ("projects", "warn", "cluster ledger is listed without config servers")),
+        (
+            faulty("error-before@get"),
+            "",
+            ("targets", "fail", "15 of 15 keys can not be read; one says server_error, HTTP 500"),
+        ),
+        (login(reads), "", ("roles", "fail", "the key can read and not rotate: it has GROUP_READ_ONLY, ORG_MEMBER")),
+        (login(owns), "", ("roles", "warn", "an Owner, where Backup Admin would do")),
+        (login(global), "", ("roles", "warn", "global, where a key for the project would do")),
+    ] {
+        let simulator = simulator(spec).await;
+        assert_line(&with_manager(&simulator, manager), &[], line);
+        no_put(&simulator);
+    }
+    // An Ops Manager that manages no old deployment: said plainly, and nothing is left to rotate.
+    let modern = simulator(fleet(ClusterSpec::replica_set("ledger").governed_by_deployment())).await;
+    let (code, lines) = check(&Site::new(&Wanted::of(&modern)), &[]);
+    let mechanism = lines.iter().find(|line| line["step"] == "mechanism").unwrap();
+    let words = mechanism["words"].as_str().unwrap();
+    assert_eq!((code, &mechanism["outcome"]), (Some(3), &Value::from("warn")), "{lines:?}");
+    assert!(
+        words.contains("this version can rotate none of them (Ops Manager 8.0") && words.contains("FCV 4.0"),
+        "{words}"
+    );
+    no_put(&modern);
+}
+
+/// However slow a manager is, the check ends, and what was not asked is not passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_too_long_is_told() {
+    let simulator = simulator(faulty("slow@get=1500ms")).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    assert_line(&site, &["--within", "1s"], ("targets", "warn", "15 keys could not be asked for in time"));
+    let listed = simulator.truth().requests.lists;
+    assert!(listed > 0);
+    no_put(&simulator);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_can_not_be_worked_in() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    type Break<'a> = &'a dyn Fn(&Site, &mut String);
+    let configured = |text: &mut String, from: &str, to: &str| *text = text.replace(from, to);
+    let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
+    let situations: [(Break<'_>, (&str, &str, &str)); 6] = [
+        (&|_, text| configured(text, "/state\"", "/gone/state\""), ("state", "fail", "can not be made: there is no")),
+        (&|site, _| write(&site.state(), ""), ("state", "fail", "is no directory")),
+        (&|_, text| configured(text, "127.0.0.1:0", &address), ("listener", "fail", "is taken by somebody else")),
+        (
+            &|site, text| {
+                let web = site.path().join("web.yml");
+                write(&web, "tls_server_config:\n  nonsense: 1\n");
+                configured(text, "[policy.default]", &format!("web_config_file = {web:?}\n[policy.default]"));
+            },
+            ("web_config", "fail", "nonsense"),
+        ),
+        (
+            &|site, _| {
+                std::fs::create_dir(site.state()).unwrap();
+                write(&site.state().join("rekeyd.lock"), "pid 1 on nowhere\n");
+            },
+            ("ledger", "fail", "a ledger was kept in"),
+        ),
+        (
+            &|site, _| {
+                std::fs::create_dir(site.state()).unwrap();
+                write(&site.state().join("rekeyd.db"), "this is no database, and longer than a header of one");
+            },
+            ("ledger", "fail", "not a database"),
+        ),
+    ];
+    for (damage, line) in situations {
+        let site = Site::new(&Wanted::of(&simulator));
+        let mut text = std::fs::read_to_string(site.config()).unwrap();
+        damage(&site, &mut text);
+        site.configure(&text);
+        assert_line(&site, &[], line);
+    }
+    no_put(&simulator);
+}
+
+/// A new API key is tried before it takes the place of the present one; which it is, the simulator's only login shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_credential_is_tried_before_the_switch() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let old = Wanted { private_key: "expired".to_owned(), ..Wanted::of(&simulator) };
+    let site = Site::new(&old);
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    site.configure(&text.replace("public_key = \"simulator\"", "public_key = \"before\""));
+    assert_line(&site, &[], ("login", "fail", "credentials_refused"));
+
+    let new = site.path().join("new-key");
+    std::fs::write(&new, &simulator.credentials().private_key).unwrap();
+    let path = new.to_str().unwrap();
+    let open = site.ask(&["check", "--credential", path, "--public-key", "simulator"]);
+    assert!(open.code == Some(78) && open.err.contains("open to others"), "{open:?}");
+    std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (code, lines) = check(&site, &["--credential", path, "--public-key", "simulator"]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["words"].as_str().is_some_and(|words| words == "the manager knows API key simulator"))
+    );
+
+    let mut by_name =
+        site.command(&["check", "--credential", "new-key", "--public-key", "simulator", "--manager", "emea"]);
+    by_name.env("CREDENTIALS_DIRECTORY", site.path());
+    assert_eq!(crate::daemon::site::finish(by_name).code, Some(0));
+    let nobody = site.ask(&["check", "--credential", path, "--manager", "apac"]);
+    assert!(nobody.code == Some(78) && nobody.err.contains("no manager is named `apac`"), "{nobody:?}");
+    no_put(&simulator);
+}
