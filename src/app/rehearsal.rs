@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{StartError, SystemClock, service};
+use super::{StartError, SystemClock, key_service};
 use crate::config::Config;
 use crate::domain::{Change, Event, Failure, Fleet, Gap, KeyId, ManagerName, Planned, Target, TargetId, TargetRecord};
 use crate::policy::plan;
@@ -55,7 +55,7 @@ pub async fn rehearse(config: &Config) -> Result<Rehearsal, StartError> {
     let mut rehearsal = Rehearsal { managers: BTreeMap::new(), targets: Vec::new() };
     let mut keys = BTreeMap::new();
     for manager in &config.managers {
-        let service = service(manager, &clock, &observer)?;
+        let service = key_service(manager, &clock, &observer)?;
         let listed = match service.discover().await {
             Ok(discovery) => {
                 let mut reading = JoinSet::new();

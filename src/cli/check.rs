@@ -14,7 +14,7 @@ use crate::policy::{Policy, Rhythm};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Reads the configuration and the credentials, asks every manager for its targets and every target for its key, and plans. \
-Rotates nothing and writes nothing.\n\nExit status: 0 all is well, 1 a manager or a key cannot be read, 3 something needs attention, 78 the configuration is wrong."
+Rotates nothing and writes nothing.\n\nExamples:\n  rekeyd check\n  sudo env CREDENTIALS_DIRECTORY=/etc/rekeyd rekeyd check 'emea/billing/*'\n\nExit status: 0 all is well, 1 a manager or a key cannot be read, 3 something needs attention, 78 the configuration is wrong."
 )]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.

@@ -38,6 +38,9 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&file.control.socket))?;
+    if let Some(group) = &file.control.group {
+        writeln!(out, "group = {}", quoted(group))?;
+    }
     for entry in file.policies.values() {
         write_policy(out, entry)?;
     }
@@ -201,6 +204,7 @@ web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]
 socket = "/run/rekeyd/other.sock"
+group = "operators"
 
 [policy.default]
 every = "29d 23h"

@@ -9,6 +9,7 @@ use super::alert::{AlertKind, AlertSubject};
 use super::event::Event;
 use super::failure::Failure;
 use super::ids::{ManagerName, PolicyName, ReceiverName, TargetId};
+use super::order::Pause;
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::target::Gap;
@@ -29,6 +30,8 @@ pub struct Fleet {
     pub alerts: BTreeMap<(AlertKind, AlertSubject), Timestamp>,
     /// The policies in force, in words.
     pub policies: BTreeMap<PolicyName, String>,
+    /// The pauses that stand, by the glob of target names that they hold up.
+    pub pauses: BTreeMap<String, Pause>,
     /// Everyone who was ever told of alerts and is still configured.
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
 }
@@ -64,6 +67,8 @@ pub enum Change {
     Alert(AlertKind, AlertSubject, Option<Timestamp>),
     /// A policy's words.
     Policy(PolicyName, Option<String>),
+    /// A pause, by its scope.
+    Pause(String, Option<Pause>),
     /// A receiver's record.
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
 }
@@ -79,7 +84,16 @@ impl Fleet {
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
-            | Event::CheckpointKeySet { .. } => None,
+            | Event::CheckpointKeySet { .. }
+            | Event::ConfigReloaded { .. }
+            | Event::ConfigRefused { .. }
+            | Event::LookRequested { .. } => None,
+            Event::PauseSet { scope, until, reason, by } => {
+                let pause = Pause { since: at, until: *until, reason: reason.clone(), by: by.clone() };
+                Some(Change::Pause(scope.clone(), Some(pause)))
+            }
+            // Two may end it at once.
+            Event::PauseEnded { scope, .. } => Some(Change::Pause(scope.clone(), None)),
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
@@ -140,7 +154,8 @@ impl Fleet {
             | Event::SlotMissed { .. }
             | Event::SlotHeld { .. }
             | Event::TargetQuarantined { .. }
-            | Event::TargetRearmed { .. } => {
+            | Event::TargetRearmed { .. }
+            | Event::RotationRequested { .. } => {
                 let id = event.target().expect("each of these events names its target");
                 let record = self.targets.get(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
@@ -177,6 +192,7 @@ impl Fleet {
                 Change::Alert(kind, subject.clone(), set(&mut self.alerts, (kind, subject), value))
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
+            Change::Pause(scope, value) => Change::Pause(scope.clone(), set(&mut self.pauses, scope, value)),
             Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
         }
     }

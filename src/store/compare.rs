@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Rows};
 use super::verify::{Broken, VerifyError};
 
 /// The tables that follow from the ledger, with their keys.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("target", "id"),
     ("rotation", "target, slot, attempt"),
     ("key", "target, came_seq"),
@@ -19,6 +19,7 @@ const TABLES: [(&str, &str); 10] = [
     ("receiver", "name"),
     ("told", "receiver, alert, subject_kind, subject"),
     ("policy", "name"),
+    ("pause", "scope"),
 ];
 
 /// Compares every table that follows from the ledger with its replayed twin.
