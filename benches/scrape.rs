@@ -61,6 +61,7 @@ async fn measure() {
     let gauge: Arc<dyn Gauge> = Arc::new(engine);
     let metrics = Arc::new(Metrics::new("1", clock.now(), [&"emea".into()]));
     let archive = Arc::clone(&store) as Arc<dyn Archive>;
+    let (_, rules) = tokio::sync::watch::channel(rules);
     let inputs = Inputs { gauge, archive, rules, metrics, hosts: Vec::new(), stall_after: Duration::from_secs(60) };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

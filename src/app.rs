@@ -10,7 +10,9 @@ mod inventory;
 mod jobs;
 mod observers;
 mod rehearsal;
+mod reload;
 mod review;
+mod service;
 mod view;
 
 use std::collections::BTreeMap;
@@ -26,10 +28,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alerts::delivery::{self, Tidings};
 use crate::config::{self, Config};
+use crate::control::{self, Authority, AuthorityError, ListenError};
 use crate::domain::{Actor, Entry, Event, Fleet, KeyId, ManagerName, ReceiverName, Target};
 use crate::engine::{Engine, Manager};
 use crate::http::{self, WebConfig, WebConfigError};
-use crate::ports::{Access, Archive, Clock, Gauge, Journal, JournalError, Notebook, Observer, RequestObserver};
+use crate::policy::Rules;
+use crate::ports::{
+    Access, Archive, Clock, Gauge, Journal, JournalError, Notebook, Observer, Orders, Reload, RequestObserver,
+};
 use crate::remote::ops_manager::{OpsManager, Settings};
 use crate::remote::{SetupError, second_reader};
 use crate::store::{OpenError, ReadError, Store};
@@ -40,6 +46,7 @@ pub use clock::SystemClock;
 #[cfg(debug_assertions)]
 pub use failpoint::Failpoint;
 pub use rehearsal::{Line, Outcome, Rehearsal, Rehearsed, Step, rehearse};
+pub use reload::Read;
 pub use review::{Review, Reviewed, recorded, review};
 pub use view::View;
 
@@ -47,6 +54,8 @@ pub use view::View;
 const GRACE: Duration = Duration::from_secs(25);
 /// The running version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The running version, the commit that it was built from, and how.
+pub const BUILD: &str = env!("REKEYD_BUILD");
 
 /// A running daemon.
 pub struct Daemon {
@@ -62,6 +71,9 @@ pub struct Daemon {
     /// Ends the couriers, before the engine writes its last record.
     hush: CancellationToken,
     listener: JoinHandle<()>,
+    control: JoinHandle<()>,
+    service: JoinHandle<()>,
+    reloader: Arc<dyn Reload>,
 }
 
 /// What a daemon is given beside its configuration.
@@ -69,6 +81,8 @@ pub struct Daemon {
 pub struct Extras {
     /// Is told of everything that is recorded, beside the log.
     pub witness: Option<Arc<dyn Observer>>,
+    /// How the configuration is read again.
+    pub read: Option<Arc<Read>>,
     /// Where to die.
     #[cfg(debug_assertions)]
     pub failpoint: Option<Failpoint>,
@@ -121,6 +135,17 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The socket for orders can not be opened.
+    #[error("cannot take orders on {}: {source}; `socket` in [control] names another place", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: ListenError,
+    },
+    /// The group that may give orders can not be used.
+    #[error("`group` in [control]: {0}")]
+    Group(#[from] AuthorityError),
     /// The listener's web configuration can not be followed.
     #[error("{}: {source}", path.display())]
     WebConfig {
@@ -155,6 +180,7 @@ impl Daemon {
         let narrator: Arc<dyn Observer> = Arc::new(Narrator::new(Arc::clone(&metrics), &fleet));
         let observer: Arc<dyn Observer> =
             Arc::new(observers::Everyone([narrator].into_iter().chain(extras.witness).collect()));
+        let authority = Authority::new(settings.control.group.as_deref())?;
         let rules = Arc::new(settings.rules.clone());
         let journal = Arc::clone(&store) as Arc<dyn Journal>;
         #[cfg(debug_assertions)]
@@ -163,6 +189,9 @@ impl Daemon {
             None => journal,
         };
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
+        let path = &settings.control.socket;
+        let orders = control::Socket::open(path, &authority)
+            .map_err(|source| StartError::Control { path: path.clone(), source })?;
         let address = settings.http.listen;
         let listen = |source| StartError::Listen { address, source };
         let web = settings.http.web_config_file.as_ref().map(|path| {
@@ -178,31 +207,62 @@ impl Daemon {
         let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
         engine.note(opening(&fleet, config, checkpoint_key)).await?;
+        let (rules, rules_now) = watch::channel(rules);
+        let asked = inventory::Asked { managers: accesses, every: settings.inventory.every };
+        let (asked, asked_now) = watch::channel(Arc::new(asked));
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: Arc::clone(&rules),
-            metrics,
+            rules: rules_now.clone(),
+            metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
             stall_after: settings.http.stalled_after.as_duration(),
         });
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let reloader: Arc<dyn Reload> = Arc::new(reload::Reloader {
+            read: extras.read,
+            config: tokio::sync::Mutex::new(config.clone()),
+            engine: Arc::clone(&engine),
+            rules,
+            asked,
+            metrics,
+            clock: Arc::clone(&clock),
+        });
+        let inputs = control::Inputs {
+            gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
+            rules: rules_now.clone(),
+            orders: Arc::clone(&engine) as Arc<dyn Orders>,
+            reload: Arc::clone(&reloader),
+        };
+        let control = tokio::spawn(orders.serve(authority, inputs, closing.clone()));
+        let service = tokio::spawn(service::run(Arc::clone(&engine), Arc::clone(&clock), closing.clone()));
         let listener = tokio::spawn(http::serve_by(socket, routes, web, silence.clone()));
         let (tidings, latest) = watch::channel(Arc::new(Tidings::default()));
         let couriers = couriers::set_out(couriers, &latest, &hush);
         let housekeeping =
-            tokio::spawn(housekeeping::run(notebook, rules, tidings, jobs.housekeeping(), closing.clone()));
-        let inventories = inventory::Inventories {
-            notebook: Arc::clone(&engine) as Arc<dyn Notebook>,
-            managers: accesses,
-            every: settings.inventory.every,
-            clock,
-        };
+            tokio::spawn(housekeeping::run(notebook, rules_now, tidings, jobs.housekeeping(), closing.clone()));
+        let inventories =
+            inventory::Inventories { notebook: Arc::clone(&engine) as Arc<dyn Notebook>, asked: asked_now, clock };
         let inventory = tokio::spawn(inventories.run(jobs.inventory(), closing.clone()));
         let engine = tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE));
         store.check_in_background(settings.ledger.checkpoint_file.clone());
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {scheme}://{address}");
-        Ok(Self { address, store, closing, silence, jobs, engine, housekeeping, inventory, couriers, hush, listener })
+        Ok(Self {
+            address,
+            store,
+            closing,
+            silence,
+            jobs,
+            engine,
+            housekeeping,
+            inventory,
+            couriers,
+            hush,
+            listener,
+            control,
+            service,
+            reloader,
+        })
     }
 
     /// Where it listens.
@@ -218,8 +278,15 @@ impl Daemon {
             _ = &mut self.inventory => "the inventory of API keys",
             Some(_) = self.couriers.join_next() => "a courier of alerts",
             _ = &mut self.listener => "the listener",
+            _ = &mut self.control => "the control socket",
+            _ = &mut self.service => "the reports to the service manager",
             () = self.store.ended() => "the ledger's writer",
         }
+    }
+
+    /// Reads the configuration again. What came of it is in the log, the ledger and the metrics.
+    pub async fn reload(&self) {
+        let _ = self.reloader.reload(None).await;
     }
 
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.
@@ -231,6 +298,8 @@ impl Daemon {
         ended("the engine", self.engine).await;
         ended("the housekeeping", self.housekeeping).await;
         ended("the inventory of API keys", self.inventory).await;
+        ended("the control socket", self.control).await;
+        ended("the reports to the service manager", self.service).await;
         self.silence.cancel();
         ended("the listener", self.listener).await;
         if let Err(error) = self.store.close().await {
@@ -288,20 +357,32 @@ async fn open_store(dir: PathBuf) -> Result<Store, StartError> {
 fn opening(fleet: &Fleet, config: &Config, checkpoint_key: Option<String>) -> Vec<Event> {
     let started = Event::DaemonStarted { version: VERSION.to_owned(), pid: std::process::id(), host: hostname() };
     let key = checkpoint_key.map(|key| Event::CheckpointKeySet { key });
-    let policies = config.settings.rules.policies().into_iter().filter_map(|(policy, settings)| {
-        let words = settings.to_string();
-        (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
-    });
+    let policies = set_policies(fleet, &config.settings.rules);
     let configured = |name: &ReceiverName| config.receivers.iter().any(|receiver| receiver.name == *name);
     let dropped = fleet.receivers.keys().filter(|name| !configured(name));
     let dropped = dropped.map(|name| Event::ReceiverDropped { receiver: name.clone() });
+    let credentials = use_credentials(fleet, config);
+    [started].into_iter().chain(key).chain(policies).chain(credentials).chain(dropped).collect()
+}
+
+/// The API keys that come into use with this configuration.
+fn use_credentials(fleet: &Fleet, config: &Config) -> Vec<Event> {
     let credentials = config.managers.iter().filter_map(|config::Manager { name, public_key, .. }| {
         let known = fleet.managers.get(name).and_then(|record| record.credential.as_ref());
         let (manager, public_key) = (name.clone(), public_key.clone());
         (known.map(|known| &known.public_key) != Some(&public_key))
             .then_some(Event::CredentialUsed { manager, public_key })
     });
-    [started].into_iter().chain(key).chain(policies).chain(credentials).chain(dropped).collect()
+    credentials.collect()
+}
+
+/// The policies that come into force with these rules.
+fn set_policies(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+    let policies = rules.policies().into_iter().filter_map(|(policy, settings)| {
+        let words = settings.to_string();
+        (fleet.policies.get(&policy) != Some(&words)).then_some(Event::PolicySet { policy, words })
+    });
+    policies.collect()
 }
 
 fn hostname() -> String {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    ApiKey, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
+    ApiKey, Caller, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
     LedgerRow, ManagerName, ProjectId, Reach, ReceiverName, RotationFilter, RotationRow, Sighting, Target, TargetId,
 };
 
@@ -212,6 +212,24 @@ pub enum RequestOutcome {
 pub trait Gauge: Send + Sync {
     /// The state of affairs now.
     fn read(&self) -> Situation;
+}
+
+/// The way in for operators' orders: what they decide is recorded as theirs, and the next plan follows it.
+#[async_trait]
+pub trait Orders: Send + Sync {
+    /// Makes the events durable, all or none, as this person's doing, and lets a plan be made at once.
+    async fn order(&self, by: &Caller, events: Vec<Event>) -> Result<(), JournalError>;
+
+    /// Has the keys of these targets looked at as soon as there is room. Not durable: a restart looks by itself.
+    fn look_at(&self, targets: Vec<TargetId>);
+}
+
+/// Reading the configuration again.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// Puts the configuration in force that the files hold now, and says in words what has changed. Running rotations end
+    /// as they began. What can not be followed is refused as a whole, in words, and the former one stays.
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String>;
 }
 
 /// Where others than the engine have things recorded: what began, what ended, who was told.

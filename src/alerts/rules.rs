@@ -320,8 +320,7 @@ impl Look<'_> {
     fn quarantined(&self) -> Option<Alert> {
         let quarantine = self.record.quarantine.as_ref()?;
         let words = format!(
-            "{}: not rotated any more since {:.0}, for {}: {}. \
-             Next: {}; then stop the daemon, `rekeyd resume '{}' --reason WHY`, and start it again.",
+            "{}: not rotated any more since {:.0}, for {}: {}. Next: {}; then `rekeyd rearm '{}' --reason WHY`.",
             self.name(),
             quarantine.since,
             length(quarantine.since, self.now),

@@ -13,7 +13,7 @@ use crate::ports::Notebook;
 /// Runs until `closing` is cancelled.
 pub(super) async fn run(
     engine: Arc<dyn Notebook>,
-    rules: Arc<Rules>,
+    rules: watch::Receiver<Arc<Rules>>,
     tidings: watch::Sender<Arc<Tidings>>,
     wake: Arc<Notify>,
     closing: CancellationToken,
@@ -24,6 +24,7 @@ pub(super) async fn run(
             () = closing.cancelled() => return,
         }
         let situation = engine.read();
+        let rules = Arc::clone(&rules.borrow());
         let fired = alerts::fire(&situation, &rules);
         let events = alerts::transitions(&fired, &situation.fleet.alerts);
         // Told before it is recorded: that nothing can be recorded is news, too.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +19,16 @@ use crate::ports::{Clock, Notebook};
 /// How soon a manager that could not be asked is asked again.
 const RETRY: Duration = Duration::from_secs(600);
 
+/// Who is asked, and how often; a reload may change both.
+pub(super) struct Asked {
+    pub(super) managers: Accesses,
+    pub(super) every: Period,
+}
+
 /// What the inventory works with.
 pub(super) struct Inventories {
     pub(super) notebook: Arc<dyn Notebook>,
-    pub(super) managers: Accesses,
-    pub(super) every: Period,
+    pub(super) asked: watch::Receiver<Arc<Asked>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -34,10 +39,12 @@ impl Inventories {
         let mut due: BTreeMap<ManagerName, Duration> = BTreeMap::new();
         loop {
             let now = inventories.clock.monotonic();
+            let asked = Arc::clone(&inventories.asked.borrow());
+            due.retain(|name, _| asked.managers.contains_key(name));
             let mut under_way = JoinSet::new();
-            for name in inventories.managers.keys().filter(|name| due.get(*name).is_none_or(|due| *due <= now)) {
-                let (inventories, name) = (Arc::clone(&inventories), name.clone());
-                under_way.spawn(async move { (inventories.take(&name).await, name) });
+            for name in asked.managers.keys().filter(|name| due.get(*name).is_none_or(|due| *due <= now)) {
+                let (inventories, asked, name) = (Arc::clone(&inventories), Arc::clone(&asked), name.clone());
+                under_way.spawn(async move { (inventories.take(&asked, &name).await, name) });
             }
             while let Some(taken) = tokio::select! {
                 taken = under_way.join_next() => taken,
@@ -58,13 +65,13 @@ impl Inventories {
     }
 
     /// Asks one manager and records what is new. Returns after what time it is to be asked again.
-    async fn take(&self, name: &ManagerName) -> Duration {
-        let Some(access) = self.managers.get(name) else { return RETRY };
+    async fn take(&self, asked: &Asked, name: &ManagerName) -> Duration {
+        let Some(access) = asked.managers.get(name) else { return RETRY };
         match access.api_keys().await {
             Ok(inventory) => {
                 let events = news::news(&self.notebook.read().fleet, name, &inventory);
                 // Were it not recorded, the next inventory would bring the same news.
-                if self.notebook.note(events).await.is_ok() { self.every.as_duration() } else { RETRY }
+                if self.notebook.note(events).await.is_ok() { asked.every.as_duration() } else { RETRY }
             }
             Err(failure) => {
                 // That the manager fails is seen, told and recorded by the engine.

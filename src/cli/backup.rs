@@ -10,7 +10,7 @@ use crate::store::{self, BackupError, Reader, Verified};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The copy is one SQLite file, made beside a running daemon and verified before it gets its name. The key that signs \
-checkpoints and the checkpoint file are not in it.")]
+checkpoints and the checkpoint file are not in it.\n\nExample:\n  rekeyd backup /mnt/elsewhere/rekeyd-2026-05-01.db")]
 pub(super) struct BackupArgs {
     /// The file to make; it must not exist.
     file: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct BackupArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The daemon must be stopped, and the state directory without a ledger: move an old one away. What was recorded after the \
-backup was made is lost, and the checkpoint file shows it: move that away too, and keep it.")]
+backup was made is lost, and the checkpoint file shows it: move that away too, and keep it.\n\nExample:\n  rekeyd restore /mnt/elsewhere/rekeyd-2026-05-01.db")]
 pub(super) struct RestoreArgs {
     /// The file that `rekeyd backup` made.
     file: PathBuf,

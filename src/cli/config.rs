@@ -9,8 +9,10 @@ use crate::store::Reader;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    #[command(after_help = "Example:\n  rekeyd config show | diff - yesterday.toml")]
     /// The effective configuration, every setting with its value, and which policy each known target has. Opens no secret.
     Show,
+    #[command(after_help = "Example:\n  rekeyd config default > /etc/rekeyd/rekeyd.toml")]
     /// The shipped file: every setting, explained, at its default.
     Default,
 }

@@ -231,6 +231,12 @@ impl Narrator {
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
+            | Event::ConfigReloaded { .. }
+            | Event::ConfigRefused { .. }
+            | Event::PauseSet { .. }
+            | Event::PauseEnded { .. }
+            | Event::LookRequested { .. }
+            | Event::RotationRequested { .. }
             | Event::CheckpointKeySet { .. }
             | Event::TargetChanged { .. }
             | Event::TargetGone { .. }

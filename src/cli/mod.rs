@@ -8,9 +8,15 @@ mod coverage;
 mod demo;
 mod history;
 mod keys;
+mod man;
+mod observe;
+mod order;
 mod output;
+mod pause;
 mod plan;
-mod resume;
+mod rearm;
+mod reload;
+mod rotate;
 mod run;
 mod simulate;
 mod status;
@@ -34,11 +40,16 @@ const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
 #[derive(Debug, Parser)]
 #[command(
     name = "rekeyd",
-    version,
+    version = crate::app::BUILD,
     max_term_width = 100,
     after_help = "\
 Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check), \
-78 wrong configuration."
+78 wrong configuration. \
+The README has the table of what each command means by them.\n\n\
+Examples:\n  rekeyd check                              before the first start\n  \
+rekeyd status 'emea/billing/*'            how old are the keys\n  \
+rekeyd rotate NAME --reason 'CHG-1234'    rotate one now\n  \
+rekeyd history --since 90d                what was done"
 )]
 struct Cli {
     /// The configuration file.
@@ -67,12 +78,22 @@ enum Command {
     /// Verify the ledger, or show its head.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Rotate keys now, and wait until each new one is confirmed.
+    Rotate(rotate::Args),
+    /// Look at keys now, and show what the looks found.
+    Observe(observe::Args),
+    /// Hold targets up for a while; without a time, show the pauses that stand.
+    Pause(pause::Pause),
+    /// End a pause before its time.
+    Resume(pause::Resume),
+    /// Let quarantined targets be tried again.
+    Rearm(rearm::Args),
+    /// Have the running daemon read its configuration again.
+    Reload(reload::Args),
     /// Copy the ledger into a file, beside a running daemon, and verify the copy.
     Backup(backup::BackupArgs),
     /// Bring a copy of the ledger back into a state directory that has none.
     Restore(backup::RestoreArgs),
-    /// Let quarantined targets be tried again. The daemon must be stopped.
-    Resume(resume::Args),
     /// See it work: a make-believe Ops Manager and the daemon, on loopback, in a temporary folder.
     Demo(demo::Args),
     /// Run the make-believe Ops Manager alone, to rehearse a configuration against.
@@ -81,10 +102,14 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     /// Print the completions for a shell.
+    #[command(after_help = "Example:\n  rekeyd completions bash > /etc/bash_completion.d/rekeyd")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write the man pages, one for each command, into a directory.
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// How a command ended, as the shell is told.
@@ -164,7 +189,7 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn obey(cli: &Cli, output: &mut Output) -> Answer {
     match &cli.command {
-        Command::Run(args) => run::run(args, &config(cli)?),
+        Command::Run(args) => run::run(args, &config(cli)?, &cli.config),
         Command::Check(args) => check::check(args, &tried(cli, args.substitute())?, output),
         Command::Plan(args) => plan::plan(args, &settings(cli)?, output),
         Command::Status(args) => status::status(args, &settings(cli)?, output),
@@ -173,9 +198,15 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
         Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
+        Command::Rotate(args) => rotate::rotate(args, &settings(cli)?, output),
+        Command::Observe(args) => observe::observe(args, &settings(cli)?, output),
+        Command::Pause(args) => pause::pause(args, &settings(cli)?, output),
+        Command::Resume(args) => pause::resume(args, &settings(cli)?, output),
+        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, output),
+        Command::Reload(args) => reload::reload(args, cli, output),
+        Command::Man(args) => man::man(args, Cli::command()),
         Command::Backup(args) => backup::backup(args, &settings(cli)?, output),
         Command::Restore(args) => backup::restore(args, &settings(cli)?, output),
-        Command::Resume(args) => resume::resume(args, &settings(cli)?, output),
         Command::Demo(args) => demo::demo(args, output),
         Command::Simulate(args) => simulate::simulate(args, output),
         Command::Config(command) => config::config(command, &cli.config, output),
@@ -228,6 +259,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever asks a command for help is shown how it is typed.
+    #[test]
+    fn every_command_has_an_example() {
+        fn without(command: &clap::Command, path: &str) -> Vec<String> {
+            let path = format!("{path} {}", command.get_name());
+            let inner = command.get_subcommands().flat_map(|inner| without(inner, &path));
+            let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let missing = !command.has_subcommands() && !shown.contains("Example");
+            inner.chain(missing.then(|| path.clone())).collect()
+        }
+        assert_eq!(without(&Cli::command(), ""), [""; 0]);
+    }
 
     /// clap finds contradictions in the definitions only when they are used.
     #[test]

@@ -1,20 +1,24 @@
 //! `rekeyd run`: the daemon.
 
 use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Answer, Exit, Stop, runtime};
-use crate::app::{Daemon, Extras};
-use crate::config::Config;
+use crate::app::{Daemon, Extras, Read};
+use crate::config::{self, Config, Environment};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 SIGTERM and SIGINT end it: rotations in hand may finish for 25 seconds, what is left is settled by the next start; \
 a second one ends it at once. \
-SIGHUP is taken and ignored: a changed configuration takes a restart, which settles what was in hand.")]
+SIGHUP has it read its configuration again, and the files that it names: what is wrong changes nothing, and is told by \
+the log, the metrics and the ledger. `rekeyd reload` does the same and waits for the outcome.\n\n\
+Example:\n  rekeyd run --config /etc/rekeyd/rekeyd.toml --log-level debug")]
 pub(super) struct Args {
     /// How log lines look; text on a terminal and json elsewhere, if not said.
     #[arg(long, value_enum)]
@@ -22,9 +26,9 @@ pub(super) struct Args {
     /// The least important lines to log.
     #[arg(long, value_enum, default_value_t = Level::Info)]
     log_level: Level,
-    /// Die before or after recording a kind of event; debug builds only.
+    /// Die before or after recording a kind of event, or stand still there; debug builds only.
     #[cfg(debug_assertions)]
-    #[arg(long, hide = true, value_name = "before|after:KIND[:N]")]
+    #[arg(long, hide = true, value_name = "before|after|stall:KIND[:N]")]
     die: Option<crate::app::Failpoint>,
 }
 
@@ -55,7 +59,7 @@ impl From<Level> for tracing::Level {
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Answer {
+pub(super) fn run(args: &Args, config: &Config, path: &Path) -> Answer {
     let format = match args.log_format {
         Some(Format::Text) => LogFormat::Text,
         Some(Format::Json) => LogFormat::Json,
@@ -68,6 +72,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Answer {
     }
     let extras = Extras {
         witness: None,
+        read: Some(reading(path)),
         #[cfg(debug_assertions)]
         failpoint: args.die.clone(),
     };
@@ -86,7 +91,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Answer {
                     tracing::error!(part, "{part} has ended by a panic: this is a bug; ending, to be started anew");
                     break Exit::Failed;
                 }
-                _ = hangup.recv() => tracing::warn!("SIGHUP is ignored: restart to take in a changed configuration"),
+                _ = hangup.recv() => daemon.reload().await,
             }
         };
         tracing::info!("stopping: rotations in hand may finish");
@@ -96,5 +101,14 @@ pub(super) fn run(args: &Args, config: &Config) -> Answer {
             _ = interrupt.recv() => tracing::warn!("asked again: stopped at once; the next start settles what was in hand"),
         }
         Ok(exit)
+    })
+}
+
+/// Reads the file again, and tells all of its problems at once.
+fn reading(path: &Path) -> Arc<Read> {
+    let path = path.to_owned();
+    Arc::new(move || {
+        let loaded = config::load(&path, &Environment::of_this_process());
+        loaded.map_err(|problems| problems.render(&path, false).trim_end().to_owned())
     })
 }

@@ -49,6 +49,39 @@ impl When {
     }
 }
 
+/// A moment to come, as people write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Later {
+    /// Said in full.
+    At(Timestamp),
+    /// So long from now.
+    In(Period),
+    /// At the end of a day.
+    EndOf(Date),
+}
+
+impl FromStr for Later {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let at = text.parse().map(Self::At).ok();
+        at.or_else(|| text.parse().map(Self::In).ok())
+            .or_else(|| text.parse().map(Self::EndOf).ok())
+            .ok_or_else(|| "no time; write 4h, 2026-05-01T06:00:00Z, or 2026-05-01 for the end of that day".to_owned())
+    }
+}
+
+impl Later {
+    /// The moment that is meant.
+    pub(super) fn moment(self, now: Timestamp, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::In(length) => length.after(now),
+            Self::EndOf(day) => When::On(day).end(now, zone),
+        }
+    }
+}
+
 /// The first moment of a day; days at the ends of time begin with it.
 fn midnight(day: Date, zone: &TimeZone) -> Timestamp {
     let edge = if day.year() < 0 { Timestamp::MIN } else { Timestamp::MAX };
@@ -67,6 +100,17 @@ mod tests {
         let day: When = "2026-03-29".parse().unwrap();
         assert_eq!(day.start(now, &zone).to_string(), "2026-03-28T23:00:00Z");
         assert_eq!(day.end(now, &zone).to_string(), "2026-03-29T22:00:00Z");
+    }
+
+    /// A pause until Friday holds on Friday.
+    #[test]
+    fn a_length_reaches_forward_and_a_day_to_its_end() {
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let moment = |text: &str| text.parse::<Later>().map(|later| later.moment(now, &TimeZone::UTC).to_string());
+        assert_eq!(moment("4h").unwrap(), "2026-05-01T04:00:00Z");
+        assert_eq!(moment("2026-05-08").unwrap(), "2026-05-09T00:00:00Z");
+        assert_eq!(moment("2026-05-08T06:00:00+02:00").unwrap(), "2026-05-08T04:00:00Z");
+        assert!(moment("soon").is_err());
     }
 
     #[test]

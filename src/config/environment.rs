@@ -9,6 +9,8 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// Where systemd lets a unit keep its state (systemd.exec(5), `StateDirectory=`).
     pub state_directory: Option<PathBuf>,
+    /// Where systemd lets a unit keep its sockets (systemd.exec(5), `RuntimeDirectory=`).
+    pub runtime_directory: Option<PathBuf>,
 }
 
 impl Environment {
@@ -17,9 +19,13 @@ impl Environment {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             credentials_directory: path("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            // Several directories stand in one variable, with colons between them; the first is ours.
-            state_directory: path("STATE_DIRECTORY")
-                .and_then(|value| value.to_str()?.split(':').next().map(PathBuf::from)),
+            state_directory: path("STATE_DIRECTORY").and_then(first),
+            runtime_directory: path("RUNTIME_DIRECTORY").and_then(first),
         }
     }
+}
+
+/// Several directories stand in one variable, with colons between them; the first is ours.
+fn first(value: std::ffi::OsString) -> Option<PathBuf> {
+    value.to_str()?.split(':').next().map(PathBuf::from)
 }

@@ -62,11 +62,13 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         return None;
     }
     let state_dir = top.optional("state_dir", value::absolute_path).map(|path| path.value);
+    // Beside the state, where the file itself says where that is: the commands read the same file, and nothing else.
+    let socket_dir = state_dir.clone().or_else(|| environment.runtime_directory.clone());
     let state_dir = state_dir.or_else(|| environment.state_directory.clone());
     let timezone = top.optional("timezone", value::time_zone);
     let ledger = read_ledger(top.section("ledger"));
     let http = read_http(top.section("http"));
-    let control = read_control(top.section("control"));
+    let control = read_control(top.section("control"), socket_dir);
     let inventory = read_inventory(top.section("inventory"));
     let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
     let policies = policies::read(&mut top, &timezone);
@@ -132,12 +134,14 @@ fn read_http(section: Option<Section<'_>>) -> Http {
     http
 }
 
-fn read_control(section: Option<Section<'_>>) -> Control {
-    let mut control = Control { socket: PathBuf::from("/run/rekeyd/control.sock") };
+fn read_control(section: Option<Section<'_>>, dir: Option<PathBuf>) -> Control {
+    let dir = dir.unwrap_or_else(|| PathBuf::from("/run/rekeyd"));
+    let mut control = Control { socket: dir.join("control.sock"), group: None };
     let Some(mut section) = section else { return control };
     if let Some(socket) = section.optional("socket", value::socket_path) {
         control.socket = socket.value;
     }
+    control.group = section.optional("group", value::owned_text).map(|group| group.value);
     section.finish();
     control
 }

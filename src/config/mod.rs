@@ -4,6 +4,7 @@
 //! then the files it names are opened (`credentials`). A problem anywhere is noted with its place and reading goes
 //! on, so that one start shows all of them. What to do with the values is left to `app`.
 
+mod changes;
 mod credentials;
 mod document;
 mod environment;
@@ -24,6 +25,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub use changes::changes;
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{
@@ -75,8 +77,9 @@ fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitu
     let receivers =
         receivers.filter_map(|receiver| credentials::open_receiver(receiver, &document, environment).ok()).collect();
     let warnings = document.verdict()?;
-    let settings = file.expect("what can not be read is a problem").into_settings(warnings);
-    Ok(Config { settings, checkpoint_key, managers, receivers })
+    let file = file.expect("what can not be read is a problem");
+    let effective = show::effective(&file);
+    Ok(Config { settings: file.into_settings(warnings), checkpoint_key, managers, receivers, effective })
 }
 
 fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Problems> {
@@ -114,7 +117,8 @@ mod tests {
     use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
     use crate::policy::{FirstRotation, Policy, Spread};
 
-    const NOWHERE: Environment = Environment { credentials_directory: None, state_directory: None };
+    const NOWHERE: Environment =
+        Environment { credentials_directory: None, state_directory: None, runtime_directory: None };
 
     const MANAGER: &str = r#"
         [[ops_manager]]
@@ -227,5 +231,18 @@ mod tests {
         assert_eq!(state_dir("version = 1", &NOWHERE), Path::new("/var/lib/rekeyd"));
         assert_eq!(state_dir("version = 1", &given), Path::new("/srv/state"));
         assert_eq!(state_dir("version = 1\nstate_dir = '/data'", &given), Path::new("/data"));
+    }
+
+    /// The daemon and the commands must meet at one place, though only the daemon hears from the service manager.
+    #[test]
+    fn the_socket_is_where_the_commands_look_for_it() {
+        let unit = Environment { runtime_directory: Some("/run/rekeyd".into()), ..NOWHERE };
+        let socket = |text, environment| read_settings(text, environment).unwrap().control.socket;
+        for environment in [&NOWHERE, &unit] {
+            assert_eq!(socket("version = 1", environment), Path::new("/run/rekeyd/control.sock"));
+            assert_eq!(socket("version = 1\nstate_dir = '/data'", environment), Path::new("/data/control.sock"));
+            let said = "version = 1\nstate_dir = '/data'\n[control]\nsocket = '/a.sock'";
+            assert_eq!(socket(said, environment), Path::new("/a.sock"));
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub checkpoint_key: Option<SecretString>,
     /// The managers in the order of the file, with their secrets. None is possible: there is nothing to rotate then.
     pub managers: Vec<Manager>,
+    /// What the file means, every default filled in, in the file's own form. No secret is in it.
+    pub effective: String,
     /// Those who are told of alerts, in the order of the file, with their secrets; each has a name of its own.
     pub receivers: Vec<Receiver>,
 }
@@ -76,6 +78,8 @@ pub struct Http {
 pub struct Control {
     /// Its path.
     pub socket: PathBuf,
+    /// The group whose members may give orders beside root and the daemon's own user.
+    pub group: Option<String>,
 }
 
 /// The inventory of each manager's API keys.

@@ -33,10 +33,11 @@ mod tests {
         let credentials = tempfile::tempdir().unwrap();
         std::fs::write(credentials.path().join("emea-private-key"), "not a key").unwrap();
         let environment =
-            Environment { credentials_directory: Some(credentials.path().to_owned()), state_directory: None };
+            Environment { credentials_directory: Some(credentials.path().to_owned()), ..Environment::default() };
         let required = ["version", "name", "url", "public_key", "private_key"];
         // These have no default, and files and projects only where someone names them.
-        let left_out = ["checkpoint_key", "web_config_file", "ca_file", "client_cert_file", "client_key_file", "proxy"];
+        let left_out =
+            ["checkpoint_key", "web_config_file", "group", "ca_file", "client_cert_file", "client_key_file", "proxy"];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
         let (policies, manager) = manager.split_once("[[freeze]]").unwrap();

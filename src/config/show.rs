@@ -38,6 +38,9 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&file.control.socket))?;
+    if let Some(group) = &file.control.group {
+        writeln!(out, "group = {}", quoted(group))?;
+    }
     writeln!(out, "\n[inventory]")?;
     writeln!(out, "every = {}", quoted(file.inventory.every))?;
     for entry in file.policies.values() {
@@ -203,6 +206,7 @@ web_config_file = "/etc/rekeyd/web-config.yml"
 
 [control]
 socket = "/run/rekeyd/other.sock"
+group = "operators"
 
 [inventory]
 every = "23h"

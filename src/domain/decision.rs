@@ -77,6 +77,13 @@ pub enum WaitReason {
         /// Why it failed.
         failure: Failure,
     },
+    /// An operator's pause holds it up.
+    Paused {
+        /// Which names the pause holds up.
+        scope: String,
+        /// Why it was set.
+        reason: String,
+    },
     /// Its policy's windows are shut, or the one that is open is too short by now.
     OutsideWindow {
         /// The next one; none if none comes.
@@ -164,6 +171,7 @@ impl WaitReason {
             Self::NotDue
             | Self::KeyUnknown
             | Self::BackingOff { .. }
+            | Self::Paused { .. }
             | Self::MemberFailed { .. }
             | Self::MemberFirst { .. }
             | Self::ManagerFull { .. }
@@ -178,6 +186,7 @@ impl fmt::Display for WaitReason {
             Self::NotDue => f.write_str("not due"),
             Self::KeyUnknown => f.write_str("its key has not been read yet"),
             Self::BackingOff { attempt, failure } => write!(f, "attempt {attempt} failed ({failure})"),
+            Self::Paused { scope, reason } => write!(f, "paused with {scope} ({reason})"),
             Self::OutsideWindow { next: Some(next) } => write!(f, "outside its windows; the next is {next}"),
             Self::OutsideWindow { next: None } => f.write_str("outside its windows, and none comes"),
             Self::Frozen { freeze, reason, end } => write!(f, "held by freeze {freeze} until {end:.0} ({reason})"),

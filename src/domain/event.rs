@@ -10,6 +10,7 @@ use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, Grant, Reach};
 use super::failure::Failure;
 use super::ids::{KeyId, ManagerName, PolicyName, ReceiverName, TargetId};
+use super::order::Caller;
 use super::receiver::Saying;
 use super::rotation::{How, RotationId, State, Transition};
 use super::target::{Gap, Listing, Refusal, Target};
@@ -110,6 +111,31 @@ pub enum Event {
     ClockStepped { by_s: i64 },
     /// A policy came into force, in its words.
     PolicySet { policy: PolicyName, words: String },
+    /// The configuration was read again and is in force; the changes in words, none if it means the same.
+    ConfigReloaded {
+        changes: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
+    /// The configuration was read again and can not be followed; the former one stays in force.
+    ConfigRefused {
+        error: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
+    /// An operator holds up the targets whose names match; what has been sent is still settled. One that stands with the
+    /// same scope is replaced.
+    PauseSet { scope: String, until: Timestamp, reason: String, by: Caller },
+    /// The pause with this scope is over: its time had come, or an operator ended it.
+    PauseEnded {
+        scope: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
+    /// An operator wants so many targets' keys, of those whose names match, to be looked at now.
+    LookRequested { scope: String, targets: u64, reason: String, by: Caller },
     /// The key that signs the checkpoints from here on, as a verifier key of C2SP's signed-note.
     CheckpointKeySet { key: String },
     /// A target was listed for the first time.
@@ -214,7 +240,21 @@ pub enum Event {
     /// The target is out of attempts, or failed for good, and waits for an operator.
     TargetQuarantined { target: TargetId, attempts: u32, failure: Failure },
     /// An operator lets the target be tried again.
-    TargetRearmed { target: TargetId, reason: String },
+    TargetRearmed {
+        target: TargetId,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
+    /// An operator wants the slot answered now. Asked for again before that, it is still one rotation. `overrides`: in
+    /// spite of pauses and of the hours of the policy.
+    RotationRequested {
+        target: TargetId,
+        reason: String,
+        by: Caller,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overrides: bool,
+    },
     /// A manager does not answer, or refuses the credential.
     ManagerFailing { manager: ManagerName, failure: Failure },
     /// A manager answers again.
@@ -301,6 +341,7 @@ impl Event {
             }
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
+            Self::PauseSet { until, .. } => vec![until],
             Self::SlotMissed { due_at, opened_at, closed_at, .. } => vec![due_at, opened_at, closed_at],
             Self::SlotHeld { due_at, until, .. } => vec![due_at, until],
             Self::AlertsDelivered { firing, resolved, .. } => {
@@ -310,6 +351,10 @@ impl Event {
             | Self::DaemonStopped { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::ConfigReloaded { .. }
+            | Self::ConfigRefused { .. }
+            | Self::PauseEnded { .. }
+            | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
@@ -324,6 +369,7 @@ impl Event {
             | Self::RotationWithdrawn { .. }
             | Self::TargetQuarantined { .. }
             | Self::TargetRearmed { .. }
+            | Self::RotationRequested { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
             | Self::ProjectUnread { .. }
@@ -370,6 +416,7 @@ impl Event {
             | Self::SlotHeld { target, .. }
             | Self::TargetQuarantined { target, .. }
             | Self::TargetRearmed { target, .. }
+            | Self::RotationRequested { target, .. }
             | Self::AlertRaised { subject: AlertSubject::Target(target), .. }
             | Self::AlertCleared { subject: AlertSubject::Target(target), .. } => Some(target.clone()),
             Self::DaemonStarted { .. }
@@ -377,6 +424,11 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::ConfigReloaded { .. }
+            | Self::ConfigRefused { .. }
+            | Self::PauseSet { .. }
+            | Self::PauseEnded { .. }
+            | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
@@ -417,6 +469,11 @@ impl Event {
             | Self::LedgerRecovered { .. }
             | Self::ClockStepped { .. }
             | Self::PolicySet { .. }
+            | Self::ConfigReloaded { .. }
+            | Self::ConfigRefused { .. }
+            | Self::PauseSet { .. }
+            | Self::PauseEnded { .. }
+            | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
             | Self::TargetChanged { .. }
@@ -433,6 +490,7 @@ impl Event {
             | Self::SlotHeld { .. }
             | Self::TargetQuarantined { .. }
             | Self::TargetRearmed { .. }
+            | Self::RotationRequested { .. }
             | Self::ManagerFailing { .. }
             | Self::ManagerAnswering { .. }
             | Self::ProjectUnread { .. }

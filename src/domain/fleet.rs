@@ -10,6 +10,7 @@ use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::Event;
 use super::failure::Failure;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
+use super::order::Pause;
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::target::Gap;
@@ -30,6 +31,8 @@ pub struct Fleet {
     pub alerts: BTreeMap<(AlertKind, AlertSubject), Timestamp>,
     /// The policies in force, in words.
     pub policies: BTreeMap<PolicyName, String>,
+    /// The pauses that stand, by the glob of target names that they hold up.
+    pub pauses: BTreeMap<String, Pause>,
     /// Everyone who was ever told of alerts and is still configured.
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
     /// Every API key that a list names.
@@ -80,6 +83,8 @@ pub enum Change {
     Alert(AlertKind, AlertSubject, Option<Timestamp>),
     /// A policy's words.
     Policy(PolicyName, Option<String>),
+    /// A pause, by its scope.
+    Pause(String, Option<Pause>),
     /// A receiver's record.
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
     /// An API key's record.
@@ -97,7 +102,16 @@ impl Fleet {
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
-            | Event::CheckpointKeySet { .. } => None,
+            | Event::CheckpointKeySet { .. }
+            | Event::ConfigReloaded { .. }
+            | Event::ConfigRefused { .. }
+            | Event::LookRequested { .. } => None,
+            Event::PauseSet { scope, until, reason, by } => {
+                let pause = Pause { since: at, until: *until, reason: reason.clone(), by: by.clone() };
+                Some(Change::Pause(scope.clone(), Some(pause)))
+            }
+            // Two may end it at once.
+            Event::PauseEnded { scope, .. } => Some(Change::Pause(scope.clone(), None)),
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
@@ -182,7 +196,8 @@ impl Fleet {
             | Event::SlotMissed { .. }
             | Event::SlotHeld { .. }
             | Event::TargetQuarantined { .. }
-            | Event::TargetRearmed { .. } => {
+            | Event::TargetRearmed { .. }
+            | Event::RotationRequested { .. } => {
                 let id = event.target().expect("each of these events names its target");
                 let record = self.targets.get(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
@@ -219,6 +234,7 @@ impl Fleet {
                 Change::Alert(kind, subject.clone(), set(&mut self.alerts, (kind, subject), value))
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
+            Change::Pause(scope, value) => Change::Pause(scope.clone(), set(&mut self.pauses, scope, value)),
             Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
             Change::ApiKey(manager, id, value) => {
                 Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))

@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod ids;
 mod ledger;
+mod order;
 mod period;
 mod query;
 mod receiver;
@@ -31,6 +32,7 @@ pub use ids::{
     ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,
 };
 pub use ledger::OnCheckpointFailure;
+pub use order::{Caller, Pause, Request};
 pub use period::{Period, PeriodError};
 pub use query::{Cursor, LedgerFilter, RotationFilter};
 pub use receiver::{ReceiverRecord, Saying, Told};

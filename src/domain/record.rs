@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::event::{Event, KeyChange};
+use super::event::{Actor, Event, KeyChange};
 use super::failure::{Failure, Scope};
 use super::fleet::Contradiction;
 use super::ids::KeyId;
+use super::order::Request;
 use super::rotation::{Phase, Rotation, RotationId, State, Unconfirmed};
 use super::target::{Listing, Refusal, Standing, Target};
 
@@ -48,6 +49,8 @@ pub struct TargetRecord {
     pub held_until: Option<Timestamp>,
     /// Set when only an operator can let it go on.
     pub quarantine: Option<Quarantine>,
+    /// Set while an operator wants the current slot answered now.
+    pub request: Option<Request>,
     /// When a rotation was last done.
     pub last_rotation_at: Option<Timestamp>,
 }
@@ -102,6 +105,7 @@ impl TargetRecord {
             missed_until: None,
             held_until: None,
             quarantine: None,
+            request: None,
             last_rotation_at: None,
         }
     }
@@ -122,6 +126,16 @@ impl TargetRecord {
     /// The attempt that would come next.
     pub fn next_rotation(&self) -> RotationId {
         RotationId { slot: self.slot, attempt: self.attempt + 1 }
+    }
+
+    /// Whether an operator wants the current slot answered in spite of pauses, windows and freezes.
+    pub fn overrides(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.overrides)
+    }
+
+    /// By whose hand the current slot is answered.
+    pub fn mover(&self) -> Actor {
+        self.request.as_ref().map_or(Actor::Schedule, |request| Actor::Operator(request.by.uid))
     }
 
     /// The unconfirmed attempt that a change of the key would belong to: one at the current slot, with none open after it.
@@ -294,6 +308,15 @@ impl TargetRecord {
                 self.setback = None;
                 self.failures = 0;
             }
+            // Several orders before the slot is answered are one; whichever overrides, counts. Whoever asks for a rotation
+            // now will not have it wait for the next retry.
+            Event::RotationRequested { reason, by, overrides, .. } => {
+                self.setback = None;
+                let standing = self.request.as_ref();
+                if standing.is_none_or(|standing| *overrides && !standing.overrides) {
+                    self.request = Some(Request { at, reason: reason.clone(), by: by.clone(), overrides: *overrides });
+                }
+            }
             Event::SlotMissed { .. }
             | Event::SlotHeld { .. }
             | Event::DaemonStarted { .. }
@@ -301,6 +324,11 @@ impl TargetRecord {
             | Event::LedgerRecovered { .. }
             | Event::ClockStepped { .. }
             | Event::PolicySet { .. }
+            | Event::ConfigReloaded { .. }
+            | Event::ConfigRefused { .. }
+            | Event::PauseSet { .. }
+            | Event::PauseEnded { .. }
+            | Event::LookRequested { .. }
             | Event::CheckpointKeySet { .. }
             | Event::ManagerFailing { .. }
             | Event::ManagerAnswering { .. }
@@ -348,6 +376,7 @@ impl TargetRecord {
         self.failures = 0;
         self.rotation = None;
         self.setback = None;
+        self.request = None;
         self.missed_until = None;
         self.held_until = None;
     }

@@ -39,7 +39,7 @@ impl Engine {
         // The key was in use no earlier than the question: the honest bound for the age of whatever follows it.
         let asked_at = self.clock.now();
         let attempt = slot.is_some();
-        let actor = if attempt { Actor::Schedule } else { Actor::Daemon };
+        let actor = if attempt { record.mover() } else { Actor::Daemon };
         let seen = match self.read_key(service, &record.target).await {
             Ok(key) => {
                 let events = self.meaning_of(record, &key, asked_at, slot).await?;

@@ -6,13 +6,14 @@
 
 mod discover;
 mod look;
+mod orders;
 mod rotate;
 mod run;
 mod scribe;
 mod state;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::domain::{ManagerName, Period};
 use crate::policy::{Breaker, Rules};
@@ -28,10 +29,18 @@ pub struct Manager {
     pub max_concurrent: usize,
 }
 
+/// What the configuration gives the engine to work with. A task keeps to the ones that it began with.
+pub struct Parts {
+    /// The managers, by name.
+    pub managers: BTreeMap<ManagerName, Manager>,
+    /// What is to be done when.
+    pub rules: Arc<Rules>,
+}
+
 /// What the engine works with.
 pub struct Engine {
-    managers: BTreeMap<ManagerName, Manager>,
-    rules: Arc<Rules>,
+    parts: RwLock<Arc<Parts>>,
+    orders: orders::Inbox,
     clock: Arc<dyn Clock>,
     scribe: scribe::Scribe,
     state: state::State,
@@ -52,7 +61,30 @@ impl Engine {
         let state = state::State::new(clock.as_ref());
         let scribe = scribe::Scribe::new(journal, Arc::clone(&clock), observer);
         let (outages, breakers) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { managers, rules, clock, scribe, state, outages, breakers }
+        let parts = RwLock::new(Arc::new(Parts { managers, rules }));
+        let orders = orders::Inbox::default();
+        Self { parts, orders, clock, scribe, state, outages, breakers }
+    }
+
+    /// Puts other managers and rules in force from the next plan on.
+    pub fn reconfigure(&self, parts: Parts) {
+        *self.parts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(parts);
+        self.orders.wake();
+    }
+
+    /// Returns when every manager has answered or failed at least once.
+    pub async fn contacted(&self) {
+        let parts = self.parts();
+        self.state.heard_of_all(parts.managers.keys()).await;
+    }
+
+    /// Counts the plans that were made, for whoever watches that they go on.
+    pub fn sweeps(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.state.sweeps()
+    }
+
+    fn parts(&self) -> Arc<Parts> {
+        Arc::clone(&self.parts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn breakers(&self) -> MutexGuard<'_, BTreeMap<ManagerName, Breaker>> {

@@ -8,8 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use super::look::{Seen, Slot, refusal};
 use crate::domain::{
-    Actor, Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord,
-    Verdict,
+    Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
 };
 use crate::policy::{Policy, Rules, give_up_after, poll_after, retry_at, shut_by};
 use crate::ports::{JournalError, KeyService};
@@ -257,7 +256,7 @@ impl Attempt<'_> {
     }
 
     async fn write_all(&self, events: Vec<Event>) -> Result<(), JournalError> {
-        self.engine.scribe.write(Actor::Schedule, events).await
+        self.engine.scribe.write(self.record.mover(), events).await
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
 use super::discover::{Unseen, newly_excluded, news};
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
+use super::{Engine, Parts};
 use crate::domain::{
     Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
 };
@@ -52,6 +52,10 @@ struct Hand {
     listings: BTreeMap<ManagerName, Listings>,
     /// When a rotation that was sent was first found with no task at work on it, by the monotonic clock.
     found: BTreeMap<TargetId, (RotationId, Duration)>,
+    /// Targets that a person wants looked at, until the look begins.
+    asked: BTreeSet<TargetId>,
+    /// What was in force at the last turn.
+    parts: Option<Arc<Parts>>,
     /// Both clocks, wall and monotonic, when they were last compared.
     clocks: Option<(Timestamp, Duration)>,
     /// Cancelled when nothing new may begin.
@@ -96,12 +100,12 @@ impl Engine {
     /// `sweep` wakes the loop. What is parked stays open in the journal and is settled by the next start.
     pub async fn run(self: Arc<Self>, sweep: Arc<Notify>, closing: CancellationToken, grace: Duration) {
         let mut hand = Hand { closing: closing.clone(), ..Hand::default() };
-        let excluded = newly_excluded(&self.scribe.fleet(), &self.rules);
-        // A ledger that can not be written now is noticed by the first turn of the loop.
-        let _ = self.scribe.write(Actor::Daemon, excluded).await;
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
-            let ready = self.scribe.try_again().await && self.compare_clocks(&mut hand).await;
+            let ready = self.scribe.try_again().await
+                && self.compare_clocks(&mut hand).await
+                && self.take_over(&mut hand).await
+                && self.end_pauses().await;
             hand.looks_to_come.clear();
             let pause = if ready { self.turn(&mut hand).await } else { None };
             let pause = pause.unwrap_or(LEDGER_RETRY);
@@ -142,9 +146,36 @@ impl Engine {
                 }
                 news || self.clock.monotonic() >= until
             }
+            () = self.orders.woken() => true,
             () = sweep.notified() => true,
             () = self.clock.sleep(until.saturating_sub(self.clock.monotonic())) => true,
         }
+    }
+
+    /// Goes over to the managers and rules in force, if they are others than at the last turn: what they exclude is excluded
+    /// without waiting for a listing, and every manager is listed anew.
+    async fn take_over(&self, hand: &mut Hand) -> bool {
+        let parts = self.parts();
+        if hand.parts.as_ref().is_some_and(|former| Arc::ptr_eq(former, &parts)) {
+            return true;
+        }
+        let excluded = newly_excluded(&self.scribe.fleet(), &parts.rules);
+        if self.scribe.write(Actor::Daemon, excluded).await.is_err() {
+            return false;
+        }
+        hand.listings.retain(|name, _| parts.managers.contains_key(name));
+        hand.listings.values_mut().for_each(|listings| listings.due = Duration::ZERO);
+        hand.parts = Some(parts);
+        true
+    }
+
+    /// Records that a pause is over when its time has come; the planner knows without.
+    async fn end_pauses(&self) -> bool {
+        let now = self.clock.now();
+        let fleet = self.scribe.fleet();
+        let over = fleet.pauses.iter().filter(|(_, pause)| pause.until <= now);
+        let ended = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None }).collect();
+        self.scribe.write(Actor::Daemon, ended).await.is_ok()
     }
 
     /// Records a step of the wall clock. Times on record from before it are of another measure than those after.
@@ -171,8 +202,9 @@ impl Engine {
         hand.planned_at = self.scribe.head().seq;
         hand.awaited.clear();
         let fleet = self.scribe.fleet();
-        let plan = plan(now, &fleet, &self.rules, &hand.rotating);
-        let passed = passed(now, self.state.started_at(), &fleet, &self.rules, &plan);
+        let parts = self.parts();
+        let plan = plan(now, &fleet, &parts.rules, &hand.rotating);
+        let passed = passed(now, self.state.started_at(), &fleet, &parts.rules, &plan);
         // Meanwhile only targets that are busy can change.
         self.scribe.write(Actor::Schedule, passed).await.ok()?;
         let listing_due = self.list(hand, &fleet);
@@ -204,13 +236,14 @@ impl Engine {
                 Decision::Wait { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => {}
             }
         }
-        let looks = looks(now, &fleet, &self.rules, &hand.tried);
-        for target in looks.now {
+        let looks = looks(now, &fleet, &parts.rules, &hand.tried);
+        hand.asked.extend(self.orders.take_looks());
+        for target in hand.asked.iter().cloned().chain(looks.now) {
             if let Some(record) = fleet.targets.get(&target) {
                 hand.looks_to_come.entry(record.target.manager.clone()).or_default().push_back(target);
             }
         }
-        for manager in self.managers.keys() {
+        for manager in parts.managers.keys() {
             self.observe_next(hand, manager);
         }
         let wall = [plan.next_at, looks.next_at].into_iter().flatten().min();
@@ -236,12 +269,13 @@ impl Engine {
             let target = record.target.id();
             return self.scribe.write(Actor::Daemon, vec![Event::RotationWithdrawn { target, rotation, why }]).await;
         }
+        let parts = self.parts();
         let (Some(manager), Some(policy), Some(known)) =
-            (self.managers.get(&record.target.manager), self.rules.policy_of(&record.target), &record.key)
+            (parts.managers.get(&record.target.manager), parts.rules.policy_of(&record.target), &record.key)
         else {
             return Ok(());
         };
-        let (service, rules) = (manager.service.as_ref(), self.rules.as_ref());
+        let (service, rules) = (manager.service.as_ref(), parts.rules.as_ref());
         let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
@@ -252,7 +286,7 @@ impl Engine {
 
     /// Starts the looks that the plan asks for, as far as their manager has places.
     fn observe_next(self: &Arc<Self>, hand: &mut Hand, manager: &ManagerName) {
-        let limit = self.managers.get(manager).map_or(0, |manager| manager.max_concurrent);
+        let limit = self.parts().managers.get(manager).map_or(0, |manager| manager.max_concurrent);
         let fleet = self.scribe.fleet();
         while hand.looks_by_manager.get(manager).copied().unwrap_or_default() < limit
             && let Some(target) = hand.looks_to_come.get_mut(manager).and_then(VecDeque::pop_front)
@@ -270,12 +304,13 @@ impl Engine {
         *hand.looks_by_manager.entry(manager.clone()).or_default() += 1;
         hand.tried.insert(target.clone(), self.clock.now());
         hand.looking.insert(target.clone());
+        hand.asked.remove(&target);
         let (engine, record) = (Arc::clone(self), Arc::clone(record));
         hand.start(Job::Look(target, manager), async move { engine.guard(engine.glance(&record)).await });
     }
 
     async fn glance(&self, record: &TargetRecord) -> Result<(), JournalError> {
-        match self.managers.get(&record.target.manager) {
+        match self.parts().managers.get(&record.target.manager) {
             Some(manager) => self.look(manager.service.as_ref(), record, None).await.map(drop),
             None => Ok(()),
         }
@@ -297,7 +332,7 @@ impl Engine {
     fn list(self: &Arc<Self>, hand: &mut Hand, fleet: &Fleet) -> Duration {
         let now = self.clock.monotonic();
         let mut wait = LONGEST_PAUSE;
-        for name in self.managers.keys() {
+        for name in self.parts().managers.keys() {
             let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
             let listings = hand.listings.entry(name.clone()).or_default();
             if listings.under_way {
@@ -320,7 +355,7 @@ impl Engine {
             listings.under_way = true;
             let (engine, name) = (Arc::clone(self), name.clone());
             hand.start(Job::List(name.clone()), async move {
-                match engine.managers.get(&name) {
+                match engine.parts().managers.get(&name) {
                     Some(manager) => Ended::Listed(manager.service.discover().await),
                     None => Ended::Worked,
                 }
@@ -377,11 +412,13 @@ impl Engine {
     }
 
     async fn listed(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName, ended: Ended) {
-        let Some(manager) = self.managers.get(name) else { return };
+        let parts = self.parts();
+        let Some(manager) = parts.managers.get(name) else { return };
         if let Ended::Listed(Ok(_)) = &ended
             && self.is_doubtful(name)
             && self.prove(hand, name)
         {
+            self.state.heard_of(name);
             return;
         }
         let listings = hand.listings.entry(name.clone()).or_default();
@@ -389,7 +426,7 @@ impl Engine {
         listings.under_way = false;
         match ended {
             Ended::Listed(Ok(discovery)) => {
-                let events = news(&self.scribe.fleet(), &self.rules, name, &discovery, &mut listings.unseen);
+                let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 self.breakers().entry(name.clone()).or_default().answers();
@@ -406,6 +443,7 @@ impl Engine {
             }
             Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
         }
+        self.state.heard_of(name);
     }
 
     /// Whether so many targets failed in a row that a listing alone does not show that the manager works.

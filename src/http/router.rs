@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Router, middleware};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -38,7 +38,7 @@ pub struct Inputs {
     /// What became of single targets.
     pub archive: Arc<dyn Archive>,
     /// The rules in force.
-    pub rules: Arc<Rules>,
+    pub rules: watch::Receiver<Arc<Rules>>,
     /// The live counters.
     pub metrics: Arc<Metrics>,
     /// Names by which this daemon may be called besides `localhost` and addresses; without ports.
@@ -62,7 +62,7 @@ const ANSWERS_AT_ONCE: usize = 4;
 impl Shared {
     /// The state of affairs and the rules now.
     pub(super) fn look(&self) -> (Situation, Arc<Rules>) {
-        (self.inputs.gauge.read(), Arc::clone(&self.inputs.rules))
+        (self.inputs.gauge.read(), Arc::clone(&self.inputs.rules.borrow()))
     }
 }
 

@@ -28,7 +28,8 @@ pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
         (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, place(&id, every.as_secs())),
         (None, FirstRotation::Spread, Rhythm::Cron(_)) => in_turn(key.first_seen),
     };
-    Some(due)
+    // Asked for by a person: due from then on, if it was not before.
+    Some(record.request.as_ref().map_or(due, |request| due.min(request.at)))
 }
 
 /// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell.

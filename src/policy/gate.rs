@@ -47,8 +47,11 @@ impl<'a> Gates<'a> {
         Self { at, rules, freezes, windows: RefCell::default() }
     }
 
-    /// What keeps an attempt from beginning; none if nothing does.
+    /// What keeps an attempt from beginning; none if nothing does, or if a person wants it in spite of everything.
     pub(super) fn shut(&self, record: &TargetRecord, policy: &Policy) -> Option<Shut> {
+        if record.overrides() {
+            return None;
+        }
         self.frozen(record).or_else(|| self.outside(record, policy))
     }
 

@@ -10,6 +10,7 @@ mod horizon;
 mod look;
 mod miss;
 mod pace;
+mod pauses;
 mod place;
 mod plan;
 mod rules;

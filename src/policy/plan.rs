@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::due::due_at;
 use super::gate::{Gates, shut};
 use super::pace::waits;
+use super::pauses::paused;
 use super::rules::{ManagerRules, Rules};
 use super::settings::{MemberOrder, Policy};
 use crate::domain::{
@@ -27,7 +28,7 @@ pub struct Plan {
 ///
 /// What came due while nobody looked is due now, once, oldest first, in the policy's windows and outside of freezes. The
 /// members of one cluster go one after another, in the policy's order; clusters go side by side up to the manager's
-/// `max_concurrent`.
+/// `max_concurrent`. What a person asked for goes first, and nothing goes that a person has paused.
 pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<TargetId>) -> Plan {
     let mut plan = Plan::default();
     let mut places = Places::default();
@@ -133,7 +134,7 @@ pub(super) fn in_turn(mut candidates: Vec<Candidate<'_>>) -> Vec<Candidate<'_>> 
                 oldest.get(&candidate.cluster()).copied().unwrap_or(candidate.due_at)
             }
         };
-        (line, candidate.rank(), candidate.due_at, candidate.id)
+        (candidate.record.request.is_none(), line, candidate.rank(), candidate.due_at, candidate.id)
     });
     candidates
 }
@@ -162,9 +163,11 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
         since: outage.since,
         failure: outage.failure.clone(),
     });
+    let paused = paused(fleet, now, record);
     if let Some(rotation) = &record.rotation {
         let shut = policy.filter(|_| rotation.phase == Phase::Intended);
-        let shut = shut.and_then(|policy| gates.shut(record, policy)).map(|shut| shut.reason.to_string());
+        let shut = shut.and_then(|policy| paused.or_else(|| gates.shut(record, policy)));
+        let shut = shut.map(|shut| shut.reason.to_string());
         return match (unmanaged, &rotation.phase, failing, shut) {
             // It would hold its place until the time is right again.
             (Err(why), Phase::Intended, _, _) | (Ok(_), Phase::Intended, _, Some(why)) => {
@@ -185,8 +188,12 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
     if let Some(quarantine) = &record.quarantine {
         return Assessment::Decided(Decision::Quarantined { since: quarantine.since, due_at });
     }
-    if now < due {
+    // The moment of an order may lie ahead, if the clock was set back since.
+    if now < due && record.request.is_none() {
         return wait(Some(due), WaitReason::NotDue);
+    }
+    if let Some(paused) = paused {
+        return wait(paused.until, paused.reason);
     }
     if let Some((failure, retry_at)) = &record.setback
         && waits(now, *retry_at)

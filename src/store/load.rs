@@ -10,7 +10,7 @@ use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
-    ManagerName, ManagerRecord, Outage, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
+    ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
     Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
@@ -78,6 +78,7 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         managers: managers(conn)?,
         alerts: alerts(conn)?,
         policies: policies(conn)?,
+        pauses: pauses(conn)?,
         receivers: receivers(conn)?,
         api_keys: api_keys(conn)?,
     })
@@ -123,6 +124,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         quarantine: time(row, "quarantined_since")?
             .zip(json(row, "quarantine")?)
             .map(|(since, failure)| Quarantine { since, failure }),
+        request: json(row, "request")?,
         last_rotation_at: time(row, "last_rotation_at")?,
     })
 }
@@ -266,6 +268,20 @@ fn receivers(conn: &Connection) -> rusqlite::Result<BTreeMap<ReceiverName, Arc<R
 fn policies(conn: &Connection) -> rusqlite::Result<BTreeMap<PolicyName, String>> {
     conn.prepare("SELECT name, words FROM policy")?
         .query_map([], |row| Ok((PolicyName::new(row.get::<_, String>("name")?), row.get("words")?)))?
+        .collect()
+}
+
+fn pauses(conn: &Connection) -> rusqlite::Result<BTreeMap<String, Pause>> {
+    conn.prepare("SELECT * FROM pause")?
+        .query_map([], |row| {
+            let pause = Pause {
+                since: row.get::<_, Micros>("since")?.0,
+                until: row.get::<_, Micros>("until")?.0,
+                reason: row.get("reason")?,
+                by: row.get::<_, Json<_>>("caller")?.0,
+            };
+            Ok((row.get("scope")?, pause))
+        })?
         .collect()
 }
 

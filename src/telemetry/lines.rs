@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    AlertSubject, Entry, Event, Failure, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
+    AlertSubject, Caller, Entry, Event, Failure, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
 };
 
 /// The target that an entry is about.
@@ -79,6 +79,42 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 INFO, entry, kind, subject,
                 { policy = policy.as_str(), words, },
                 "policy {policy}: {words}"
+            );
+        }
+        Event::ConfigReloaded { changes, by } => {
+            line!(
+                INFO, entry, kind, subject,
+                { changes = changes.join("; "), caller = by.as_ref().map(Caller::name), },
+                "the configuration was read again: {}",
+                if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") }
+            );
+        }
+        Event::ConfigRefused { error, by } => {
+            line!(
+                ERROR, entry, kind, subject,
+                { error, caller = by.as_ref().map(Caller::name), },
+                "the configuration was read again and refused, the former one stays in force: {error}"
+            );
+        }
+        Event::PauseSet { scope, until, reason, by } => {
+            line!(
+                WARN, entry, kind, subject,
+                { scope, until = %until, why = reason, caller = by.name(), caller_pid = by.pid, },
+                "{} pauses {scope} until {until:.0}: {reason}", by.name()
+            );
+        }
+        Event::PauseEnded { scope, reason, by } => {
+            line!(
+                INFO, entry, kind, subject,
+                { scope, why = reason.as_deref(), caller = by.as_ref().map(Caller::name), },
+                "the pause of {scope} is over: {}", reason.as_deref().unwrap_or("its time has come")
+            );
+        }
+        Event::LookRequested { scope, targets, reason, by } => {
+            line!(
+                INFO, entry, kind, subject,
+                { scope, targets, why = reason, caller = by.name(), caller_pid = by.pid, },
+                "{} asks for a look at {targets} keys of {scope}: {reason}", by.name()
             );
         }
         Event::CheckpointKeySet { key } => {
@@ -251,8 +287,19 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "{who}: quarantined after {attempts} attempts, waits for an operator: {failure}"
             );
         }
-        Event::TargetRearmed { reason, .. } => {
-            line!(INFO, entry, kind, subject, { manager, why = reason, }, "{who}: may be rotated again: {reason}");
+        Event::TargetRearmed { reason, by, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, why = reason, caller = by.as_ref().map(Caller::name), },
+                "{who}: may be rotated again: {reason}"
+            );
+        }
+        Event::RotationRequested { reason, by, overrides, .. } => {
+            line!(
+                INFO, entry, kind, subject,
+                { manager, why = reason, overrides, caller = by.name(), caller_pid = by.pid, },
+                "{who}: {} asks for a rotation now: {reason}", by.name()
+            );
         }
         Event::ManagerFailing { manager, failure } => {
             failure!(

@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        Actor, AlertKind, AlertSubject, ApiKey, Failure, Gap, Grant, How, KeyChange, Listing, Mechanism, Reach, Reason,
-        Refusal, Role, Scope, Stage, Verdict,
+        Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Grant, How, KeyChange, Listing, Mechanism, Reach,
+        Reason, Refusal, Role, Scope, Stage, Verdict,
     };
     use crate::telemetry::log::LogFormat;
     use crate::telemetry::log::tests::logged;
@@ -184,11 +184,22 @@ mod tests {
             first_seen: at,
             suspect: None,
         };
+        let caller = Caller { uid: 0, gid: 0, pid: 7, user: Some("root".to_owned()), login: Some("ada".to_owned()) };
         vec![
             Event::DaemonStarted { version: "1".to_owned(), pid: 1, host: "db-7".to_owned() },
             Event::DaemonStopped { parked: 0 },
             Event::LedgerRecovered { since: at, error: "disk full".to_owned() },
             Event::PolicySet { policy: "default".into(), words: "every 30d".to_owned() },
+            Event::ConfigReloaded { changes: vec!["every".to_owned()], by: None },
+            Event::ConfigRefused { error: "no manager".to_owned(), by: Some(caller.clone()) },
+            Event::PauseSet { scope: "emea/*".to_owned(), until: at, reason: "CHG-1".to_owned(), by: caller.clone() },
+            Event::PauseEnded { scope: "emea/*".to_owned(), reason: None, by: None },
+            Event::LookRequested {
+                scope: "emea/*".to_owned(),
+                targets: 2,
+                reason: "CHG-1".to_owned(),
+                by: caller.clone(),
+            },
             Event::CheckpointKeySet { key: "k".to_owned() },
             Event::TargetFound { description: target(), listing: Listing::Eligible },
             Event::TargetChanged { description: target(), listing: Listing::NoBackup },
@@ -237,7 +248,13 @@ mod tests {
             },
             Event::RotationWithdrawn { target: id.clone(), rotation, why: "held".to_owned() },
             Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure(Reason::Refused) },
-            Event::TargetRearmed { target: id.clone(), reason: "CHG-1".to_owned() },
+            Event::TargetRearmed { target: id.clone(), reason: "CHG-1".to_owned(), by: None },
+            Event::RotationRequested {
+                target: id.clone(),
+                reason: "CHG-1".to_owned(),
+                by: caller.clone(),
+                overrides: true,
+            },
             Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Tls) },
             Event::ManagerAnswering { manager: "emea".into() },
             Event::ApiKeyAdded { manager: "emea".into(), key: api_key(), baseline: false },
@@ -381,7 +398,7 @@ mod tests {
         let lines = logged(LogFormat::Text, false, || {
             narrator.recorded(&[
                 entry(Event::TargetChanged { description: renamed, listing: Listing::Eligible }),
-                entry(Event::TargetRearmed { target: target().id(), reason: "CHG-1".to_owned() }),
+                entry(Event::TargetRearmed { target: target().id(), reason: "CHG-1".to_owned(), by: None }),
             ]);
         });
         assert!(lines[1].contains("emea/billing/journal/ledger-0: may be rotated again"), "{lines:?}");

@@ -18,7 +18,7 @@ fn fixtures() -> PathBuf {
 #[test]
 fn says_exactly_what_is_wrong() {
     let environment =
-        Environment { credentials_directory: Some(fixtures().join("credentials")), state_directory: None };
+        Environment { credentials_directory: Some(fixtures().join("credentials")), ..Environment::default() };
     let mut seen = 0;
     for entry in fs::read_dir(fixtures()).unwrap() {
         let fixture = entry.unwrap().path();
@@ -61,7 +61,7 @@ impl Etc {
 
     fn load(&self) -> Result<config::Config, Problems> {
         let environment =
-            Environment { credentials_directory: Some(self.0.path().join("credentials")), state_directory: None };
+            Environment { credentials_directory: Some(self.0.path().join("credentials")), ..Environment::default() };
         config::load(&self.0.path().join("rekeyd.toml"), &environment)
     }
 

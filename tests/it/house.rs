@@ -17,6 +17,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
     ("evidence", &["domain", "policy", "ports", "store"]),
     ("config", &["domain", "policy"]),
     ("http", &["ports", "domain", "policy", "alerts", "telemetry"]),
+    ("control", &["ports", "domain", "policy"]),
     ("simulator", &[]),
     (
         "app",
@@ -31,10 +32,11 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
             "config",
             "http",
+            "control",
             "simulator",
         ],
     ),
-    ("cli", &["app", "config", "domain", "evidence", "policy", "ports", "simulator", "store", "telemetry"]),
+    ("cli", &["app", "config", "control", "domain", "evidence", "policy", "ports", "simulator", "store", "telemetry"]),
 ];
 
 fn root() -> PathBuf {

@@ -106,7 +106,7 @@ impl Scene {
         let router = http::router(Inputs {
             gauge: Arc::new(FromRecord(Arc::clone(&store))),
             archive: Arc::clone(&store) as Arc<dyn Archive>,
-            rules: Arc::new(rules()),
+            rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
             stall_after: std::time::Duration::from_secs(60),
@@ -382,7 +382,7 @@ async fn what_is_wrong_comes_first() {
     let (_, page) = scene.get(&target).await;
     for text in [
         "waits for an operator",
-        "rekeyd resume &#39;emea/billing/ledger/ledger-1&#39; --reason",
+        "rekeyd rearm &#39;emea/billing/ledger/ledger-1&#39; --reason",
         "HTTP 500: KMIP server did not answer",
         "A new key every 30d",
         "Slot 7, attempt 3",

@@ -156,7 +156,7 @@ impl Shown {
         let router = http::router(Inputs {
             gauge: gauge.clone(),
             archive: gauge.clone(),
-            rules: Arc::new(rules()),
+            rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
             stall_after: STALL_AFTER,

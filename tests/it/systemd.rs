@@ -10,11 +10,11 @@ use tempfile::TempDir;
 fn unit() -> (TempDir, PathBuf) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/rekeyd.service");
     let text = fs::read_to_string(shipped).unwrap();
-    let installed = "ExecStart=/usr/bin/rekeyd ";
-    assert_eq!(text.matches(installed).count(), 1);
+    let installed = "=/usr/bin/rekeyd ";
+    assert_eq!(text.matches(installed).count(), 2, "the start and the reload");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rekeyd.service");
-    fs::write(&path, text.replace(installed, concat!("ExecStart=", env!("CARGO_BIN_EXE_rekeyd"), " "))).unwrap();
+    fs::write(&path, text.replace(installed, concat!("=", env!("CARGO_BIN_EXE_rekeyd"), " "))).unwrap();
     (dir, path)
 }
 

@@ -211,11 +211,7 @@ fn failing_attempts_are_told_from_the_second_until_the_quarantine() {
     assert_eq!(world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z"), None);
     let alert = world.alert(AlertKind::TargetQuarantined, "2026-01-02T00:00:01Z").unwrap();
     assert_eq!(alert.name, NAME);
-    assert!(
-        alert.words.contains(&format!("stop the daemon, `rekeyd resume '{NAME}' --reason WHY`")),
-        "{}",
-        alert.words
-    );
+    assert!(alert.words.contains(&format!("`rekeyd rearm '{NAME}' --reason WHY`")), "{}", alert.words);
 }
 
 #[test]

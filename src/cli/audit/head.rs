@@ -11,7 +11,7 @@ use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The first line, or a checkpoint from the checkpoint file, is what `rekeyd audit verify --against` takes.")]
+The first line, or a checkpoint from the checkpoint file, is what `rekeyd audit verify --against` takes.\n\nExample:\n  rekeyd audit head | head -n 1 > /mnt/elsewhere/head")]
 pub(in super::super) struct Args {
     /// One JSON object.
     #[arg(long)]

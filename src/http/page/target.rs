@@ -176,7 +176,7 @@ impl Step {
                     "{}. Then let it be tried again, and say why:",
                     capital(alerts::against(quarantine.failure.reason))
                 ),
-                vec![format!("rekeyd resume {name} --reason 'what was mended'")],
+                vec![format!("rekeyd rearm {name} --reason 'what was mended'")],
             )
         } else if let Some(outage) = outage {
             (

@@ -55,6 +55,21 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
             &[("name", &name.as_str())],
             &[("words", words), ("since", &Micros(entry.at)), ("seq", &seq)],
         ),
+        Change::Pause(scope, Some(pause)) => upsert(
+            conn,
+            "pause",
+            &[("scope", scope)],
+            &[
+                ("since", &Micros(pause.since)),
+                ("until", &Micros(pause.until)),
+                ("reason", &pause.reason),
+                ("caller", &Json(&pause.by)),
+                ("seq", &seq),
+            ],
+        ),
+        Change::Pause(scope, None) => {
+            conn.prepare_cached("DELETE FROM pause WHERE scope = ?")?.execute(params![scope]).map(drop)
+        }
         Change::Receiver(name, Some(record)) => receiver::write(conn, seq, &entry.event, name, record),
         Change::Receiver(name, None) => receiver::remove(conn, name),
         Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {

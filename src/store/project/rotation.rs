@@ -76,6 +76,11 @@ pub(super) fn write(
         | Event::LedgerRecovered { .. }
         | Event::ClockStepped { .. }
         | Event::PolicySet { .. }
+        | Event::ConfigReloaded { .. }
+        | Event::ConfigRefused { .. }
+        | Event::PauseSet { .. }
+        | Event::PauseEnded { .. }
+        | Event::LookRequested { .. }
         | Event::CheckpointKeySet { .. }
         | Event::TargetFound { .. }
         | Event::TargetChanged { .. }
@@ -92,6 +97,7 @@ pub(super) fn write(
         | Event::SlotHeld { .. }
         | Event::TargetQuarantined { .. }
         | Event::TargetRearmed { .. }
+        | Event::RotationRequested { .. }
         | Event::ManagerFailing { .. }
         | Event::ManagerAnswering { .. }
         | Event::ProjectUnread { .. }

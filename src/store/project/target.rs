@@ -44,6 +44,7 @@ pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetR
             ("held_until", &record.held_until.map(Micros)),
             ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),
             ("quarantine", &record.quarantine.as_ref().map(|quarantine| Json(&quarantine.failure))),
+            ("request", &record.request.as_ref().map(Json)),
             ("last_rotation_at", &record.last_rotation_at.map(Micros)),
             ("seq", &seq),
         ],

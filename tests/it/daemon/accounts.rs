@@ -19,7 +19,11 @@ fn text(object: &Value, field: &str) -> String {
 
 /// Waits until every target's first slot is answered, by the far end's account and then by ours.
 pub(super) fn all_settled(site: &Site, simulator: &Simulator) {
-    let targets = simulator.targets().len();
+    settled(site, simulator, simulator.targets().len());
+}
+
+/// The same of so many targets; the others are not rotated.
+pub(super) fn settled(site: &Site, simulator: &Simulator, targets: usize) {
     let done = || site.reader().fleet().unwrap().targets.values().filter(|t| t.last_rotation_at.is_some()).count();
     until("every key has changed", || (simulator.truth().changes.len() >= targets).then_some(()))
         .and_then(|()| until("every change is on record", || (done() == targets).then_some(())))

@@ -151,7 +151,7 @@ impl Site {
 pub(crate) fn rekeyd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
     command.args(arguments).stdin(Stdio::null());
-    for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM", "NO_COLOR", "COLUMNS"] {
+    for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM", "NOTIFY_SOCKET", "NO_COLOR", "COLUMNS"] {
         command.env_remove(name);
     }
     command

@@ -72,13 +72,3 @@ async fn what_can_not_be_settled_in_time_is_parked() {
     assert_eq!((parked(&site), open(&site)), (8, 8));
     assert_eq!(simulator.truth().puts.len(), 8, "nothing new begins after the signal");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sighup_is_survived_and_answered() {
-    let simulator = simulator(FaultKind::Hang).await;
-    let site = Site::new(&Wanted::of(&simulator));
-    let daemon = site.start();
-    daemon.signal("HUP");
-    until("it says what to do instead", || daemon.log().contains("SIGHUP is ignored").then_some(())).unwrap();
-    assert_eq!(daemon.get("/livez").await, (200, "ok\n".to_owned()));
-}

@@ -134,13 +134,13 @@ async fn a_role_that_may_only_read() {
 
     // The way out that the documentation shows.
     simulator.set_faults(Vec::new());
-    let resumed = site.ask(&["resume", "emea/billing/*", "--reason", "CHG-1: role granted"]);
-    assert_eq!((resumed.code, resumed.out.lines().count()), (Some(0), 7), "{resumed:?}");
+    let rearmed = site.ask(&["rearm", "emea/billing/*", "--reason", "CHG-1: role granted"]);
+    assert_eq!((rearmed.code, rearmed.out.lines().count()), (Some(0), 7), "{rearmed:?}");
     let daemon = site.start();
     until("billing is rotated", || (simulator.truth().changes.len() == 7).then_some(())).unwrap();
     daemon.stop();
     assert_eq!(quarantined().len(), 7);
-    let again = site.ask(&["resume", "emea/billing/*", "--reason", "CHG-1"]);
+    let again = site.ask(&["rearm", "emea/billing/*", "--reason", "CHG-1"]);
     assert_eq!(again.code, Some(1));
     assert!(again.err.contains("no quarantined target matches"), "{again:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Fleet, Gap, Grant, KeyChange, Reach, Refusal, Saying};
+use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Caller, Fleet, Gap, Grant, KeyChange, Reach, Refusal, Saying};
 
 use super::*;
 
@@ -57,7 +57,14 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
     let receiver = if which == 0 { "oncall" } else { "heartbeat" }.into();
     let sayings = vec![Saying { alert, subject: subject.clone(), since: at(now - 5), name: format!("n{detail}") }];
     match what {
-        0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
+        0 => match detail {
+            0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
+            1 => Event::PauseEnded { scope: format!("emea/{which}"), reason: None, by: None },
+            _ => {
+                let (scope, until) = (format!("emea/{which}"), at(now + 100));
+                Event::PauseSet { scope, until, reason: "CHG-3".into(), by: caller() }
+            }
+        },
         1 if detail == 3 => Event::CheckpointKeySet { key: format!("k{which}") },
         1 => Event::PolicySet { policy: "default".into(), words: format!("every {detail}d") },
         2 | 3 => Event::TargetFound { description, listing },
@@ -99,7 +106,8 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         22 => match detail {
             0 => Event::RotationWithdrawn { target, rotation, why: "gone".into() },
             1 => Event::TargetQuarantined { target, attempts: 8, failure },
-            _ => Event::TargetRearmed { target, reason: "CHG-1".to_owned() },
+            2 => Event::TargetRearmed { target, reason: "CHG-1".to_owned(), by: Some(caller()) },
+            _ => Event::RotationRequested { target, reason: "CHG-2".into(), by: caller(), overrides: which == 0 },
         },
         23 if detail == 0 => Event::SlotMissed {
             target,
@@ -132,6 +140,10 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         _ if which == 0 => Event::AlertCleared { alert, subject },
         _ => Event::AlertRaised { alert, subject, words: "old".into() },
     }
+}
+
+fn caller() -> Caller {
+    Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".into()), login: None }
 }
 
 proptest! {

@@ -395,7 +395,7 @@ impl History {
         for (target, record) in self.world.journal.fleet().targets.clone() {
             if record.quarantine.is_some() && record.rotation.is_none() {
                 self.world.fired.count("operator: re-armed");
-                let event = Event::TargetRearmed { target, reason: "CHG-1".to_owned() };
+                let event = Event::TargetRearmed { target, reason: "CHG-1".to_owned(), by: None };
                 let _ = self.world.journal.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await;
             }
         }

@@ -1,0 +1,112 @@
+//! Reading the configuration again, while the daemon runs: all of it or nothing.
+//!
+//! The engine, the ledger and the listeners stay; the engine is given other managers and rules. A rotation in hand ends with
+//! the ones that it began with, so nothing has to be parked, and the watchdog notices nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, watch};
+
+use super::inventory::Asked;
+use super::{managers, service, set_policies, use_credentials};
+use crate::config::{self, Config, Settings};
+use crate::domain::{Caller, Event};
+use crate::engine::{Engine, Parts};
+use crate::policy::Rules;
+use crate::ports::{Clock, Gauge, Notebook, Orders, Reload, RequestObserver};
+use crate::telemetry::Metrics;
+
+/// Reads the configuration and everything that it names, or says in words what is wrong with it.
+pub type Read = dyn Fn() -> Result<Config, String> + Send + Sync;
+
+pub(super) struct Reloader {
+    pub(super) read: Option<Arc<Read>>,
+    /// In force. Held while another is read, so that two do not cross.
+    pub(super) config: Mutex<Config>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) rules: watch::Sender<Arc<Rules>>,
+    pub(super) asked: watch::Sender<Arc<Asked>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Reload for Reloader {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+        let mut config = self.config.lock().await;
+        service::reloading();
+        let reloaded = match self.read().await {
+            Ok(next) => self.put_in_force(&mut config, next, by.as_ref()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &reloaded {
+            self.metrics.config_refused();
+            // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
+            let _ = self.record(vec![Event::ConfigRefused { error: error.clone(), by: by.clone() }], by.as_ref()).await;
+        }
+        service::reloaded();
+        reloaded
+    }
+}
+
+impl Reloader {
+    async fn read(&self) -> Result<Config, String> {
+        let read = self.read.clone().ok_or("this daemon was not started from a file")?;
+        let read = tokio::task::spawn_blocking(move || read()).await;
+        read.unwrap_or_else(|_| Err("reading it ended by a panic: this is a bug".to_owned()))
+    }
+
+    async fn put_in_force(
+        &self,
+        config: &mut Config,
+        next: Config,
+        by: Option<&Caller>,
+    ) -> Result<Vec<String>, String> {
+        if next.managers.is_empty() {
+            return Err("it names no manager, so there would be nothing to rotate".to_owned());
+        }
+        let changes = config::changes(config, &next);
+        let fixed = fixed(&config.settings, &next.settings, &changes);
+        if !fixed.is_empty() {
+            return Err(format!("{} can only be changed by a restart", fixed.join(", ")));
+        }
+        let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
+        let (managers, accesses) = managers(&next, &self.clock, &observer).map_err(|error| error.to_string())?;
+        let rules = Arc::new(next.settings.rules.clone());
+        let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
+        let fleet = self.engine.read().fleet;
+        let policies = set_policies(&fleet, &rules);
+        let credentials = use_credentials(&fleet, &next);
+        self.record([told].into_iter().chain(policies).chain(credentials).collect(), by)
+            .await
+            .map_err(|error| format!("the change can not be recorded, and so is not made: {error}"))?;
+        next.managers.iter().for_each(|manager| self.metrics.know(&manager.name));
+        self.engine.reconfigure(Parts { managers, rules: Arc::clone(&rules) });
+        self.rules.send_replace(rules);
+        self.asked.send_replace(Arc::new(Asked { managers: accesses, every: next.settings.inventory.every }));
+        self.metrics.config_loaded(self.clock.now());
+        *config = next;
+        Ok(changes)
+    }
+
+    async fn record(&self, events: Vec<Event>, by: Option<&Caller>) -> Result<(), crate::ports::JournalError> {
+        match by {
+            Some(by) => self.engine.order(by, events).await,
+            None => self.engine.note(events).await,
+        }
+    }
+}
+
+/// What differs of that which a running daemon can not change: where it lives, where it listens, whom it tells.
+fn fixed(former: &Settings, next: &Settings, changes: &[String]) -> Vec<&'static str> {
+    let receivers =
+        |change: &String| ["webhook", "alertmanager", "heartbeat"].iter().any(|kind| change.starts_with(kind));
+    let differ = [
+        (former.state_dir != next.state_dir, "`state_dir`"),
+        (former.http != next.http, "[http]"),
+        (former.control != next.control, "[control]"),
+        (changes.iter().any(receivers), "who is told of alerts"),
+    ];
+    differ.into_iter().filter(|(differ, _)| *differ).map(|(_, what)| what).collect()
+}

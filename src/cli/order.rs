@@ -1,0 +1,64 @@
+//! What the commands share that give an order to the running daemon: finding it, naming who asks, choosing targets.
+
+use std::future::Future;
+use std::path::Path;
+
+use nix::unistd::{Uid, User, getuid};
+
+use super::{Stop, runtime};
+use crate::control::{Client, ClientError, TargetState};
+
+/// Why, for the record: what every order has to say.
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// Why, for the record: a ticket, a sentence.
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) reason: String,
+}
+
+/// Speaks with the daemon of this configuration.
+pub(super) fn with_daemon<T, F>(socket: &Path, work: impl FnOnce(Client) -> F) -> Result<T, Stop>
+where
+    F: Future<Output = Result<T, Stop>>,
+{
+    runtime()?.block_on(async {
+        let client = Client::new(socket)?;
+        work(client).await
+    })
+}
+
+impl From<ClientError> for Stop {
+    /// With the next step.
+    fn from(error: ClientError) -> Self {
+        let next = match &error {
+            ClientError::Down(_) => {
+                "\n  Nothing was ordered. `systemctl status rekeyd` says whether it runs, and `systemctl start rekeyd` starts it."
+            }
+            ClientError::Closed(_) => {
+                "\n  Nothing was ordered. Root and the daemon's user may, `sudo rekeyd ...`; `group` in [control] lets others in."
+            }
+            ClientError::Broken { .. } => {
+                "\n  `rekeyd status` and `journalctl -u rekeyd` tell what became of the order."
+            }
+            ClientError::Refused(_) => "",
+        };
+        Self::Words(format!("{error}{next}"))
+    }
+}
+
+/// The targets whose names match; none is an error.
+pub(super) async fn matching(client: &Client, glob: &str) -> Result<Vec<TargetState>, Stop> {
+    let targets = client.targets(glob).await?;
+    super::found_some(targets.len(), glob)?;
+    Ok(targets)
+}
+
+/// Who logged in and then became the user that this process runs as; none if that is the same, or nobody did.
+pub(super) fn login() -> Option<String> {
+    let uid = super::rearm::logged_in(&std::fs::read_to_string("/proc/self/loginuid").ok()?)?;
+    if uid == getuid().as_raw() {
+        return None;
+    }
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    Some(user.map_or_else(|| format!("uid {uid}"), |user| user.name))
+}

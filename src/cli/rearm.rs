@@ -1,0 +1,122 @@
+//! `rekeyd rearm`: lets quarantined targets be tried again, on the record, with the daemon up or down.
+
+use std::os::unix::fs::MetadataExt;
+
+use wildmatch::WildMatch;
+
+use super::order::{Why, login, matching};
+use super::output::Output;
+use super::{Answer, Exit, Stop, runtime};
+use crate::app;
+use crate::config::Settings;
+use crate::control::{Client, ClientError, RearmOrder, Standing};
+use crate::domain::{Actor, Event};
+use crate::store::Reader;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A target is quarantined when it failed for good, or its attempts are spent: mend what failed first. With the \
+daemon down this writes the order into the ledger itself, and the next start follows it.\n\n\
+Example:\n  rekeyd rearm 'emea/billing/*' --reason 'CHG-1234: role granted'\n\n\
+Exit status: 0 done, 1 nothing quarantined matches or the order could not be given."
+)]
+pub(super) struct Args {
+    /// Which targets, by name; `*` stands for anything.
+    target: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+pub(super) fn rearm(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+    let names = match Client::new(&settings.control.socket) {
+        Ok(client) => runtime()?.block_on(by_daemon(args, &client))?,
+        Err(ClientError::Down(_)) => by_hand(args, settings)?,
+        Err(error) => return Err(error.into()),
+    };
+    if names.is_empty() {
+        return Err(Stop::Words(format!(
+            "no quarantined target matches {:?}; `rekeyd status` lists them",
+            args.target
+        )));
+    }
+    for name in names {
+        output.line(format_args!("{name} may be tried again"))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
+    let quarantined = |state: &crate::control::TargetState| state.standing == Standing::Quarantined;
+    let targets: Vec<_> =
+        matching(client, &args.target).await?.into_iter().filter(quarantined).map(|state| state.id).collect();
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let order = RearmOrder { targets, reason: args.why.reason.clone(), login: login() };
+    Ok(client.rearm(&order).await?.into_iter().map(|state| state.target.to_string()).collect())
+}
+
+fn by_hand(args: &Args, settings: &Settings) -> Result<Vec<String>, Stop> {
+    // Before the store is opened, which would begin a ledger where there is none.
+    drop(Reader::open(&settings.state_dir)?);
+    let uid = person().map_err(|error| Stop::Words(format!("cannot tell who you are, for the record: {error}")))?;
+    let glob = WildMatch::new(&args.target);
+    let recorded = runtime()?.block_on(app::record_by_hand(settings, Actor::Operator(uid), |fleet| {
+        let quarantined = fleet.targets.values().filter(|record| record.quarantine.is_some());
+        quarantined
+            .filter(|record| glob.matches(record.target.name().as_str()))
+            .map(|record| Event::TargetRearmed {
+                target: record.target.id(),
+                reason: args.why.reason.clone(),
+                by: None,
+            })
+            .collect()
+    }));
+    let (fleet, events) = recorded.map_err(|error| Stop::Words(error.to_string()))?;
+    let names = events.iter().filter_map(|event| fleet.targets.get(&event.target()?));
+    Ok(names.map(|record| record.target.name().to_string()).collect())
+}
+
+/// The person who logged in, also behind `sudo`; where nobody did, such as in a container, the process's user.
+fn person() -> std::io::Result<u32> {
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| logged_in(&text));
+    match login {
+        Some(uid) => Ok(uid),
+        None => std::fs::metadata("/proc/self").map(|process| process.uid()),
+    }
+}
+
+/// What `/proc/self/loginuid` tells; the kernel writes -1, unsigned, where nobody logged in.
+pub(super) fn logged_in(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record must name the person, and not call an absent one 4294967295.
+    #[test]
+    fn nobody_logged_in_is_nobody() {
+        assert_eq!(logged_in("1000\n"), Some(1000));
+        assert_eq!(logged_in("4294967295"), None);
+        assert_eq!(logged_in(""), None);
+    }
+
+    /// A command that mends a quarantine must not make a ledger in a directory that was mistyped.
+    #[test]
+    fn without_a_ledger_none_is_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = dir.path().join("state");
+        let text = format!("version = 1\nstate_dir = {:?}\n", state_dir.display().to_string());
+        let config = dir.path().join("rekeyd.toml");
+        std::fs::write(&config, text).unwrap();
+        let settings = crate::config::load_settings(&config, &crate::config::Environment::of_this_process());
+        let args = Args { target: "*".to_owned(), why: Why { reason: "CHG-1".to_owned() } };
+        let Err(Stop::Words(words)) = rearm(&args, &settings.unwrap(), &mut Output::new()) else {
+            panic!("it went on")
+        };
+        assert!(words.starts_with("there is no ledger in "), "{words}");
+        assert!(!state_dir.exists());
+    }
+}

@@ -1,0 +1,52 @@
+//! `rekeyd reload`: has the running daemon read its configuration again, and waits for the outcome.
+
+use std::path::PathBuf;
+
+use super::order::{login, with_daemon};
+use super::output::Output;
+use super::{Answer, Cli, Exit, Stop, settings};
+use crate::config::Environment;
+use crate::control::{Client, ReloadOrder};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The configuration, the secrets in files and the certificates are read again. All of it comes into force or, if \
+anything is wrong, nothing: the exit status is 1 then, and the former configuration stays. Rotations in hand are not \
+disturbed. `systemctl reload rekeyd` does this.\n\n\
+state_dir, [http], [control] and the receivers of alerts take a restart. So do credentials of the unit: systemd hands them over when it starts the \
+daemon.\n\nExamples:\n  rekeyd check && rekeyd reload\n  systemctl reload rekeyd"
+)]
+pub(super) struct Args {
+    /// Where the daemon takes orders, for when the configuration is too broken to tell.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+pub(super) fn reload(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
+    // A broken file is the daemon's to refuse: so the refusal is on record, and seen by whoever watches the metrics.
+    let socket = match settings(cli) {
+        Ok(settings) => settings.control.socket,
+        Err(wrong) => {
+            let socket = args.socket.clone().unwrap_or_else(|| {
+                let runtime = Environment::of_this_process().runtime_directory;
+                runtime.unwrap_or_else(|| PathBuf::from("/run/rekeyd")).join("control.sock")
+            });
+            if Client::new(&socket).is_err() {
+                return Err(wrong);
+            }
+            socket
+        }
+    };
+    let reloaded = with_daemon(&socket, async |client| Ok(client.reload(&ReloadOrder { login: login() }).await?));
+    let reloaded = reloaded.map_err(|stop| match stop {
+        Stop::Words(words) => Stop::Words(format!("nothing was changed: {words}")),
+        Stop::Config(..) | Stop::Gone => stop,
+    })?;
+    if reloaded.changes.is_empty() {
+        output.line("read again; nothing has changed")?;
+    }
+    for change in reloaded.changes {
+        output.line(change)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,231 @@
+//! `rekeyd rotate`: has keys rotated now, and waits until a GET has shown each new one.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::order::{Why, login, matching, with_daemon};
+use super::output::{BAD, GOOD, Output, WARN, moment, styled};
+use super::{Answer, Exit, Stop};
+use crate::app;
+use crate::config::Settings;
+use crate::control::{Client, ClientError, RotateOrder, Standing, TargetState};
+use crate::domain::TargetId;
+
+/// How often to look how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// So many looks in a row may find no daemon: it may be starting anew.
+const PATIENT_LOOKS: u32 = 240;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The order is on record before anything is sent, and the planner follows it as it follows the schedule: members of a \
+cluster one after another, clusters side by side up to each manager's limit. Ordered twice before it is done, it is one \
+rotation. A crash or a restart loses nothing: the order stands until the key has changed. The schedule moves with it: the \
+next rotation falls due one interval after the new key.\n\n\
+Pauses, freezes and windows hold an ordered rotation up as they hold up others. In an emergency, when keys are compromised, \
+--override goes on in spite of them, and that is recorded.\n\n\
+Examples:\n  rekeyd rotate emea/billing/ledger/ledger-0 --reason CHG-1234\n  \
+rekeyd rotate 'emea/billing/*' --reason CHG-1234 --dry-run\n  \
+rekeyd rotate --all --override --yes --reason 'INC-7: key server compromised'\n\n\
+Exit status: 0 every new key is confirmed, 1 one is not, 3 some are held up and will follow by themselves."
+)]
+pub(super) struct Args {
+    /// Which targets, by name; `*` stands for anything.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    target: Option<String>,
+    /// Every target that there is.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    why: Why,
+    /// In spite of pauses, freezes and windows; recorded as such.
+    #[arg(long = "override")]
+    overrides: bool,
+    /// Do not ask, however many there are.
+    #[arg(long, short)]
+    yes: bool,
+    /// Only show what would be rotated.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for the new keys.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(super) fn rotate(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+    let glob = args.target.as_deref().unwrap_or("*");
+    with_daemon(&settings.control.socket, async |client| {
+        let (fit, unfit): (Vec<_>, Vec<_>) =
+            matching(&client, glob).await?.into_iter().partition(|state| can_rotate(state.standing));
+        if args.dry_run {
+            return rehearse(&fit, &unfit, output);
+        }
+        if fit.is_empty() {
+            let why: Vec<_> = unfit.iter().map(|state| format!("\n  {}: {}", state.target, state.words)).collect();
+            return Err(Stop::Words(format!("none of these can be rotated now:{}", why.concat())));
+        }
+        if !args.yes && fit.len() > 1 {
+            confirm(fit.len(), output)?;
+        }
+        let order = RotateOrder {
+            targets: fit.iter().map(|state| state.id.clone()).collect(),
+            reason: args.why.reason.clone(),
+            login: login(),
+            overrides: args.overrides,
+        };
+        let ordered = client.rotate(&order).await?;
+        for state in &unfit {
+            output.line(format_args!("{} {}: {}", styled(WARN, "left out"), state.target, state.words))?;
+        }
+        if args.no_wait {
+            output.line(format_args!("ordered for {} targets; `rekeyd status` shows how far it is", ordered.len()))?;
+            return Ok(Exit::Done);
+        }
+        Waiting::of(&client, glob, fit, ordered).wait(output).await
+    })
+}
+
+/// As the daemon sees it: whether a rotation makes sense, not whether it can begin at once.
+fn can_rotate(standing: Standing) -> bool {
+    match standing {
+        Standing::Moving | Standing::Resting | Standing::Waiting | Standing::Held => true,
+        Standing::Unknown | Standing::Quarantined | Standing::NotManaged => false,
+    }
+}
+
+fn rehearse(fit: &[TargetState], unfit: &[TargetState], output: &mut Output) -> Answer {
+    let row = |state: &TargetState, what: &str| {
+        let every = state.every.as_ref().map(|every| format!("{every}, from the new key on")).unwrap_or_default();
+        [state.target.to_string(), what.to_owned(), moment(state.due_at), every, state.words.clone()]
+    };
+    let rows: Vec<_> =
+        fit.iter().map(|state| row(state, "rotate")).chain(unfit.iter().map(|state| row(state, "leave out"))).collect();
+    output.table(["TARGET", "WOULD", "DUE NOW AT", "DUE THEN", "NOW"], &rows)?;
+    output.line(format_args!("\n{} keys would be rotated; nothing was ordered.", fit.len()))?;
+    Ok(Exit::Done)
+}
+
+fn confirm(count: usize, output: &mut Output) -> Result<(), Stop> {
+    if !io::stdin().is_terminal() {
+        return Err(Stop::Words(format!(
+            "that would rotate {count} keys; nothing was ordered. --yes says so, --dry-run shows them"
+        )));
+    }
+    output.line(format_args!("Rotate {count} keys? Type yes:"))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Stop::Words("nothing was ordered".to_owned())) }
+}
+
+/// An order on its way.
+struct Waiting<'a> {
+    client: &'a Client,
+    glob: &'a str,
+    /// How each stood before, and which slot the order is for.
+    open: BTreeMap<TargetId, (TargetState, u64)>,
+    failed: usize,
+    bar: ProgressBar,
+}
+
+impl<'a> Waiting<'a> {
+    fn of(client: &'a Client, glob: &'a str, before: Vec<TargetState>, ordered: Vec<TargetState>) -> Self {
+        let mut before: BTreeMap<_, _> = before.into_iter().map(|state| (state.id.clone(), state)).collect();
+        let open = ordered.into_iter().map(|now| {
+            // One that was answered between the order and this look at it has its next slot already.
+            let slot = if now.requested { now.slot } else { now.slot.saturating_sub(1) };
+            let id = now.id.clone();
+            (id.clone(), (before.remove(&id).unwrap_or(now), slot))
+        });
+        let open: BTreeMap<_, _> = open.collect();
+        let bar = ProgressBar::with_draw_target(Some(open.len() as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} keys  {msg}") {
+            bar.set_style(style);
+        }
+        Self { client, glob, open, failed: 0, bar }
+    }
+
+    async fn wait(mut self, output: &mut Output) -> Answer {
+        let mut silent = 0;
+        let held = loop {
+            match self.client.targets(self.glob).await {
+                Ok(states) => {
+                    silent = 0;
+                    let held = self.take_in(states, output)?;
+                    if held == self.open.len() {
+                        break held;
+                    }
+                }
+                Err(ClientError::Broken { .. }) if silent < PATIENT_LOOKS => {
+                    silent += 1;
+                    self.bar.set_message("the daemon does not answer; the order is on record");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            app::pause(LOOK_EVERY).await;
+        };
+        self.bar.finish_and_clear();
+        for (before, _) in self.open.values() {
+            output.line(format_args!(
+                "{} {}: it is held up, and follows by itself",
+                styled(WARN, "held"),
+                before.target
+            ))?;
+        }
+        Ok(if self.failed > 0 {
+            Exit::Failed
+        } else if held > 0 {
+            Exit::Attention
+        } else {
+            Exit::Done
+        })
+    }
+
+    /// Tells what has ended, and returns how many of the others are held up.
+    fn take_in(&mut self, states: Vec<TargetState>, output: &mut Output) -> io::Result<usize> {
+        let mut held = 0;
+        for state in states {
+            let Some((before, slot)) = self.open.get(&state.id) else { continue };
+            if state.slot > *slot {
+                let line = answered(before, &state);
+                self.tell(&line, output)?;
+                self.open.remove(&state.id);
+            } else if !can_rotate(state.standing) {
+                let line = format!("{} {}: {}", styled(BAD, "failed"), state.target, state.words);
+                self.failed += 1;
+                self.tell(&line, output)?;
+                self.open.remove(&state.id);
+            } else if state.standing == Standing::Held {
+                held += 1;
+            } else if state.standing == Standing::Waiting {
+                self.bar.set_message(format!("{}: {}", state.target, state.words));
+            }
+        }
+        Ok(held)
+    }
+
+    fn tell(&self, line: &str, output: &mut Output) -> io::Result<()> {
+        self.bar.inc(1);
+        self.bar.suspend(|| output.line(line))
+    }
+}
+
+fn answered(before: &TargetState, after: &TargetState) -> String {
+    let key = |state: &TargetState| state.key.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let ours = after.last_rotation_at > before.last_rotation_at;
+    let (word, how) = if ours {
+        (styled(GOOD, "rotated"), "confirmed by a GET")
+    } else {
+        (styled(WARN, "changed"), "by somebody else, before a PUT was sent")
+    };
+    format!(
+        "{word} {}: {} -> {}, {how}; next due {} (was {})",
+        after.target,
+        key(before),
+        key(after),
+        moment(after.due_at),
+        moment(before.due_at)
+    )
+}

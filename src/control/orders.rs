@@ -1,0 +1,318 @@
+//! The routes of the socket: what can be asked and ordered, and the events that an order becomes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use tokio::sync::watch;
+use wildmatch::WildMatch;
+
+use super::authority::Authority;
+use super::wire::{
+    ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, Standing,
+    TargetState,
+};
+use crate::domain::{Caller, Decision, Event, TargetId, WaitReason};
+use crate::policy::{Rules, plan};
+use crate::ports::{Gauge, JournalError, Orders, Reload, Situation};
+
+/// The ids of a hundred thousand targets.
+const LARGEST_BODY: usize = 16 << 20;
+/// In characters. A ticket and a sentence, not a story.
+const LONGEST_REASON: usize = 500;
+/// Whoever needs a longer pause takes the target out of the configuration.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// What the orders work on.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The state of affairs.
+    pub gauge: Arc<dyn Gauge>,
+    /// The rules in force.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// Where orders go.
+    pub orders: Arc<dyn Orders>,
+    /// Reading the configuration again.
+    pub reload: Arc<dyn Reload>,
+}
+
+/// Why an order was not taken.
+#[derive(Debug)]
+struct Refused(StatusCode, String);
+
+impl Refused {
+    fn wrong(words: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, words.into())
+    }
+
+    fn conflict(words: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, words.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<JournalError> for Refused {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Impossible(_) => {
+                Self::conflict(format!("things have changed meanwhile, ask again ({error})"))
+            }
+            JournalError::Full(_) | JournalError::ReadOnly(_) | JournalError::Io(_) | JournalError::Closed => {
+                let words = format!("the order can not be recorded, and what can not be recorded is not done: {error}");
+                Self(StatusCode::SERVICE_UNAVAILABLE, words)
+            }
+        }
+    }
+}
+
+type Answer<T> = Result<Json<T>, Refused>;
+
+/// The routes for those who may give orders.
+pub(super) fn router(inputs: Inputs) -> Router {
+    Router::new()
+        .route("/v1/targets", get(targets))
+        .route("/v1/pauses", get(pauses))
+        .route("/v1/rotate", post(rotate))
+        .route("/v1/observe", post(observe))
+        .route("/v1/rearm", post(rearm))
+        .route("/v1/pause", post(pause))
+        .route("/v1/resume", post(resume))
+        .route("/v1/reload", post(reload))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(inputs)
+}
+
+/// The same answer to everything.
+pub(super) fn refusing(caller: &Caller, authority: &Authority) -> Router {
+    let words = format!("{} may not give orders; these may: {}", caller.name(), authority.words());
+    Router::new().fallback(move || async move { Refused(StatusCode::FORBIDDEN, words) })
+}
+
+#[derive(Deserialize)]
+struct Matching {
+    #[serde(rename = "match")]
+    glob: Option<String>,
+}
+
+async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>) -> Json<Vec<TargetState>> {
+    let glob = WildMatch::new(matching.glob.as_deref().unwrap_or("*"));
+    Json(inputs.look(|state| glob.matches(state.target.as_str())))
+}
+
+async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {
+    Json(standing(&inputs.gauge.read()))
+}
+
+async fn rotate(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<RotateOrder>,
+) -> Answer<Vec<TargetState>> {
+    let reason = reason(&order.reason)?;
+    let caller = behind(caller, order.login)?;
+    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
+    let fit = inputs.look(|state| wanted.contains(&state.id) && can_rotate(state.standing));
+    if fit.is_empty() {
+        return Err(Refused::conflict("none of these targets can be rotated now; `rekeyd status` says why"));
+    }
+    let events = fit.iter().map(|state| Event::RotationRequested {
+        target: state.id.clone(),
+        reason: reason.clone(),
+        by: caller.clone(),
+        overrides: order.overrides,
+    });
+    inputs.orders.order(&caller, events.collect()).await?;
+    Ok(Json(inputs.look(|state| fit.iter().any(|fit| fit.id == state.id))))
+}
+
+async fn observe(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<ObserveOrder>,
+) -> Answer<Vec<TargetState>> {
+    let reason = reason(&order.reason)?;
+    let caller = behind(caller, order.login)?;
+    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Standing::NotManaged);
+    if fit.is_empty() {
+        return Err(Refused::conflict("none of these targets has a key that is looked at; `rekeyd status` says why"));
+    }
+    let event = Event::LookRequested { scope: order.scope, targets: fit.len() as u64, reason, by: caller.clone() };
+    inputs.orders.order(&caller, vec![event]).await?;
+    inputs.orders.look_at(fit.iter().map(|state| state.id.clone()).collect());
+    Ok(Json(fit))
+}
+
+async fn rearm(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<RearmOrder>,
+) -> Answer<Vec<TargetState>> {
+    let reason = reason(&order.reason)?;
+    let caller = behind(caller, order.login)?;
+    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Standing::Quarantined);
+    if fit.is_empty() {
+        return Err(Refused::conflict("none of these targets is quarantined any more"));
+    }
+    let events = fit.iter().map(|state| Event::TargetRearmed {
+        target: state.id.clone(),
+        reason: reason.clone(),
+        by: Some(caller.clone()),
+    });
+    inputs.orders.order(&caller, events.collect()).await?;
+    Ok(Json(fit))
+}
+
+async fn pause(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<PauseOrder>,
+) -> Answer<Vec<Paused>> {
+    let reason = reason(&order.reason)?;
+    let caller = behind(caller, order.login)?;
+    plain(&order.scope, "the scope")?;
+    let length = order.until.duration_since(inputs.gauge.read().now);
+    if !length.is_positive() || length > LONGEST_PAUSE {
+        return Err(Refused::wrong("a pause ends in the future, and within a year"));
+    }
+    let event = Event::PauseSet { scope: order.scope, until: order.until, reason, by: caller.clone() };
+    inputs.orders.order(&caller, vec![event]).await?;
+    Ok(Json(standing(&inputs.gauge.read())))
+}
+
+async fn resume(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<ResumeOrder>,
+) -> Answer<Vec<Paused>> {
+    let reason = reason(&order.reason)?;
+    let caller = behind(caller, order.login)?;
+    if !inputs.gauge.read().fleet.pauses.contains_key(&order.scope) {
+        return Err(Refused::conflict(format!("no pause with the scope {:?} stands", order.scope)));
+    }
+    let event = Event::PauseEnded { scope: order.scope, reason: Some(reason), by: Some(caller.clone()) };
+    inputs.orders.order(&caller, vec![event]).await?;
+    Ok(Json(standing(&inputs.gauge.read())))
+}
+
+async fn reload(
+    State(inputs): State<Inputs>,
+    Extension(caller): Extension<Caller>,
+    Json(order): Json<ReloadOrder>,
+) -> Answer<Reloaded> {
+    let caller = behind(caller, order.login)?;
+    let changes = inputs.reload.reload(Some(caller)).await;
+    changes.map(|changes| Json(Reloaded { changes })).map_err(|words| Refused(StatusCode::UNPROCESSABLE_ENTITY, words))
+}
+
+impl Inputs {
+    /// The targets that `keep` keeps, as they stand now, by name.
+    fn look(&self, keep: impl Fn(&TargetState) -> bool) -> Vec<TargetState> {
+        let situation = self.gauge.read();
+        let rules = Arc::clone(&self.rules.borrow());
+        let decisions = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new()).decisions;
+        let states = decisions.into_iter().filter_map(|planned| {
+            let record = situation.fleet.targets.get(&planned.target)?;
+            Some(TargetState {
+                target: record.target.name(),
+                id: planned.target,
+                standing: how(&planned.decision),
+                words: planned.decision.to_string(),
+                slot: record.slot,
+                due_at: planned.decision.due_at(),
+                every: rules.policy_of(&record.target).map(|policy| policy.rhythm.to_string()),
+                key: record.key.as_ref().map(|key| key.id.clone()),
+                key_seen_at: record.key.as_ref().map(|key| key.last_seen),
+                unread: record.unread.as_ref().map(|(_, failure)| failure.to_string()),
+                requested: record.request.is_some(),
+                last_rotation_at: record.last_rotation_at,
+            })
+        });
+        let mut states: Vec<_> = states.filter(keep).collect();
+        states.sort_by(|one, other| one.target.cmp(&other.target));
+        states
+    }
+}
+
+fn how(decision: &Decision) -> Standing {
+    match decision {
+        Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Standing::Moving,
+        Decision::Quarantined { .. } => Standing::Quarantined,
+        Decision::NotManaged { .. } => Standing::NotManaged,
+        Decision::Wait { reason, .. } => match reason {
+            WaitReason::NotDue => Standing::Resting,
+            WaitReason::KeyUnknown => Standing::Unknown,
+            WaitReason::Paused { .. }
+            | WaitReason::OutsideWindow { .. }
+            | WaitReason::Frozen { .. }
+            | WaitReason::MemberFailed { .. } => Standing::Held,
+            WaitReason::BackingOff { .. }
+            | WaitReason::MemberFirst { .. }
+            | WaitReason::ManagerFull { .. }
+            | WaitReason::ManagerFailing { .. } => Standing::Waiting,
+        },
+    }
+}
+
+/// Whether a rotation now makes sense; whether it can begin at once is the planner's affair.
+fn can_rotate(standing: Standing) -> bool {
+    match standing {
+        Standing::Moving | Standing::Resting | Standing::Waiting | Standing::Held => true,
+        Standing::Unknown | Standing::Quarantined | Standing::NotManaged => false,
+    }
+}
+
+fn standing(situation: &Situation) -> Vec<Paused> {
+    let held = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    let names: BTreeMap<_, _> =
+        situation.fleet.targets.values().map(|record| (record.target.id(), record.target.name())).collect();
+    held.map(|(scope, pause)| {
+        let glob = WildMatch::new(scope);
+        Paused {
+            scope: scope.clone(),
+            since: pause.since,
+            until: pause.until,
+            reason: pause.reason.clone(),
+            by: pause.by.name(),
+            targets: names.values().filter(|name| glob.matches(name.as_str())).count(),
+        }
+    })
+    .collect()
+}
+
+/// A reason is for the record: there, short, and of one line.
+fn reason(text: &str) -> Result<String, Refused> {
+    plain(text, "the reason").map(|()| text.trim().to_owned())
+}
+
+fn plain(text: &str, what: &str) -> Result<(), Refused> {
+    if text.trim().is_empty() {
+        Err(Refused::wrong(format!("{what} is missing")))
+    } else if text.chars().count() > LONGEST_REASON {
+        Err(Refused::wrong(format!("{what} is longer than {LONGEST_REASON} characters")))
+    } else if text.chars().any(char::is_control) {
+        Err(Refused::wrong(format!("{what} is not one line of plain text")))
+    } else {
+        Ok(())
+    }
+}
+
+/// The caller with the one who, by the command's own account, logged in.
+fn behind(caller: Caller, login: Option<String>) -> Result<Caller, Refused> {
+    if let Some(login) = &login {
+        plain(login, "the login")?;
+    }
+    Ok(Caller { login, ..caller })
+}
