@@ -203,7 +203,7 @@ impl Daemon {
         let socket = TcpListener::bind(address).await.map_err(listen)?;
         let address = socket.local_addr().map_err(listen)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
-        let jobs = jobs::Jobs::start().await?;
+        let jobs = jobs::Jobs::start(Arc::clone(&clock)).await?;
         let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
         engine.note(opening(&fleet, config, checkpoint_key)).await?;

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use crate::ports::Clock;
+
 /// In UTC: every five seconds the engine looks around.
 const SWEEP: &str = "*/5 * * * * *";
 /// In UTC: four times a minute alerts are weighed.
@@ -32,7 +34,7 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) async fn start() -> Result<Self, JobSchedulerError> {
+    pub(super) async fn start(clock: Arc<dyn Clock>) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
         let [sweep, housekeeping, inventory] = std::array::from_fn(|_| Arc::new(Notify::new()));
         scheduler.add(waking(SWEEP, &sweep)?).await?;
@@ -40,7 +42,7 @@ impl Jobs {
         scheduler.add(waking(INVENTORY, &inventory)?).await?;
         scheduler.start().await?;
         let woken = [&sweep, &housekeeping, &inventory].map(Arc::clone);
-        let steady = tokio::spawn(steadily_waking(woken));
+        let steady = tokio::spawn(steadily_waking(clock, woken));
         Ok(Self { scheduler, sweep, housekeeping, inventory, steady })
     }
 
@@ -64,9 +66,9 @@ impl Jobs {
     }
 }
 
-async fn steadily_waking(loops: [Arc<Notify>; 3]) {
+async fn steadily_waking(clock: Arc<dyn Clock>, loops: [Arc<Notify>; 3]) {
     loop {
-        tokio::time::sleep(AT_LEAST).await;
+        clock.sleep(AT_LEAST).await;
         loops.iter().for_each(|woken| woken.notify_one());
     }
 }
