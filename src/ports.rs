@@ -108,7 +108,8 @@ pub struct UnreadProject {
     pub failure: Failure,
 }
 
-/// The durable record. What it returned from is on disk; what it failed at never happened.
+/// The durable record. What it returned from is on disk. Of what it failed at, that is not known before the next call that
+/// succeeds: a commit can be called failed and be there.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Appends the entries to the ledger, all or none, with everything that follows from them. Durable on return.

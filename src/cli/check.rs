@@ -16,6 +16,11 @@ Reads the configuration and the credentials, looks at the state directory, the l
 every manager step by step, asks each target for its key, and plans. Rotates nothing and writes nothing: every request is \
 a GET.
 
+Examples:
+  rekeyd check
+  rekeyd check --target 'emea/billing/*'
+  rekeyd check --credential /etc/rekeyd/emea-private-key.new --public-key hgfedcba
+
 Exit status, by the worst line: 0 all passes, 1 something fails, 3 something warns, 78 the configuration is wrong.")]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.

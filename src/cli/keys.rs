@@ -18,6 +18,11 @@ Asks each manager for its global API keys and for those of the organizations and
 only and writes nothing. When a key was made is read from its id, whose first four bytes are that second; the API does not \
 tell it otherwise.
 
+Examples:
+  rekeyd keys
+  rekeyd keys --all --json
+  rekeyd keys --recorded
+
 Exit status: 0 all lists were read, 1 a manager can not be asked, 3 a list can not be read, so that somebody may be missing.")]
 pub(super) struct Args {
     /// Show every key, also those that can not rotate.

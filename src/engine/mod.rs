@@ -1,8 +1,8 @@
 //! Carries a plan out: looks, rotates, confirms, recovers. It decides nothing; `policy` does.
 //!
 //! One loop ([`Engine::run`]) asks the planner what is to be done, starts a task for each thing, and plans again when a
-//! task ends, when time alone changes the plan, or when it is woken. Killing a task at any point is safe: what it had made durable is what the
-//! next plan sees, and every attempt begins by looking. A restart is nothing else.
+//! task changed something, when time alone changes the plan, or when it is woken. Killing a task at any point is safe: what it
+//! had made durable is what the next plan sees, and every attempt begins by looking. A restart is nothing else.
 
 mod discover;
 mod look;

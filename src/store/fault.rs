@@ -46,10 +46,10 @@ pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => JournalError::Full(said),
         Some(ErrorCode::ReadOnly) => JournalError::ReadOnly(said),
-        // A record that was made to follow the last one follows it, unless that is no longer the last.
         Some(ErrorCode::SystemIoFailure) if is_sync(error) => {
             JournalError::Io(format!("a sync to the disk failed: {said}"))
         }
+        // A record that was made to follow the last one follows it, unless that is no longer the last.
         Some(ErrorCode::ConstraintViolation) => JournalError::Io(format!("another writer was in the database: {said}")),
         _ => JournalError::Io(said),
     }
