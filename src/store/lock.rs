@@ -4,10 +4,15 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{DATABASE, LOCK, OpenError};
+
+/// How often a lock that is taken is tried: for half a second.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The sole right to write in a state directory; ends with the value, or with the process however it dies.
 ///
@@ -51,17 +56,22 @@ pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
 
 impl StateLock {
     /// Takes the lock, or says who has it.
+    ///
+    /// A process that is just being started holds what its parent held until it runs its own program, and a daemon that ends
+    /// holds it to its last moment: so a lock that is taken is tried for a little while.
+    #[expect(clippy::disallowed_methods, reason = "the wait is for another process, on a thread that may block")]
     pub(super) fn take(state_dir: &Path) -> Result<Self, OpenError> {
         let words = state_dir.join(LOCK);
         let failed = |source| OpenError::file(state_dir, source);
         let dir = File::open(state_dir).map_err(failed)?;
-        match dir.try_lock() {
-            Ok(()) => Ok(Self { _dir: dir, words }),
-            Err(TryLockError::WouldBlock) => {
-                Err(OpenError::Held { path: state_dir.to_owned(), holder: holder(&words) })
+        for _ in 0..TRIES {
+            match dir.try_lock() {
+                Ok(()) => return Ok(Self { _dir: dir, words }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+        Err(OpenError::Held { path: state_dir.to_owned(), holder: holder(&words) })
     }
 
     /// Whether a ledger was begun here, whatever became of it.

@@ -1,7 +1,7 @@
 //! The journal of a world: in memory or the real database, with commits that take time, fail, or land and still fail.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rekeyd::domain::{Entry, Event, Fleet, KeyId, KeyRecord, TargetId};
 use rekeyd::ports::{Clock, Head, Journal, JournalError};
-use rekeyd::store::{OpenError, Store};
+use rekeyd::store::Store;
 
 use super::clock::{Chance, VirtualClock};
 use super::fired::Fired;
@@ -88,7 +88,7 @@ impl Book {
         let Backend::Store(folder, place) = &self.backend else { return };
         if place.lock().unwrap().is_none() {
             let folder = folder.clone();
-            let store = tokio::task::spawn_blocking(move || open(&folder)).await.unwrap();
+            let store = tokio::task::spawn_blocking(move || Store::open(&folder, [7; 32]).unwrap()).await.unwrap();
             *place.lock().unwrap() = Some(Arc::new(store));
         }
     }
@@ -247,16 +247,4 @@ impl Journal for Book {
     fn head(&self) -> Head {
         Head { seq: self.written().entries.len() as u64, hash: [0; 32] }
     }
-}
-
-/// Opens a database that nobody holds. A process that another test is just starting inherits the lock until it runs its
-/// own program; that is over in a moment.
-fn open(folder: &Path) -> Store {
-    for _ in 0..10_000 {
-        match Store::open(folder, [7; 32]) {
-            Err(OpenError::Held { .. }) => std::thread::yield_now(),
-            opened => return opened.unwrap(),
-        }
-    }
-    panic!("the lock of {} stays held", folder.display())
 }
