@@ -356,7 +356,7 @@ async fn keys_dated_in_the_future_are_dated_anew() {
 #[tokio::test(start_paused = true)]
 async fn what_was_found_before_it_was_sent_has_its_whole_settle_time() {
     let spread = Policy { first_rotation: FirstRotation::Spread, ..policy() };
-    let world = World::new(31, 1, spread, 4, &[Fate::GatewayAndApplyLater(60)]);
+    let world = World::new(31, 1, spread, 4, &[Fate::GatewayAndApplyLater(500)]);
     let daemon = world.start();
     world.pass(Duration::from_secs(10)).await;
     daemon.stop().await;
