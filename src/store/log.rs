@@ -7,12 +7,9 @@ use rusqlite::Connection;
 
 use super::chain::Record;
 use super::columns::{Json, Micros};
-use super::question::Question;
+use super::question::{Question, page_by_page};
 use super::reader::{ReadError, Reader};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, TargetName};
-
-/// Records read at a time.
-const PAGE: u32 = 1000;
 
 /// Pages of records, one behind the other.
 pub(super) struct Log {
@@ -69,25 +66,9 @@ impl Reader {
     pub fn each_record<B>(
         &self,
         filter: &LedgerFilter,
-        mut each: impl FnMut(Cursor, LedgerRow) -> ControlFlow<B>,
+        each: impl FnMut(Cursor, LedgerRow) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, ReadError> {
         let mut log = Log::wanted(&self.conn, filter)?;
-        let mut left = filter.limit.unwrap_or(u32::MAX);
-        while left > 0 {
-            let limit = left.min(PAGE);
-            let page = log.next(&self.conn, limit)?;
-            let whole = page.len() == limit as usize;
-            for (cursor, row) in page {
-                if let ControlFlow::Break(why) = each(cursor, row) {
-                    return Ok(ControlFlow::Break(why));
-                }
-            }
-            left = match (whole, filter.limit) {
-                (false, _) => 0,
-                (true, Some(_)) => left - limit,
-                (true, None) => left,
-            };
-        }
-        Ok(ControlFlow::Continue(()))
+        Ok(page_by_page(filter.limit, |limit| log.next(&self.conn, limit), each)?)
     }
 }

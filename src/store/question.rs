@@ -1,5 +1,7 @@
 //! Puts a query together from the parts of a filter, newest first, page by page.
 
+use std::ops::ControlFlow;
+
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 use wildmatch::WildMatch;
@@ -7,6 +9,8 @@ use wildmatch::WildMatch;
 use super::columns::{Json, Micros};
 use crate::domain::Cursor;
 
+/// Rows read at a time.
+const PAGE: u32 = 1000;
 /// With more matching targets than this, walking all rows by time beats looking each target up.
 const FEW_TARGETS: usize = 64;
 
@@ -63,6 +67,31 @@ impl Question {
         let values = self.values.iter().chain(&own);
         conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), read)?.collect()
     }
+}
+
+/// Shows each row of one page after another, until there is none left, `limit` is reached, or `each` breaks off.
+pub(super) fn page_by_page<T, B>(
+    limit: Option<u32>,
+    mut next: impl FnMut(u32) -> rusqlite::Result<Vec<(Cursor, T)>>,
+    mut each: impl FnMut(Cursor, T) -> ControlFlow<B>,
+) -> rusqlite::Result<ControlFlow<B>> {
+    let mut left = limit.unwrap_or(u32::MAX);
+    while left > 0 {
+        let wanted = left.min(PAGE);
+        let page = next(wanted)?;
+        let whole = page.len() == wanted as usize;
+        for (cursor, row) in page {
+            if let ControlFlow::Break(why) = each(cursor, row) {
+                return Ok(ControlFlow::Break(why));
+            }
+        }
+        left = match (whole, limit) {
+            (false, _) => 0,
+            (true, Some(_)) => left - wanted,
+            (true, None) => left,
+        };
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn matching_targets(conn: &Connection, glob: Option<&str>, project: Option<&str>) -> rusqlite::Result<Vec<String>> {

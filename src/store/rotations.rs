@@ -7,14 +7,11 @@ use rusqlite::{Connection, Row};
 
 use super::columns::{Json, Micros, Word};
 use super::load::{json, time};
-use super::question::Question;
+use super::question::{Question, page_by_page};
 use super::reader::{ReadError, Reader};
 use crate::domain::{
     ClusterId, Cursor, KeyId, ManagerName, ProjectId, RotationFilter, RotationId, RotationRow, TargetId, TargetName,
 };
-
-/// Rotations read at a time.
-const PAGE: u32 = 1000;
 
 /// Pages of rotations, one behind the other.
 pub(super) struct Rotations {
@@ -77,26 +74,10 @@ impl Reader {
     pub fn each_rotation<B>(
         &self,
         filter: &RotationFilter,
-        mut each: impl FnMut(Cursor, RotationRow) -> ControlFlow<B>,
+        each: impl FnMut(Cursor, RotationRow) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, ReadError> {
         let mut rotations = Rotations::wanted(&self.conn, filter)?;
-        let mut left = filter.limit.unwrap_or(u32::MAX);
-        while left > 0 {
-            let limit = left.min(PAGE);
-            let page = rotations.next(&self.conn, limit)?;
-            let whole = page.len() == limit as usize;
-            for (cursor, row) in page {
-                if let ControlFlow::Break(why) = each(cursor, row) {
-                    return Ok(ControlFlow::Break(why));
-                }
-            }
-            left = match (whole, filter.limit) {
-                (false, _) => 0,
-                (true, Some(_)) => left - limit,
-                (true, None) => left,
-            };
-        }
-        Ok(ControlFlow::Continue(()))
+        Ok(page_by_page(filter.limit, |limit| rotations.next(&self.conn, limit), each)?)
     }
 }
 
