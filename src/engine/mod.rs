@@ -5,6 +5,7 @@
 //! had made durable is what the next plan sees, and every attempt begins by looking. A restart is nothing else.
 
 mod discover;
+mod listings;
 mod look;
 mod orders;
 mod rotate;

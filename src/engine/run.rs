@@ -9,21 +9,18 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::discover::{Unseen, newly_excluded, news};
+use super::discover::newly_excluded;
+use super::listings::Listings;
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
 use super::{Engine, Parts};
-use crate::domain::{
-    Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
-};
-use crate::policy::{Breaker, looks, passed, plan, probe_after};
+use crate::domain::{Actor, Decision, Event, Failure, ManagerName, RotationId, TargetId, TargetRecord};
+use crate::policy::{looks, passed, plan};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
 /// wall clock that leaps is noticed; this is for a sweep that has died.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// However much speaks for a listing, the next one is not sooner than this.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How soon a ledger that could not be written is tried again.
 const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// A target whose event was impossible is left alone this long: a bug must not become a loop.
@@ -35,7 +32,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// What the loop has under way and may lose.
 #[derive(Default)]
-struct Hand {
+pub(super) struct Hand {
     tasks: JoinSet<Ended>,
     jobs: HashMap<Id, Job>,
     rotating: BTreeSet<TargetId>,
@@ -48,8 +45,8 @@ struct Hand {
     /// The ledger's newest record when the newest plan was made.
     planned_at: u64,
     /// When a look at a target was last tried.
-    tried: BTreeMap<TargetId, Timestamp>,
-    listings: BTreeMap<ManagerName, Listings>,
+    pub(super) tried: BTreeMap<TargetId, Timestamp>,
+    pub(super) listings: BTreeMap<ManagerName, Listings>,
     /// When a rotation that was sent was first found with no task at work on it, by the monotonic clock.
     found: BTreeMap<TargetId, (RotationId, Duration)>,
     /// Targets that a person wants looked at, until the look begins.
@@ -62,32 +59,15 @@ struct Hand {
     closing: CancellationToken,
 }
 
-/// A manager's listings: when the next is due, by the monotonic clock.
-#[derive(Default)]
-struct Listings {
-    due: Duration,
-    under_way: bool,
-    /// When one last succeeded, by the wall clock and by the monotonic one.
-    answered: Option<(Timestamp, Duration)>,
-    /// Set from the first sign of an outage until a listing succeeds.
-    probing: bool,
-    /// Set while a key is read to see whether more than the listing works.
-    proving: bool,
-    /// Outages and failed probes since the last routine listing that succeeded: a manager that comes and goes is probed
-    /// ever more seldom.
-    failures: u32,
-    unseen: Unseen,
-}
-
 #[derive(Clone)]
-enum Job {
+pub(super) enum Job {
     Rotate(TargetId),
     Look(TargetId, ManagerName),
     List(ManagerName),
 }
 
 /// What a task brings back; what it did is in the journal.
-enum Ended {
+pub(super) enum Ended {
     Worked,
     /// It could not record what it had to.
     Unrecorded,
@@ -299,7 +279,7 @@ impl Engine {
         }
     }
 
-    fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>) {
+    pub(super) fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>) {
         let manager = record.target.manager.clone();
         *hand.looks_by_manager.entry(manager.clone()).or_default() += 1;
         hand.tried.insert(target.clone(), self.clock.now());
@@ -326,42 +306,6 @@ impl Engine {
             }
             Err(_) => Ended::Unrecorded,
         }
-    }
-
-    /// Starts the listings that are due. Returns how long until the next one.
-    fn list(self: &Arc<Self>, hand: &mut Hand, fleet: &Fleet) -> Duration {
-        let now = self.clock.monotonic();
-        let mut wait = LONGEST_PAUSE;
-        for name in self.parts().managers.keys() {
-            let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
-            let listings = hand.listings.entry(name.clone()).or_default();
-            if listings.under_way {
-                continue;
-            }
-            if outage && !listings.probing {
-                // Others than a listing have met the outage: it is for the listings to see its end.
-                listings.fail(now);
-            } else if let Some((answered, ago)) = listings.answered
-                && !outage
-                && in_doubt(fleet, name, answered)
-            {
-                // What a target fails at may be its manager's doing; a listing tells, before many attempts are spent on it.
-                listings.due = listings.due.min(ago + SOON);
-            }
-            if now < listings.due {
-                wait = wait.min(listings.due - now);
-                continue;
-            }
-            listings.under_way = true;
-            let (engine, name) = (Arc::clone(self), name.clone());
-            hand.start(Job::List(name.clone()), async move {
-                match engine.parts().managers.get(&name) {
-                    Some(manager) => Ended::Listed(manager.service.discover().await),
-                    None => Ended::Worked,
-                }
-            });
-        }
-        wait
     }
 
     /// Takes a task's end in. True if the plan may be another one now.
@@ -411,63 +355,6 @@ impl Engine {
         }
     }
 
-    async fn listed(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName, ended: Ended) {
-        let parts = self.parts();
-        let Some(manager) = parts.managers.get(name) else { return };
-        if let Ended::Listed(Ok(_)) = &ended
-            && self.is_doubtful(name)
-            && self.prove(hand, name)
-        {
-            self.state.heard_of(name);
-            return;
-        }
-        let listings = hand.listings.entry(name.clone()).or_default();
-        let now = self.clock.monotonic();
-        listings.under_way = false;
-        match ended {
-            Ended::Listed(Ok(discovery)) => {
-                let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
-                // Were it not recorded, the next listing would bring the same news.
-                let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
-                self.breakers().entry(name.clone()).or_default().answers();
-                listings.answered = Some((self.clock.now(), now));
-                if !std::mem::take(&mut listings.probing) {
-                    listings.failures = 0;
-                }
-                listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };
-            }
-            Ended::Listed(Err(failure)) => {
-                listings.fail(now);
-                // A ledger that can not be written is dealt with by the loop.
-                let _ = self.manager_failed(name, &failure).await;
-            }
-            Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
-        }
-        self.state.heard_of(name);
-    }
-
-    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
-    fn is_doubtful(&self, manager: &ManagerName) -> bool {
-        self.breakers().get(manager).is_some_and(Breaker::is_open)
-    }
-
-    /// Has one key read, another one each time, of a manager whose listing works and whose keys could not be read. Until
-    /// one can, this is a failed probe. False if there is none to read.
-    fn prove(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName) -> bool {
-        let fleet = self.scribe.fleet();
-        let readable = fleet.targets.iter().filter(|(id, record)| {
-            let ours = record.target.manager == *name && record.standing() == Standing::Managed;
-            ours && record.rotation.is_none() && !hand.is_busy(id)
-        });
-        let Some((id, record)) = readable.min_by_key(|(id, _)| hand.tried.get(*id)) else { return false };
-        let listings = hand.listings.entry(name.clone()).or_default();
-        listings.under_way = false;
-        listings.proving = true;
-        listings.fail(self.clock.monotonic());
-        self.observe(hand, id.clone(), record);
-        true
-    }
-
     /// Lets the tasks finish, then drops what is left: to drop a task is to crash it, which is safe at any point.
     async fn close(&self, mut hand: Hand, grace: Duration) {
         let finish = async { while hand.tasks.join_next().await.is_some() {} };
@@ -483,25 +370,6 @@ impl Engine {
     }
 }
 
-/// Whether a target of the manager began to fail after the manager's last listing, in a way that is not its own.
-fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
-    fleet.targets.values().filter(|record| record.target.manager == *manager).any(|record| {
-        record
-            .unread
-            .as_ref()
-            .is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
-    })
-}
-
-impl Listings {
-    /// A sign of an outage: the next listing is a probe.
-    fn fail(&mut self, now: Duration) {
-        self.probing = true;
-        self.failures += 1;
-        self.due = now + probe_after(self.failures);
-    }
-}
-
 /// What is to be done with one target.
 enum Task {
     Begin(RotationId, Timestamp),
@@ -511,7 +379,7 @@ enum Task {
 }
 
 impl Hand {
-    fn is_busy(&self, target: &TargetId) -> bool {
+    pub(super) fn is_busy(&self, target: &TargetId) -> bool {
         self.rotating.contains(target) || self.looking.contains(target)
     }
 
@@ -524,7 +392,7 @@ impl Hand {
         found.1
     }
 
-    fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {
+    pub(super) fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {
         let id = self.tasks.spawn(work).id();
         self.jobs.insert(id, job);
     }
