@@ -5,7 +5,6 @@ use rusqlite::{Connection, params};
 
 use super::super::columns::{Micros, Word};
 use super::super::sql::insert;
-use super::write_last_seen;
 use crate::domain::{Entry, Event, How, KeyChange, RotationId, TargetId, TargetRecord};
 
 /// How a key came into use.
@@ -68,4 +67,12 @@ pub(super) fn write(
             ("seq", &seq),
         ],
     )
+}
+
+/// Notes in the row of the target's key when it was last seen.
+pub(super) fn write_last_seen(conn: &Connection, target: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    let Some(key) = &record.key else { return Ok(()) };
+    conn.prepare_cached("UPDATE key SET last_seen = ? WHERE target = ? AND replaced_at IS NULL")?
+        .execute(params![Micros(key.last_seen), target.as_str()])
+        .map(drop)
 }

@@ -6,14 +6,14 @@ mod receiver;
 mod rotation;
 mod target;
 
-pub(super) use target::write_last_seen;
-
 use rusqlite::{Connection, params};
 
 use super::columns::{Json, Micros};
 use super::fault::Fault;
 use super::sql::upsert;
-use crate::domain::{AlertKind, AlertSubject, Change, Entry, Event, Fleet, ManagerName, ManagerRecord};
+use crate::domain::{
+    AlertKind, AlertSubject, Change, Entry, Event, Fleet, ManagerName, ManagerRecord, TargetId, TargetRecord,
+};
 
 /// What an entry changed in the fleet.
 pub(super) struct Applied {
@@ -21,6 +21,12 @@ pub(super) struct Applied {
     pub(super) change: Change,
     /// The change that undoes it.
     pub(super) undo: Change,
+}
+
+/// Notes that the target's key was last seen as the record says.
+pub(super) fn write_last_seen(conn: &Connection, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    target::write_last_seen(conn, id, record)?;
+    key::write_last_seen(conn, id, record)
 }
 
 /// Takes an entry into the fleet and the tables; `seq` is its number in the ledger.
@@ -36,7 +42,15 @@ pub(super) fn apply(conn: &Connection, fleet: &mut Fleet, seq: u64, entry: &Entr
 fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::Target(id, Some(record)) => {
-            target::write(conn, seq, id, record)?;
+            if let Event::RotationIntended { .. }
+            | Event::RotationSending { .. }
+            | Event::RotationAccepted { .. }
+            | Event::RotationReplyLost { .. } = entry.event
+            {
+                target::step(conn, seq, id, record)?;
+            } else {
+                target::write(conn, seq, id, record)?;
+            }
             rotation::write(conn, seq, entry, id, record)?;
             key::write(conn, seq, entry, id, record)
         }
