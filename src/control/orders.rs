@@ -133,7 +133,8 @@ async fn rotate(
         overrides: order.overrides,
     });
     inputs.orders.order(&caller, events.collect()).await?;
-    Ok(Json(inputs.look(|state| fit.iter().any(|fit| fit.id == state.id))))
+    let fit: BTreeSet<_> = fit.into_iter().map(|state| state.id).collect();
+    Ok(Json(inputs.look(|state| fit.contains(&state.id))))
 }
 
 async fn observe(
