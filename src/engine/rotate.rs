@@ -49,11 +49,14 @@ impl Attempt<'_> {
                     key_before: self.known.id.clone(),
                     looked_at,
                 };
-                self.write(intended).await?;
                 let intended_at = self.engine.clock.now();
                 let key_before = self.known.id.clone();
                 let phase = Phase::Intended;
-                self.send(Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase }, None).await
+                let intent = Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase };
+                // Recorded one after the other, and mostly by one commit: nothing comes between them.
+                let (intended, sending) = tokio::join!(self.write(intended), self.record_sending(&intent, None));
+                intended.and(sending)?;
+                self.send(intent).await
             }
         }
     }
@@ -68,7 +71,11 @@ impl Attempt<'_> {
                 Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
                     match self.shut_by() {
-                        None => self.send(rotation, Some(looked_at)).await,
+                        None if self.closing.is_cancelled() => Ok(()),
+                        None => {
+                            self.record_sending(&rotation, Some(looked_at)).await?;
+                            self.send(rotation).await
+                        }
                         Some(why) => {
                             let target = self.record.target.id();
                             self.write(Event::RotationWithdrawn { target, rotation: rotation.id, why }).await
@@ -95,23 +102,26 @@ impl Attempt<'_> {
     }
 
     /// `looked_again` is when the key was read after the intent, if it was.
-    async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
-        if self.closing.is_cancelled() {
-            return Ok(());
-        }
+    async fn record_sending(&self, rotation: &Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
         let target = self.record.target.id();
-        let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
-        self.write(sending).await?;
+        self.write(Event::RotationSending { target, rotation: rotation.id, looked_at: looked_again }).await
+    }
+
+    /// Sends what is on record as being sent.
+    async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {
+        let target = self.record.target.id();
         let since = self.engine.clock.now();
         let reply = self.service.rotate(&self.record.target).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.
         let replied = self.engine.clock.monotonic();
         match reply {
             Ok(accepted) => {
-                let status = accepted.status;
-                self.write(Event::RotationAccepted { target, rotation: rotation.id, status }).await?;
+                let accepted = Event::RotationAccepted { target, rotation: rotation.id, status: accepted.status };
                 rotation.phase = Phase::Confirming { sent_at: since, since: self.engine.clock.now() };
-                self.confirm(rotation, How::Rotated, replied).await
+                // The look does not wait for the record: it asks for what happened, not for what was promised.
+                let (recorded, confirmed) =
+                    tokio::join!(self.write(accepted), self.confirm(rotation, How::Rotated, replied));
+                recorded.and(confirmed)
             }
             Err(failure) => match failure.verdict {
                 Verdict::Ambiguous => {

@@ -15,7 +15,7 @@ use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
 use super::{Engine, Parts};
 use crate::domain::{Actor, Decision, Event, Failure, ManagerName, RotationId, TargetId, TargetRecord};
-use crate::policy::{looks, passed, plan};
+use crate::policy::{Line, looks, passed, plan};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
@@ -26,7 +26,7 @@ const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// A target whose event was impossible is left alone this long: a bug must not become a loop.
 const AFTER_CONTRADICTION: Duration = Duration::from_secs(60);
 /// Planning takes at most one part in this many of the time while tasks come and go.
-const PLANNING_SHARE: u32 = 5;
+const PLANNING_SHARE: u32 = 20;
 /// However long a turn took, a ledger that hung among it, the rest after it is not longer.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
@@ -38,10 +38,16 @@ pub(super) struct Hand {
     rotating: BTreeSet<TargetId>,
     looking: BTreeSet<TargetId>,
     looks_by_manager: BTreeMap<ManagerName, usize>,
-    /// Looks that the newest plan asks for and that had no place yet, by manager.
+    /// When to look for more looks that are due, by the monotonic clock.
+    look_at: Duration,
+    /// Looks that are due and that had no place yet, by manager.
     looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
     /// Targets that the newest plan would have gone on with, had they not been busy.
     awaited: BTreeSet<TargetId>,
+    /// Who begins when a rotation ends, until the next plan.
+    line: Line,
+    /// Whether the newest plan knows of a slot that is due: then windows and freezes that go by are to be told of.
+    something_due: bool,
     /// The ledger's newest record when the newest plan was made.
     planned_at: u64,
     /// When a look at a target was last tried.
@@ -87,49 +93,68 @@ impl Engine {
                 && self.take_over(&mut hand).await
                 && self.end_pauses().await;
             hand.looks_to_come.clear();
+            hand.look_at = Duration::MAX;
+            hand.line = Line::default();
             let pause = if ready { self.turn(&mut hand).await } else { None };
-            let pause = pause.unwrap_or(LEDGER_RETRY);
             self.state.swept(self.clock.as_ref());
-            let cost = self.clock.monotonic().saturating_sub(started);
-            let until = self.clock.monotonic() + pause;
-            while !self.is_time_to_plan(&mut hand, &sweep, until, cost).await {}
+            let planned = self.clock.monotonic();
+            let rested = planned + LONGEST_REST.min((planned - started) * (PLANNING_SHARE - 1));
+            self.work_until(&mut hand, &sweep, planned + pause.unwrap_or(LEDGER_RETRY), rested).await;
         }
         self.close(hand, grace).await;
     }
 
-    /// Waits for something to happen, until `until` at the latest. False if it changes nothing that a plan could depend on:
-    /// most looks find what was there before.
-    async fn is_time_to_plan(
-        self: &Arc<Self>,
-        hand: &mut Hand,
-        sweep: &Notify,
-        until: Duration,
-        cost: Duration,
-    ) -> bool {
+    /// Takes in what ends, begins what stood in line for it, and looks at keys when it is time to, until it is time to plan:
+    /// `until` at the latest, and not before `rested` if something ended that the plan depends on. Most looks find what was
+    /// there before, and most rotations only make room for the next.
+    async fn work_until(self: &Arc<Self>, hand: &mut Hand, sweep: &Notify, mut until: Duration, rested: Duration) {
         let closing = hand.closing.clone();
-        tokio::select! {
-            // In this order, so that the same run goes the same way.
-            biased;
-            () = closing.cancelled() => true,
-            Some(ended) = hand.tasks.join_next_with_id() => {
-                let mut news = self.ended(hand, ended).await;
-                if news {
-                    // Raced with the end, which must not wait.
-                    tokio::select! {
-                        biased;
-                        () = closing.cancelled() => {}
-                        () = self.clock.sleep(LONGEST_REST.min(cost * (PLANNING_SHARE - 1))) => {}
+        loop {
+            let wake = until.min(hand.look_at);
+            tokio::select! {
+                // In this order, so that the same run goes the same way.
+                biased;
+                () = closing.cancelled() => return,
+                Some(ended) = hand.tasks.join_next_with_id() => {
+                    let mut news = self.ended(hand, ended).await;
+                    while let Some(ended) = hand.tasks.try_join_next_with_id() {
+                        news |= self.ended(hand, ended).await;
+                    }
+                    if news {
+                        until = until.min(rested);
+                    }
+                    if hand.looking.is_empty() {
+                        self.scribe.note_seen().await;
                     }
                 }
-                while let Some(ended) = hand.tasks.try_join_next_with_id() {
-                    news |= self.ended(hand, ended).await;
+                () = self.orders.woken() => return,
+                () = sweep.notified() => {
+                    self.scribe.note_seen().await;
+                    if !self.is_as_planned(hand) {
+                        return;
+                    }
+                    self.state.swept(self.clock.as_ref());
                 }
-                news || self.clock.monotonic() >= until
+                () = self.clock.sleep(wake.saturating_sub(self.clock.monotonic())) => {}
             }
-            () = self.orders.woken() => true,
-            () = sweep.notified() => true,
-            () = self.clock.sleep(until.saturating_sub(self.clock.monotonic())) => true,
+            let now = self.clock.monotonic();
+            if now >= until {
+                return;
+            }
+            if now >= hand.look_at {
+                self.look_around(hand);
+            }
         }
+    }
+
+    /// Whether a plan would be the one that was made, as long as no time has come that it named: nothing was due, nothing has
+    /// been recorded since, and the clock has not leapt.
+    fn is_as_planned(&self, hand: &Hand) -> bool {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        !hand.something_due
+            && self.scribe.unwritable().is_none()
+            && self.scribe.head().seq == hand.planned_at
+            && hand.clocks.is_some_and(|then| step(then, (wall, monotonic)).abs() <= CLOCK_TOLERANCE)
     }
 
     /// Goes over to the managers and rules in force, if they are others than at the last turn: what they exclude is excluded
@@ -161,9 +186,8 @@ impl Engine {
     /// Records a step of the wall clock. Times on record from before it are of another measure than those after.
     async fn compare_clocks(&self, hand: &mut Hand) -> bool {
         let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        if let Some((wall_then, monotonic_then)) = hand.clocks {
-            let passed = SignedDuration::try_from(monotonic.saturating_sub(monotonic_then)).unwrap_or_default();
-            let step = wall.duration_since(wall_then).saturating_sub(passed);
+        if let Some(then) = hand.clocks {
+            let step = step(then, (wall, monotonic));
             let recorded = step.abs() <= CLOCK_TOLERANCE
                 || self.scribe.write(Actor::Daemon, vec![Event::ClockStepped { by_s: step.as_secs() }]).await.is_ok();
             if !recorded {
@@ -188,6 +212,11 @@ impl Engine {
         // Meanwhile only targets that are busy can change.
         self.scribe.write(Actor::Schedule, passed).await.ok()?;
         let listing_due = self.list(hand, &fleet);
+        hand.something_due = plan.decisions.iter().any(|planned| match planned.decision {
+            Decision::Quarantined { .. } | Decision::NotManaged { .. } => false,
+            Decision::Wait { due_at, .. } => due_at.is_some_and(|due_at| due_at <= now),
+            Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => true,
+        });
         for planned in plan.decisions {
             if hand.is_busy(&planned.target) {
                 match planned.decision {
@@ -216,7 +245,19 @@ impl Engine {
                 Decision::Wait { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => {}
             }
         }
+        hand.line = plan.line;
+        self.look_around(hand);
+        let pauses = fleet.pauses.values().map(|pause| pause.until);
+        let until = plan.next_at.into_iter().chain(pauses).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
+        Some(until.min(listing_due).min(LONGEST_PAUSE))
+    }
+
+    /// Starts the looks at keys that are due, and says when there will be more.
+    fn look_around(self: &Arc<Self>, hand: &mut Hand) {
+        let (now, fleet, parts) = (self.clock.now(), self.scribe.fleet(), self.parts());
         let looks = looks(now, &fleet, &parts.rules, &hand.tried);
+        hand.look_at = self.clock.monotonic() + looks.next_at.map_or(LONGEST_PAUSE, |at| wait(now, at));
+        hand.looks_to_come.clear();
         hand.asked.extend(self.orders.take_looks());
         for target in hand.asked.iter().cloned().chain(looks.now) {
             if let Some(record) = fleet.targets.get(&target) {
@@ -226,11 +267,28 @@ impl Engine {
         for manager in parts.managers.keys() {
             self.observe_next(hand, manager);
         }
-        let wall = [plan.next_at, looks.next_at].into_iter().flatten().min();
-        let until = wall.map_or(LONGEST_PAUSE, |at| {
-            at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
-        });
-        Some(until.min(listing_due).min(LONGEST_PAUSE))
+    }
+
+    /// Gives the place that a rotation has left to who stands in line for it. False if only a plan can tell what is next:
+    /// nobody stands there, or the rotation was not simply answered.
+    fn pass_on(self: &Arc<Self>, hand: &mut Hand, answered: &TargetId) -> bool {
+        let (now, fleet, parts) = (self.clock.now(), self.scribe.fleet(), self.parts());
+        let Some(record) = fleet.targets.get(answered) else { return false };
+        if record.rotation.is_some() || record.setback.is_some() || record.quarantine.is_some() {
+            return false;
+        }
+        let manager = &record.target.manager;
+        let mut begun = false;
+        while let Some((target, rotation, due_at)) = hand.line.next(now, &fleet, &parts.rules, manager, &hand.rotating)
+        {
+            begun = true;
+            if hand.looking.contains(&target) {
+                hand.awaited.insert(target);
+            } else if let Some(record) = fleet.targets.get(&target) {
+                self.rotate(hand, target, record, Task::Begin(rotation, due_at));
+            }
+        }
+        begun
     }
 
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
@@ -322,7 +380,11 @@ impl Engine {
             None => true,
             Some(Job::Rotate(target)) => {
                 hand.rotating.remove(&target);
-                true
+                let begun = matches!(ended, Ended::Worked) && self.pass_on(hand, &target);
+                if !begun {
+                    hand.line = Line::default();
+                }
+                !begun
             }
             Some(Job::Look(target, manager)) => {
                 hand.looking.remove(&target);
@@ -342,11 +404,8 @@ impl Engine {
                     // What it saw is to be seen again as soon as it can be recorded.
                     hand.tried.remove(&target);
                 }
-                let news = unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at;
-                if !news {
-                    self.observe_next(hand, &manager);
-                }
-                news
+                self.observe_next(hand, &manager);
+                unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at
             }
             Some(Job::List(manager)) => {
                 self.listed(hand, &manager, ended).await;
@@ -364,10 +423,22 @@ impl Engine {
             () = self.clock.sleep(grace) => {}
         }
         hand.tasks.shutdown().await;
+        self.scribe.note_seen().await;
         let parked = self.scribe.fleet().targets.values().filter(|record| record.rotation.is_some()).count();
         // If this is not recorded, the next start sees the same as after a crash.
         let _ = self.scribe.write(Actor::Daemon, vec![Event::DaemonStopped { parked: parked as u64 }]).await;
     }
+}
+
+/// How long it is from `now` to `at`, as far as anyone waits.
+fn wait(now: Timestamp, at: Timestamp) -> Duration {
+    at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
+}
+
+/// By how much the wall clock has stepped between two readings of both clocks, the wall clock's first.
+fn step(then: (Timestamp, Duration), now: (Timestamp, Duration)) -> SignedDuration {
+    let passed = SignedDuration::try_from(now.1.saturating_sub(then.1)).unwrap_or_default();
+    now.0.duration_since(then.0).saturating_sub(passed)
 }
 
 /// What is to be done with one target.

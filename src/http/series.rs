@@ -30,7 +30,7 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
 
     let mut sweep = Gauges::new(
         "scheduler_last_sweep_timestamp_seconds",
-        "When the newest plan was made; absent before the first.",
+        "When the newest plan was made, or found as good as new; absent before the first.",
     );
     if let Some(at) = situation.last_sweep {
         sweep.push(&[], seconds(at));

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::gate::shut;
-use super::place::place;
+use super::place::place_of;
 use super::rules::Rules;
 use super::settings::{FirstRotation, Policy, Rhythm};
 use crate::domain::TargetRecord;
@@ -19,13 +19,12 @@ const LONGEST_CHAIN: usize = 1000;
 /// first sight; a calendar's slot is its first.
 pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
     let key = record.key.as_ref()?;
-    let id = record.target.id();
-    let in_turn =
-        |since| later(policy.rhythm.after(since), place(&id, policy.spread.as_secs(policy.rhythm.shortest())));
+    let own = |width| place_of(&record.target, width);
+    let in_turn = |since| later(policy.rhythm.after(since), own(policy.spread.as_secs(policy.rhythm.shortest())));
     let due = match (key.not_before, policy.first_rotation, &policy.rhythm) {
         (Some(since), FirstRotation::Spread | FirstRotation::Now, _) => in_turn(since),
         (None, FirstRotation::Now, _) => key.first_seen,
-        (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, place(&id, every.as_secs())),
+        (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, own(every.as_secs())),
         (None, FirstRotation::Spread, Rhythm::Cron(_)) => in_turn(key.first_seen),
     };
     // Asked for by a person: due from then on, if it was not before.

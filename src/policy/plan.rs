@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::due::due_at;
 use super::gate::{Gates, shut};
+use super::line::Line;
 use super::pace::waits;
 use super::pauses::paused;
 use super::rules::{ManagerRules, Rules};
 use super::settings::{MemberOrder, Policy};
 use crate::domain::{
-    Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Role, Standing, TargetId, TargetName, TargetRecord,
-    WaitReason,
+    Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Role, Standing, TargetId, TargetRecord, WaitReason,
 };
 
 /// A decision for every target, in the order of the targets' ids.
@@ -22,6 +22,8 @@ pub struct Plan {
     pub decisions: Vec<Planned>,
     /// When time alone will change one of them.
     pub next_at: Option<Timestamp>,
+    /// Who begins as places come free.
+    pub line: Line,
 }
 
 /// Decides, given everything known, the rules, the time, and the targets that the engine has in hand.
@@ -39,6 +41,9 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
         let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
         if open || in_hand.contains(id) {
             places.take(record);
+        }
+        if open {
+            plan.line.add_open(id);
         }
         places.mind(record);
         match assess(&gates, fleet, record) {
@@ -63,6 +68,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
                     if let Some(window) = gates.window(candidate.policy, candidate.manager.request_timeout) {
                         plan.again_at(window.end);
                     }
+                    plan.line.add(&candidate, &reason);
                     Decision::Wait { until: None, due_at: Some(candidate.due_at), reason }
                 }
                 None => {
@@ -218,14 +224,14 @@ pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, rules: &Ru
 /// Who is being rotated, and so which places are taken.
 #[derive(Default)]
 pub(super) struct Places<'a> {
-    clusters: BTreeMap<Cluster<'a>, TargetName>,
+    clusters: BTreeMap<Cluster<'a>, &'a TargetRecord>,
     managers: BTreeMap<&'a ManagerName, usize>,
     failed: BTreeMap<Cluster<'a>, &'a TargetRecord>,
 }
 
 impl<'a> Places<'a> {
     pub(super) fn take(&mut self, record: &'a TargetRecord) {
-        self.clusters.entry(cluster(record)).or_insert_with(|| record.target.name());
+        self.clusters.entry(cluster(record)).or_insert(record);
         *self.managers.entry(&record.target.manager).or_default() += 1;
     }
 
@@ -240,7 +246,7 @@ impl<'a> Places<'a> {
         let target = &candidate.record.target;
         let cluster = candidate.cluster();
         if let Some(member) = self.clusters.get(&cluster) {
-            return Some(WaitReason::MemberFirst { member: member.clone() });
+            return Some(WaitReason::MemberFirst { member: member.target.name() });
         }
         // Whoever failed itself may try again, or two that failed would wait for each other.
         if candidate.policy.stop_cluster_on_failure
