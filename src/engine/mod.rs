@@ -7,6 +7,7 @@
 mod discover;
 mod listings;
 mod look;
+mod observe;
 mod orders;
 mod rotate;
 mod run;

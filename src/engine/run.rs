@@ -15,7 +15,7 @@ use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
 use super::{Engine, Parts};
 use crate::domain::{Actor, Decision, Event, Failure, ManagerName, RotationId, TargetId, TargetRecord};
-use crate::policy::{Line, looks, passed, plan};
+use crate::policy::{Line, passed, plan};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
@@ -36,12 +36,12 @@ pub(super) struct Hand {
     tasks: JoinSet<Ended>,
     jobs: HashMap<Id, Job>,
     rotating: BTreeSet<TargetId>,
-    looking: BTreeSet<TargetId>,
-    looks_by_manager: BTreeMap<ManagerName, usize>,
+    pub(super) looking: BTreeSet<TargetId>,
+    pub(super) looks_by_manager: BTreeMap<ManagerName, usize>,
     /// When to look for more looks that are due, by the monotonic clock.
-    look_at: Duration,
+    pub(super) look_at: Duration,
     /// Looks that are due and that had no place yet, by manager.
-    looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
+    pub(super) looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
     /// Targets that the newest plan would have gone on with, had they not been busy.
     awaited: BTreeSet<TargetId>,
     /// Who begins when a rotation ends, until the next plan.
@@ -56,7 +56,7 @@ pub(super) struct Hand {
     /// When a rotation that was sent was first found with no task at work on it, by the monotonic clock.
     found: BTreeMap<TargetId, (RotationId, Duration)>,
     /// Targets that a person wants looked at, until the look begins.
-    asked: BTreeSet<TargetId>,
+    pub(super) asked: BTreeSet<TargetId>,
     /// What was in force at the last turn.
     parts: Option<Arc<Parts>>,
     /// Both clocks, wall and monotonic, when they were last compared.
@@ -252,23 +252,6 @@ impl Engine {
         Some(until.min(listing_due).min(LONGEST_PAUSE))
     }
 
-    /// Starts the looks at keys that are due, and says when there will be more.
-    fn look_around(self: &Arc<Self>, hand: &mut Hand) {
-        let (now, fleet, parts) = (self.clock.now(), self.scribe.fleet(), self.parts());
-        let looks = looks(now, &fleet, &parts.rules, &hand.tried);
-        hand.look_at = self.clock.monotonic() + looks.next_at.map_or(LONGEST_PAUSE, |at| wait(now, at));
-        hand.looks_to_come.clear();
-        hand.asked.extend(self.orders.take_looks());
-        for target in hand.asked.iter().cloned().chain(looks.now) {
-            if let Some(record) = fleet.targets.get(&target) {
-                hand.looks_to_come.entry(record.target.manager.clone()).or_default().push_back(target);
-            }
-        }
-        for manager in parts.managers.keys() {
-            self.observe_next(hand, manager);
-        }
-    }
-
     /// Gives the place that a rotation has left to who stands in line for it. False if only a plan can tell what is next:
     /// nobody stands there, or the rotation was not simply answered.
     fn pass_on(self: &Arc<Self>, hand: &mut Hand, answered: &TargetId) -> bool {
@@ -322,40 +305,8 @@ impl Engine {
         }
     }
 
-    /// Starts the looks that the plan asks for, as far as their manager has places.
-    fn observe_next(self: &Arc<Self>, hand: &mut Hand, manager: &ManagerName) {
-        let limit = self.parts().managers.get(manager).map_or(0, |manager| manager.max_concurrent);
-        let fleet = self.scribe.fleet();
-        while hand.looks_by_manager.get(manager).copied().unwrap_or_default() < limit
-            && let Some(target) = hand.looks_to_come.get_mut(manager).and_then(VecDeque::pop_front)
-        {
-            if let Some(record) = fleet.targets.get(&target)
-                && !hand.is_busy(&target)
-            {
-                self.observe(hand, target, record);
-            }
-        }
-    }
-
-    pub(super) fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>) {
-        let manager = record.target.manager.clone();
-        *hand.looks_by_manager.entry(manager.clone()).or_default() += 1;
-        hand.tried.insert(target.clone(), self.clock.now());
-        hand.looking.insert(target.clone());
-        hand.asked.remove(&target);
-        let (engine, record) = (Arc::clone(self), Arc::clone(record));
-        hand.start(Job::Look(target, manager), async move { engine.guard(engine.glance(&record)).await });
-    }
-
-    async fn glance(&self, record: &TargetRecord) -> Result<(), JournalError> {
-        match self.parts().managers.get(&record.target.manager) {
-            Some(manager) => self.look(manager.service.as_ref(), record, None).await.map(drop),
-            None => Ok(()),
-        }
-    }
-
     /// What the journal refused has been told to the observer; a contradiction is also kept from repeating at once.
-    async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) -> Ended {
+    pub(super) async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) -> Ended {
         match work.await {
             Ok(()) => Ended::Worked,
             Err(JournalError::Impossible(_)) => {
@@ -431,7 +382,7 @@ impl Engine {
 }
 
 /// How long it is from `now` to `at`, as far as anyone waits.
-fn wait(now: Timestamp, at: Timestamp) -> Duration {
+pub(super) fn wait(now: Timestamp, at: Timestamp) -> Duration {
     at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
 }
 
