@@ -17,7 +17,7 @@ impl Table {
         self.0.push(cells.to_vec());
     }
 
-    fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | "));
         let rule = format!("|{}\n", " --- |".repeat(self.0[0].len()));
         self.0.iter().enumerate().map(|(n, cells)| if n == 0 { line(cells) + &rule } else { line(cells) }).collect()

@@ -68,6 +68,7 @@ pub(crate) fn measure(wanted: &Wanted) -> Vec<Table> {
             format!("{:.1} ms", scrape * 1e3),
         ]);
     }
+    eprintln!("{}", table.markdown());
     vec![table, others(wanted)]
 }
 

@@ -49,14 +49,11 @@ impl Attempt<'_> {
                     key_before: self.known.id.clone(),
                     looked_at,
                 };
+                self.write(intended).await?;
                 let intended_at = self.engine.clock.now();
                 let key_before = self.known.id.clone();
                 let phase = Phase::Intended;
-                let intent = Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase };
-                // Recorded one after the other, and mostly by one commit: nothing comes between them.
-                let (intended, sending) = tokio::join!(self.write(intended), self.record_sending(&intent, None));
-                intended.and(sending)?;
-                self.send(intent).await
+                self.send(Rotation { id: rotation, due_at, key_before, looked_at, intended_at, phase }, None).await
             }
         }
     }
@@ -71,11 +68,7 @@ impl Attempt<'_> {
                 Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
                     match self.shut_by() {
-                        None if self.closing.is_cancelled() => Ok(()),
-                        None => {
-                            self.record_sending(&rotation, Some(looked_at)).await?;
-                            self.send(rotation).await
-                        }
+                        None => self.send(rotation, Some(looked_at)).await,
                         Some(why) => {
                             let target = self.record.target.id();
                             self.write(Event::RotationWithdrawn { target, rotation: rotation.id, why }).await
@@ -92,7 +85,7 @@ impl Attempt<'_> {
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
             },
-            Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found).await,
+            Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found, 0).await,
         }
     }
 
@@ -102,14 +95,13 @@ impl Attempt<'_> {
     }
 
     /// `looked_again` is when the key was read after the intent, if it was.
-    async fn record_sending(&self, rotation: &Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
+    async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
+        if self.closing.is_cancelled() {
+            return Ok(());
+        }
         let target = self.record.target.id();
-        self.write(Event::RotationSending { target, rotation: rotation.id, looked_at: looked_again }).await
-    }
-
-    /// Sends what is on record as being sent.
-    async fn send(&self, mut rotation: Rotation) -> Result<(), JournalError> {
-        let target = self.record.target.id();
+        let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
+        self.write(sending).await?;
         let since = self.engine.clock.now();
         let reply = self.service.rotate(&self.record.target).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.
@@ -118,17 +110,22 @@ impl Attempt<'_> {
             Ok(accepted) => {
                 let accepted = Event::RotationAccepted { target, rotation: rotation.id, status: accepted.status };
                 rotation.phase = Phase::Confirming { sent_at: since, since: self.engine.clock.now() };
-                // The look does not wait for the record: it asks for what happened, not for what was promised.
-                let (recorded, confirmed) =
-                    tokio::join!(self.write(accepted), self.confirm(rotation, How::Rotated, replied));
-                recorded.and(confirmed)
+                // The look does not wait for the record, but what it finds is recorded after it.
+                let (recorded, looked) = tokio::join!(self.write(accepted), self.key());
+                recorded?;
+                match looked? {
+                    Ok((key, looked_at)) if key != self.known.id => {
+                        self.changed(&rotation, How::Rotated, key, looked_at).await
+                    }
+                    Ok(_) | Err(_) => self.confirm(rotation, How::Rotated, replied, 1).await,
+                }
             }
             Err(failure) => match failure.verdict {
                 Verdict::Ambiguous => {
                     let lost = Some(failure.clone());
                     self.write(Event::RotationReplyLost { target, rotation: rotation.id, failure }).await?;
                     rotation.phase = Phase::Sending { since, lost };
-                    self.confirm(rotation, How::Recovered, replied).await
+                    self.confirm(rotation, How::Recovered, replied, 0).await
                 }
                 Verdict::Transient | Verdict::Permanent | Verdict::NotThisWay => {
                     self.failed(rotation.id, rotation.due_at, Stage::Put, failure).await
@@ -141,9 +138,10 @@ impl Attempt<'_> {
     ///
     /// A look that fails tells nothing; if the last one does, the attempt ends unconfirmed all the same. That is safe: the
     /// next attempt sends nothing before a look has succeeded.
-    async fn confirm(&self, rotation: Rotation, how: How, replied: Duration) -> Result<(), JournalError> {
+    /// `looks` were made already.
+    async fn confirm(&self, rotation: Rotation, how: How, replied: Duration, looks: u32) -> Result<(), JournalError> {
         let give_up_after = give_up_after(&rotation.phase, self.policy);
-        for looks in 0.. {
+        for looks in looks.. {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
             // Others have found the manager failing: the plan resumes this when it answers.
             if self.engine.is_failing(&self.record.target.manager) {
