@@ -16,8 +16,9 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["ports", "domain"]),
     ("evidence", &["domain", "policy", "ports", "store"]),
     ("config", &["domain", "policy"]),
-    ("http", &["ports", "domain", "policy", "alerts", "telemetry"]),
-    ("control", &["ports", "domain", "policy"]),
+    ("connection", &[]),
+    ("http", &["connection", "ports", "domain", "policy", "alerts", "telemetry"]),
+    ("control", &["connection", "ports", "domain", "policy"]),
     ("simulator", &[]),
     (
         "app",
