@@ -54,7 +54,7 @@ pub(crate) fn own_cpu() -> Duration {
     times("/proc/self/stat").iter().sum()
 }
 
-/// Of the process: user, system; of its children: user, system (proc_pid_stat(5)).
+/// Of the process: user, system; of its children: user, system (`proc_pid_stat(5)`).
 fn times(path: &str) -> [Duration; 4] {
     let stat = std::fs::read_to_string(path).unwrap();
     // The name, in parentheses, may hold anything.

@@ -135,11 +135,9 @@ mod tests {
             let mut fleet = fleet(now);
             let planned = |fleet: &Fleet, in_hand: &BTreeSet<TargetId>| {
                 let decisions = plan(now, fleet, &rules, in_hand).decisions;
-                let begin = decisions.into_iter().filter_map(|planned| match planned.decision {
-                    Decision::Rotate { rotation, due_at } if !in_hand.contains(&planned.target) => {
-                        Some((planned.target, rotation, due_at))
-                    }
-                    _ => None,
+                let begin = decisions.into_iter().filter_map(|planned| {
+                    let Decision::Rotate { rotation, due_at } = planned.decision else { return None };
+                    (!in_hand.contains(&planned.target)).then_some((planned.target, rotation, due_at))
                 });
                 begin.collect::<BTreeSet<_>>()
             };
