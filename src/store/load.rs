@@ -85,12 +85,21 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
 }
 
 fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
+    // Those of one project, which stand together, share its id and their manager's name.
+    let mut shared: Option<(ManagerName, ProjectId)> = None;
     conn.prepare(
         "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
          FROM target LEFT JOIN rotation ON rotation.target = target.id
            AND rotation.state IN ('intended', 'sending', 'confirming')",
     )?
-    .query_map([], |row| Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(target(row)?))))?
+    .query_map([], |row| {
+        let mut record = target(row)?;
+        let names = (record.target.manager, record.target.project_id);
+        let names = shared.take().filter(|shared| *shared == names).unwrap_or(names);
+        (record.target.manager, record.target.project_id) = names.clone();
+        shared = Some(names);
+        Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(record)))
+    })?
     .collect()
 }
 
