@@ -216,7 +216,6 @@ impl Daemon {
             rules: rules_now.clone(),
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
-            stall_after: settings.http.stalled_after.as_duration(),
         });
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let reloader: Arc<dyn Reload> = Arc::new(reload::Reloader {

@@ -2,16 +2,14 @@
 //!
 //! A condition is a comparison of moments, never of lengths: a clock that was set back makes nothing old.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
+use super::patience::patience;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
-    ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
+    ReceiverName, ReceiverRecord, Standing, TargetId, TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules, begins_at, due_at};
 use crate::ports::Situation;
@@ -25,9 +23,6 @@ const SHORTEST_SILENCE: Period = Period::minutes(1);
 /// One failed attempt is weather; from this many on something is wrong.
 const FAILED_ATTEMPTS: u32 = 2;
 
-/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
-pub const STALL_AFTER: Duration = Duration::from_secs(60);
-
 /// A rotation settles itself within the time that it is given; after so many times that, something is in its way.
 const TIMES_PENDING: u64 = 2;
 
@@ -35,8 +30,10 @@ const TIMES_PENDING: u64 = 2;
 const FOREIGN_FOR: Period = Period::days(1);
 /// So long a key that can rotate is news.
 const NEWS: Period = Period::days(7);
+/// So long a step of the wall clock is: every policy's hours have come by then.
+const STEPPED_FOR: Period = Period::days(1);
 
-/// Everything that is wrong now, each kind at most once a subject.
+/// Everything that is wrong now and has been for as long as [`patience`] says, each kind at most once a subject.
 ///
 /// Of targets that are gone or whose manager is not configured nothing is said; targets that are not rotated speak only
 /// if they once had a key.
@@ -47,30 +44,31 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .iter()
         .filter(|(name, _)| rules.managers.contains_key(*name))
         .flat_map(|(name, record)| of_manager(name, record, situation.now));
-    let targets = fleet.targets.values().filter_map(|record| {
-        Some(Look {
-            now: situation.now,
-            started_at: situation.started_at,
-            record,
-            policy: rules.policy_of(&record.target)?,
-            rules,
-            manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
-            stale_on_record: fleet
-                .alerts
-                .contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(record.target.id()))),
-        })
+    let targets = fleet.targets.iter().filter_map(|(id, record)| {
+        let policy = rules.policy_of(&record.target)?;
+        let due = due_at(record, policy);
+        Some(Look { situation, rules, now: situation.now, id, record, policy, due })
     });
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
     let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
     ledger(situation)
         .into_iter()
-        .chain(scheduler(situation))
+        .chain(scheduler(situation, rules))
+        .chain(clock(situation))
         .chain(receivers)
         .chain(managers)
         .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
+        .filter(|alert| has_lasted(alert, situation.now))
         .collect()
+}
+
+/// What began by a clock that ran ahead and was set back since has lasted long enough: nobody knows how long it will be before
+/// the clock is there again.
+fn has_lasted(alert: &Alert, now: Timestamp) -> bool {
+    let (Some(patience), Some(since)) = (patience(alert.kind), alert.since) else { return true };
+    now < since || patience.after(since) <= now
 }
 
 /// No record, no rotation: whoever is told by this alert has to make room, or the fleet grows old.
@@ -85,8 +83,8 @@ fn ledger(situation: &Situation) -> Option<Alert> {
 }
 
 /// The record still says what is due; nobody does it.
-fn scheduler(situation: &Situation) -> Option<Alert> {
-    if situation.since_sweep <= STALL_AFTER {
+fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
+    if !rules.is_stalled(situation.since_sweep) {
         return None;
     }
     let seconds = situation.since_sweep.as_secs();
@@ -94,8 +92,20 @@ fn scheduler(situation: &Situation) -> Option<Alert> {
         "Nothing is rotated: no plan was made for {seconds}s, and one should be every few seconds. \
          Next: keep the daemon's log, then restart it; what was in hand is settled by looking."
     );
-    let since = situation.last_sweep.or(Some(situation.started_at));
-    Some(alert(AlertKind::SchedulerStalled, AlertSubject::Daemon, "rekeyd".to_owned(), since, words))
+    let since = rules.stalled_after.after(situation.last_sweep.unwrap_or(situation.started_at));
+    Some(alert(AlertKind::SchedulerStalled, AlertSubject::Daemon, "rekeyd".to_owned(), Some(since), words))
+}
+
+/// Ages, windows and due times are read off this clock. It ends by itself: the ledger keeps what was said.
+fn clock(situation: &Situation) -> Option<Alert> {
+    let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
+    let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
+    let words = format!(
+        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it. \
+         Next: see that the machine follows a time server (`timedatectl`), and that what was due was rotated.",
+        step.at
+    );
+    Some(alert(AlertKind::ClockStepped, AlertSubject::Daemon, "rekeyd".to_owned(), Some(step.at), words))
 }
 
 /// Told by all the others: whoever can not be reached hears nothing of it.
@@ -124,14 +134,14 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
-    let gaps = record.gaps.iter().map(|gap| {
+    let gaps = record.gaps.iter().map(|(gap, since)| {
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
              can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
         );
         let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
-        alert(AlertKind::ConfigServersMissing, subject, name, None, words)
+        alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
     });
     let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
         let name = format!("{manager}/{project}");
@@ -170,14 +180,13 @@ fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> O
 
 /// One target, and what bears on it.
 struct Look<'a> {
-    now: Timestamp,
-    started_at: Timestamp,
-    record: &'a TargetRecord,
-    policy: &'a Arc<Policy>,
+    situation: &'a Situation,
     rules: &'a Rules,
-    manager_fails: bool,
-    /// It was told already that its key is not read.
-    stale_on_record: bool,
+    now: Timestamp,
+    id: &'a TargetId,
+    record: &'a TargetRecord,
+    policy: &'a Policy,
+    due: Option<Timestamp>,
 }
 
 impl Look<'_> {
@@ -233,7 +242,7 @@ impl Look<'_> {
     /// The plan itself is too slow. Once the key is too old, that alert takes over.
     fn key_will_be_too_old(&self) -> Option<Alert> {
         let key = self.record.key.as_ref()?;
-        let due = due_at(self.record, self.policy)?;
+        let due = self.due?;
         let limit = self.policy.alert_after.after(key.since());
         if due <= limit || self.now > limit || self.record.quarantine.is_some() {
             return None;
@@ -249,9 +258,12 @@ impl Look<'_> {
     }
 
     fn rotation_overdue(&self) -> Option<Alert> {
-        let due = due_at(self.record, self.policy)?;
+        let (due, grace) = (self.due?, grace(self.policy));
+        if self.now <= later(due, grace) {
+            return None;
+        }
         // Until its first window opens, or its freeze ends, it waits as it should.
-        let limit = later(begins_at(self.record, self.policy, self.rules)?, grace(self.policy));
+        let limit = later(begins_at(self.record, self.policy, self.rules)?, grace);
         if self.now <= limit {
             return None;
         }
@@ -357,17 +369,22 @@ impl Look<'_> {
     /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make: it says
     /// nothing new before that, but what it had said it does not take back.
     fn observation_stale(&self) -> Option<Alert> {
-        if self.manager_fails {
+        let fleet = &self.situation.fleet;
+        if fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some()) {
             return None;
         }
         let seen = self.record.key.as_ref().map(|key| key.last_seen);
         let silence = (self.policy.observe_every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
         let mut limit = later(seen.unwrap_or(self.record.found_at), silence);
-        if !self.stale_on_record {
-            limit = limit.max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.started_at));
-        }
         if self.now <= limit {
             return None;
+        }
+        let told = (AlertKind::ObservationStale, AlertSubject::Target(self.id.clone()));
+        if !fleet.alerts.contains_key(&told) {
+            limit = limit.max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.situation.started_at));
+            if self.now <= limit {
+                return None;
+            }
         }
         let silence = match seen {
             Some(seen) => format!("its key was last read at {seen:.0}, {} ago", length(seen, self.now)),
@@ -388,7 +405,7 @@ impl Look<'_> {
     }
 
     fn alert(&self, kind: AlertKind, since: Option<Timestamp>, words: String) -> Alert {
-        alert(kind, AlertSubject::Target(self.record.target.id()), self.name().to_string(), since, words)
+        alert(kind, AlertSubject::Target(self.id.clone()), self.name().to_string(), since, words)
     }
 }
 

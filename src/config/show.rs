@@ -32,7 +32,7 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
-    writeln!(out, "stalled_after = {}", quoted(file.http.stalled_after))?;
+    writeln!(out, "stalled_after = {}", quoted(file.stalled_after))?;
     if let Some(file) = &file.http.web_config_file {
         writeln!(out, "web_config_file = {}", path(file))?;
     }

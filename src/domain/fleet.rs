@@ -1,6 +1,6 @@
 //! Everything that is known, folded from events: what the planner plans on, the engine works on and people are shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -37,6 +37,17 @@ pub struct Fleet {
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
     /// Every API key that a list names.
     pub api_keys: BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>,
+    /// The newest step of the wall clock.
+    pub clock_step: Option<ClockStep>,
+}
+
+/// A step of the wall clock, against the clock that only runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStep {
+    /// When it was noticed, by the clock that had stepped.
+    pub at: Timestamp,
+    /// By so many seconds; negative: it was set back.
+    pub by_s: i64,
 }
 
 /// What is known of a manager.
@@ -44,8 +55,8 @@ pub struct Fleet {
 pub struct ManagerRecord {
     /// Set while it does not answer or refuses the credential.
     pub outage: Option<Outage>,
-    /// Sharded clusters that it lists without config servers.
-    pub gaps: BTreeSet<Gap>,
+    /// Sharded clusters that it lists without config servers, and since when.
+    pub gaps: BTreeMap<Gap, Timestamp>,
     /// Projects that can not be listed, since when, and why.
     pub unread: BTreeMap<String, Outage>,
     /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
@@ -89,6 +100,8 @@ pub enum Change {
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
     /// An API key's record.
     ApiKey(ManagerName, ApiKeyId, Option<Arc<ApiKeyRecord>>),
+    /// The newest step of the wall clock.
+    ClockStep(Option<ClockStep>),
 }
 
 impl Fleet {
@@ -101,11 +114,11 @@ impl Fleet {
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. }
             | Event::CheckpointKeySet { .. }
             | Event::ConfigReloaded { .. }
             | Event::ConfigRefused { .. }
             | Event::LookRequested { .. } => None,
+            Event::ClockStepped { by_s } => Some(Change::ClockStep(Some(ClockStep { at, by_s: *by_s }))),
             Event::PauseSet { scope, until, reason, by } => {
                 let pause = Pause { since: at, until: *until, reason: reason.clone(), by: by.clone() };
                 Some(Change::Pause(scope.clone(), Some(pause)))
@@ -125,7 +138,7 @@ impl Fleet {
                 record.unread.remove(project);
             })),
             Event::GapFound { manager, gap } => Some(self.manager_after(manager, |record| {
-                record.gaps.insert(gap.clone());
+                record.gaps.insert(gap.clone(), at);
             })),
             Event::GapClosed { manager, gap } => Some(self.manager_after(manager, |record| {
                 record.gaps.remove(gap);
@@ -239,6 +252,7 @@ impl Fleet {
             Change::ApiKey(manager, id, value) => {
                 Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))
             }
+            Change::ClockStep(value) => Change::ClockStep(std::mem::replace(&mut self.clock_step, value)),
         }
     }
 

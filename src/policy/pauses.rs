@@ -70,7 +70,7 @@ mod tests {
             projects: Vec::new(),
             overrides: Vec::new(),
         };
-        let rules = Rules { managers: BTreeMap::from([("emea".into(), manager)]), freezes: Vec::new() };
+        let rules = Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() };
         plan(time(now), fleet, &rules, &BTreeSet::new()).decisions.remove(0).decision
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wildmatch::WildMatch;
 
@@ -11,12 +12,21 @@ use super::settings::Policy;
 use crate::domain::{Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target};
 
 /// Every manager's rules, as the configuration states them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// By the manager's name.
     pub managers: BTreeMap<ManagerName, ManagerRules>,
     /// When nothing is rotated.
     pub freezes: Vec<Freeze>,
+    /// A daemon that has made no plan for so long is stuck: sweeps come every few seconds.
+    pub stalled_after: Period,
+}
+
+impl Default for Rules {
+    /// Those of a configuration that says nothing.
+    fn default() -> Self {
+        Self { managers: BTreeMap::new(), freezes: Vec::new(), stalled_after: Period::minutes(1) }
+    }
 }
 
 /// What holds for one manager.
@@ -112,6 +122,11 @@ pub struct ProjectRules {
 }
 
 impl Rules {
+    /// Whether a daemon whose newest plan is so old, by the clock that only runs, is stuck.
+    pub fn is_stalled(&self, since_sweep: Duration) -> bool {
+        since_sweep > self.stalled_after.as_duration()
+    }
+
     /// The policy of a target; none if the configuration names neither its manager nor its project.
     pub fn policy_of(&self, target: &Target) -> Option<&Arc<Policy>> {
         self.choice_of(target).map(|(policy, _)| policy)

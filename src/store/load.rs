@@ -1,6 +1,6 @@
 //! Reads back what the tables say: the fleet, the head of the ledger and its identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,9 +9,9 @@ use super::VerifierKey;
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
-    ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
-    Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
+    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClockStep, ClusterId, Credential, Fleet, Gap, KeyId,
+    KeyRecord, ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName,
+    ReceiverRecord, Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -81,7 +81,16 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         pauses: pauses(conn)?,
         receivers: receivers(conn)?,
         api_keys: api_keys(conn)?,
+        clock_step: clock_step(conn)?,
     })
+}
+
+fn clock_step(conn: &Connection) -> rusqlite::Result<Option<ClockStep>> {
+    conn.prepare_cached(
+        "SELECT at, payload ->> '$.by_s' AS by_s FROM ledger WHERE kind = 'clock_stepped' ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row([], |row| Ok(ClockStep { at: row.get::<_, Micros>("at")?.0, by_s: row.get("by_s")? }))
+    .optional()
 }
 
 fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
@@ -167,7 +176,7 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
             let outage = time(row, "failing_since")?.zip(json(row, "failure")?);
             let record = ManagerRecord {
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
-                gaps: BTreeSet::new(),
+                gaps: BTreeMap::new(),
                 unread: BTreeMap::new(),
                 key_lists: BTreeMap::new(),
                 credential: row
@@ -178,7 +187,7 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
         })?
         .collect::<rusqlite::Result<BTreeMap<_, _>>>()?;
-    let mut statement = conn.prepare("SELECT * FROM gap")?;
+    let mut statement = conn.prepare("SELECT gap.*, ledger.at FROM gap JOIN ledger USING (seq)")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let gap = Gap {
@@ -186,7 +195,8 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
             project: row.get("project")?,
             cluster: row.get("cluster")?,
         };
-        managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default().gaps.insert(gap);
+        let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
+        manager.gaps.insert(gap, row.get::<_, Micros>("at")?.0);
     }
     let mut statement = conn.prepare("SELECT * FROM unread_project")?;
     let mut rows = statement.query([])?;

@@ -109,7 +109,6 @@ impl Scene {
             rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
-            stall_after: std::time::Duration::from_secs(60),
         });
         tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { store, address, shutdown, _folder: folder }

@@ -159,7 +159,6 @@ impl Shown {
             rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
-            stall_after: STALL_AFTER,
         });
         let served = tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { address, gauge, shutdown, served }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Key;
-use crate::alerts::{Alert, STALL_AFTER};
+use crate::alerts::Alert;
+use crate::policy::Rules;
 use crate::ports::Situation;
 
 /// What fires at one moment.
@@ -30,7 +31,7 @@ pub struct Firing {
 
 impl Tidings {
     /// What `fired` in `situation`. An alert that fired before keeps its beginning; on record that survives a restart.
-    pub fn after(&self, situation: &Situation, fired: Vec<Alert>) -> Self {
+    pub fn after(&self, situation: &Situation, rules: &Rules, fired: Vec<Alert>) -> Self {
         let firing = fired.into_iter().map(|alert| {
             let key = (alert.kind, alert.subject.clone());
             let before = self.firing.get(&key).map(|firing| firing.since);
@@ -41,7 +42,7 @@ impl Tidings {
             at: Some(situation.now),
             firing: firing.collect(),
             well: situation.last_sweep.is_some()
-                && situation.since_sweep <= STALL_AFTER
+                && !rules.is_stalled(situation.since_sweep)
                 && situation.unwritable.is_none(),
         }
     }

@@ -1,6 +1,8 @@
 //! When each alert fires and when it does not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::{
@@ -78,7 +80,7 @@ impl World {
             unwritable: None,
             started_at: self.started_at,
             last_sweep: Some(now),
-            since_sweep: std::time::Duration::ZERO,
+            since_sweep: Duration::ZERO,
         };
         let manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
         fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() })
@@ -312,7 +314,8 @@ fn a_cluster_without_config_servers_is_named() {
     let mut world = World::with_key();
     let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "ledger".to_owned() };
     world.tell("2026-01-01T00:00:00Z", Event::GapFound { manager: "emea".into(), gap });
-    let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").unwrap();
+    let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T01:00:00Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
     assert_eq!(alert.name, "emea/billing/ledger");
 }
@@ -417,8 +420,8 @@ fn a_refused_credential_is_no_outage() {
 /// What the planner does not do, the planner can not tell.
 #[test]
 fn a_stalled_scheduler_is_told() {
-    let situation = |since_sweep| Situation {
-        now: at("2026-01-12T00:00:00Z"),
+    let situation = |now, since_sweep| Situation {
+        now: at(now),
         fleet: Arc::default(),
         head: Head { seq: 1, hash: [0; 32] },
         unwritable: None,
@@ -426,9 +429,50 @@ fn a_stalled_scheduler_is_told() {
         last_sweep: Some(at("2026-01-11T23:59:00Z")),
         since_sweep,
     };
-    assert_eq!(fire(&situation(STALL_AFTER), &Rules::default()), []);
-    let fired = fire(&situation(STALL_AFTER + Duration::from_millis(1)), &Rules::default());
+    let stalled_after = Rules::default().stalled_after.as_duration();
+    let late = stalled_after + Duration::from_millis(1);
+    // The last plan was made a minute before midnight.
+    assert_eq!(fire(&situation("2026-01-12T00:02:00Z", stalled_after), &Rules::default()), []);
+    assert_eq!(fire(&situation("2026-01-12T00:01:59Z", late), &Rules::default()), []);
+    let fired = fire(&situation("2026-01-12T00:02:00Z", late), &Rules::default());
     assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::SchedulerStalled]);
+    let patient = Rules { stalled_after: Period::minutes(5), ..Rules::default() };
+    assert_eq!(fire(&situation("2026-01-12T00:02:00Z", late), &patient), []);
+}
+
+/// What passes by itself wakes nobody; and a clock that was set back does not make it pass.
+#[test]
+fn an_outage_is_told_when_it_has_lasted() {
+    let failing = |reason| {
+        let mut world = World::rotated("2026-01-10T00:00:00Z");
+        world.tell("2026-01-10T00:00:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure(reason) });
+        world
+    };
+    let down = failing(Reason::Unreachable);
+    assert_eq!(down.fired(at("2026-01-10T00:14:59.999999Z")), []);
+    assert_eq!(down.fired(at("2026-01-10T00:15:00Z")).len(), 1);
+    assert_eq!(down.fired(at("2026-01-09T12:00:00Z")).len(), 1, "dated in the future, it may last for long");
+    let refused = failing(Reason::CredentialsRefused);
+    assert_eq!(refused.fired(at("2026-01-10T00:04:59Z")), []);
+    assert_eq!(refused.fired(at("2026-01-10T00:05:00Z")).len(), 1);
+}
+
+/// Ages and due times are read off the clock: that it leapt is told for a day, whichever way it went.
+#[test]
+fn a_clock_that_stepped_is_told_for_a_day() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    let told = |world: &World, now: &str| {
+        world.fired(at(now)).into_iter().filter(|alert| alert.kind == AlertKind::ClockStepped).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
+    world.tell("2026-01-10T02:00:00Z", Event::ClockStepped { by_s: -7200 });
+    let fired = told(&world, "2026-01-10T02:00:01Z");
+    assert!(fired[0].words.contains("was set back by 7200s at 2026-01-10T02:00:00Z"), "{}", fired[0].words);
+    assert_eq!(told(&world, "2026-01-11T02:00:00Z").len(), 1);
+    assert_eq!(told(&world, "2026-01-11T02:00:01Z"), []);
+    world.tell("2026-02-01T00:00:00Z", Event::ClockStepped { by_s: 60 });
+    let fired = told(&world, "2026-02-01T00:00:00Z");
+    assert!(fired[0].words.contains("was set ahead by 60s"), "{}", fired[0].words);
 }
 
 #[test]

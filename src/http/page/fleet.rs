@@ -1,7 +1,6 @@
 //! `/`: what is wrong first, then every key, then what comes next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use askama::Template;
 
@@ -63,13 +62,13 @@ struct Next {
 }
 
 impl FleetPage {
-    pub(super) fn of(situation: &Situation, rules: &Rules, stall_after: Duration, shell: Shell) -> Self {
+    pub(super) fn of(situation: &Situation, rules: &Rules, shell: Shell) -> Self {
         // What is in hand is known by its open rotation.
         let plan = plan(situation.now, &situation.fleet, rules, &BTreeSet::new());
         let twins = Twins::of(situation);
         let alerts = fire(situation, rules);
         let map = Map::of(situation, rules, &plan, &twins);
-        let own_troubles = own_troubles(situation, stall_after);
+        let own_troubles = own_troubles(situation, rules);
         let (headline, tone) = headline(&map, &alerts, &own_troubles);
         let (next, next_more) = next(situation, &plan, &twins);
         Self {
@@ -101,7 +100,7 @@ fn headline(map: &Map, alerts: &[Alert], own_troubles: &[String]) -> (String, &'
     }
 }
 
-fn own_troubles(situation: &Situation, stall_after: Duration) -> Vec<String> {
+fn own_troubles(situation: &Situation, rules: &Rules) -> Vec<String> {
     let unwritable = situation.unwritable.as_ref().map(|(since, why)| {
         format!(
             "The ledger can not be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
@@ -109,7 +108,7 @@ fn own_troubles(situation: &Situation, stall_after: Duration) -> Vec<String> {
             moment(*since)
         )
     });
-    let stalled = (situation.since_sweep > stall_after).then(|| {
+    let stalled = rules.is_stalled(situation.since_sweep).then(|| {
         format!(
             "No plan was made for {} seconds: the scheduler is stuck. Next: restart the service, and keep its log.",
             situation.since_sweep.as_secs()

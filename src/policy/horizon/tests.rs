@@ -34,7 +34,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 
 fn rules(policy: &Policy, freezes: Vec<Freeze>) -> Rules {
     let manager = ManagerRules::new(2, Arc::new(policy.clone()));
-    Rules { managers: BTreeMap::from([("emea".into(), manager)]), freezes }
+    Rules { managers: BTreeMap::from([("emea".into(), manager)]), freezes, ..Rules::default() }
 }
 
 fn freeze(start: Timestamp, hours: i64, scope: &str) -> Freeze {

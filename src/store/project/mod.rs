@@ -72,6 +72,8 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
         }
         Change::Receiver(name, Some(record)) => receiver::write(conn, seq, &entry.event, name, record),
         Change::Receiver(name, None) => receiver::remove(conn, name),
+        // Read off the ledger itself.
+        Change::ClockStep(_) => Ok(()),
         Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {
             unreachable!("no event removes a target, a manager or a policy")
         }

@@ -136,6 +136,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
         29 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
         30 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
+        30 if detail == 0 => Event::ClockStepped { by_s: i64::from(which) - 1 },
         30 => Event::ApiKeyRemoved { manager, key: api_key },
         _ if which == 0 => Event::AlertCleared { alert, subject },
         _ => Event::AlertRaised { alert, subject, words: "old".into() },
