@@ -1,12 +1,14 @@
 //! All that `run` would do, short of a PUT and short of writing: the place it would work in, the way to each manager, every
-//! key, the plan. Each step is a line that passes, warns or fails, and says what to do next.
+//! key, whom it would tell, the plan. Each step is a line that passes, warns or fails, and says what to do next.
 //!
 //! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
 
 mod certificates;
 mod findings;
+mod listener;
 mod manager;
 mod place;
+mod receivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -119,6 +121,8 @@ pub enum Step {
     Mechanism,
     /// The roles of our API key.
     Roles,
+    /// One who is told of alerts.
+    Receiver,
     /// What the next seven days bring.
     Week,
 }
@@ -145,6 +149,7 @@ impl Step {
             Self::Targets => "targets",
             Self::Mechanism => "mechanism",
             Self::Roles => "roles",
+            Self::Receiver => "receiver",
             Self::Week => "week",
         }
     }
@@ -187,8 +192,8 @@ impl Rehearsed {
     }
 }
 
-/// Rehearses, asking for the keys of the targets whose names match `glob`. Sends GETs only, writes nothing, and spends at
-/// most about `within` on the network.
+/// Rehearses, asking for the keys of the targets whose names match `glob`. Rotates nothing, tells nobody, writes nothing, and
+/// spends at most about `within` on the network.
 pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
@@ -215,6 +220,12 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             credential: known,
         };
         under_way.spawn(async move { (place, way.go().await) });
+    }
+    let mut knocking = JoinSet::new();
+    for (place, receiver) in config.receivers.iter().cloned().enumerate() {
+        knocking.spawn(async move {
+            (place, receivers::rehearse(&receiver, within.min(manager::PATIENCE.as_duration())).await)
+        });
     }
     let mut found = BTreeMap::new();
     while let Some(Ok((place, ended))) = under_way.join_next().await {
@@ -245,6 +256,8 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             keys.insert(target, Some(key));
         }
     }
+    let reached: BTreeMap<_, _> = knocking.join_all().await.into_iter().collect();
+    lines.extend(reached.into_values());
     let targets = planned(&fleet, rules, &clock, keys, glob);
     if !config.managers.is_empty() {
         lines.push(week(&targets, &clock));

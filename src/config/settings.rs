@@ -152,6 +152,17 @@ pub struct Receiver {
     pub proxy: Option<Url>,
 }
 
+impl ReceiverForm {
+    /// The word for it: the name of its section.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Alertmanager { .. } => "alertmanager",
+            Self::Heartbeat { .. } => "heartbeat",
+        }
+    }
+}
+
 /// What a receiver understands, and how often it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiverForm {
