@@ -96,6 +96,6 @@ text_type! {
 impl TargetId {
     /// Joins the three ids that identify a target.
     pub fn from_parts(manager: &ManagerName, project: &ProjectId, cluster: &ClusterId) -> Self {
-        Self::new(format!("{manager}/{project}/{cluster}"))
+        Self::new([manager.as_str(), project.as_str(), cluster.as_str()].join("/"))
     }
 }
