@@ -244,6 +244,28 @@ fn dashboard_and_rules_name_only_series_that_exist() {
     }
 }
 
+/// Keys, rotations, managers, the daemon itself, and those who are told: what no panel shows, nobody sees.
+#[test]
+fn the_dashboard_shows_every_part() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let expressions = expressions(&dashboard);
+    let shown: BTreeSet<&str> = expressions.iter().flat_map(|text| series_in(text)).collect();
+    for name in [
+        "key_created_timestamp_seconds",
+        "next_rotation_timestamp_seconds",
+        "rotation_attempts_total",
+        "rotation_failures_total",
+        "manager_failing_since_timestamp_seconds",
+        "api_request_duration_seconds_bucket",
+        "ledger_writable",
+        "scheduler_last_sweep_timestamp_seconds",
+        "receiver_requests_total",
+        "receiver_failing_since_timestamp_seconds",
+    ] {
+        assert!(shown.contains(name), "no panel shows rekeyd_{name}");
+    }
+}
+
 /// Prometheus reads each expression of the dashboard, once its variables are filled in.
 #[test]
 fn every_expression_of_the_dashboard_is_sound() {
