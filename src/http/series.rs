@@ -3,6 +3,7 @@
 //! Times are Unix timestamps, not ages: an age that stops growing because its computation stopped would look healthy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 
 use jiff::Timestamp;
 
@@ -33,7 +34,7 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         "When the newest plan was made; absent before the first.",
     );
     if let Some(at) = situation.last_sweep {
-        sweep.push(&Labels::default(), seconds(at));
+        sweep.push(&Labels::default(), Seconds(at));
     }
     all.push(sweep);
     all
@@ -124,25 +125,25 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
         failed.push(&labels, f64::from(record.setback.as_ref().map_or(0, |_| record.attempt)));
         if let Some(at) = record.regressed_at {
-            regressed.push(&labels, seconds(at));
+            regressed.push(&labels, Seconds(at));
         }
         if let Some(key) = &record.key {
-            first_seen.push(&labels, seconds(key.first_seen));
-            observed.push(&labels, seconds(key.last_seen));
+            first_seen.push(&labels, Seconds(key.first_seen));
+            observed.push(&labels, Seconds(key.last_seen));
             if let Some(at) = key.not_before {
-                created.push(&labels, seconds(at));
+                created.push(&labels, Seconds(at));
             }
         }
         if let Some(at) = record.last_rotation_at {
-            last_rotation.push(&labels, seconds(at));
+            last_rotation.push(&labels, Seconds(at));
         }
         if let Some(rotation) = &record.rotation {
-            in_progress.push(&labels, seconds(rotation.intended_at));
+            in_progress.push(&labels, Seconds(rotation.intended_at));
         }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
             if let Some(at) = begins_at(record, policy, rules) {
-                next_rotation.push(&labels, seconds(at));
+                next_rotation.push(&labels, Seconds(at));
             }
         }
     }
@@ -169,7 +170,7 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
     for (name, record) in situation.fleet.managers.iter().filter(|(name, _)| rules.managers.contains_key(*name)) {
         if let Some(outage) = &record.outage {
             let labels = Labels::of(&[("manager", name.as_str()), ("reason", outage.failure.reason.as_str())]);
-            failing.push(&labels, seconds(outage.since));
+            failing.push(&labels, Seconds(outage.since));
         }
     }
     failing
@@ -182,7 +183,7 @@ fn receivers_failing(situation: &Situation) -> Gauges {
     );
     for (name, record) in &situation.fleet.receivers {
         if let Some((since, _)) = &record.failing {
-            failing.push(&Labels::of(&[("receiver", name.as_str())]), seconds(*since));
+            failing.push(&Labels::of(&[("receiver", name.as_str())]), Seconds(*since));
         }
     }
     failing
@@ -245,7 +246,36 @@ fn alerts_active(situation: &Situation, rules: &Rules) -> Gauges {
     active
 }
 
-/// Unix seconds; exact to the microsecond until the year 2255.
-fn seconds(at: Timestamp) -> f64 {
-    at.as_microsecond() as f64 / 1e6
+/// Unix seconds, exact to the microsecond, as a double would be written until the year 2255: most of what a scrape writes are
+/// times, and whole numbers are written in a third of the time.
+struct Seconds(Timestamp);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.0.as_microsecond();
+        let (sign, microseconds) = (if microseconds < 0 { "-" } else { "" }, microseconds.unsigned_abs());
+        write!(f, "{sign}{}", microseconds / 1_000_000)?;
+        let (mut fraction, mut digits) = (microseconds % 1_000_000, 6);
+        if fraction == 0 {
+            return Ok(());
+        }
+        while fraction % 10 == 0 {
+            (fraction, digits) = (fraction / 10, digits - 1);
+        }
+        write!(f, ".{fraction:0digits$}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a double would be written as, and Prometheus reads.
+    #[test]
+    fn seconds_are_written_as_numbers() {
+        for microseconds in [0, 1, -1, 999_999, 1_000_000, 1_769_901_000_000_001, 1_769_901_000_250_000, -1_500_000] {
+            let at = Timestamp::from_microsecond(microseconds).unwrap();
+            assert_eq!(Seconds(at).to_string(), (microseconds as f64 / 1e6).to_string());
+        }
+    }
 }

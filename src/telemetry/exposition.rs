@@ -2,7 +2,7 @@
 //!
 //! The format is that of <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use prometheus::TextEncoder;
 
@@ -26,8 +26,8 @@ impl Gauges {
         Self { name, text, empty: true }
     }
 
-    /// Adds one series. The caller keeps label sets apart: a label set that comes twice breaks the scrape.
-    pub fn push(&mut self, labels: &Labels, value: f64) {
+    /// Adds one series, with a number as its value. The caller keeps label sets apart: a label set that comes twice breaks the scrape.
+    pub fn push(&mut self, labels: &Labels, value: impl Display) {
         self.empty = false;
         self.text.push_str(&self.name);
         self.text.push_str(&labels.text);
@@ -44,7 +44,7 @@ pub struct Labels {
 impl Labels {
     /// These labels, by name and value.
     pub fn of(labels: &[(&str, &str)]) -> Self {
-        let mut text = String::new();
+        let mut text = String::with_capacity(128);
         let mut before = '{';
         for (name, value) in labels {
             text.push(before);
@@ -62,7 +62,7 @@ impl Labels {
 /// A label's value between its quotes.
 fn push_escaped(text: &mut String, value: &str) {
     let mut rest = value;
-    while let Some(at) = rest.find(['\\', '"', '\n']) {
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         let (plain, special) = rest.split_at(at);
         text.push_str(plain);
         text.push('\\');

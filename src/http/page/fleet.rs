@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use super::Shell;
+use super::held::{Held, held};
 use super::map::{Map, Twins};
 use super::words::{AlertWords, Piece, address, count, distance, legible, moment, title};
 use crate::alerts::{Alert, Severity, fire};
@@ -33,6 +34,7 @@ pub(super) struct FleetPage {
     /// What is wrong with the daemon itself.
     own_troubles: Vec<String>,
     wrong: Vec<Wrong>,
+    held: Vec<Held>,
     map: Map,
     next: Vec<Next>,
     /// How many more rotations are planned.
@@ -77,6 +79,7 @@ impl FleetPage {
             tone,
             own_troubles,
             wrong: wrong(&alerts, &twins),
+            held: held(situation, rules),
             map,
             next,
             next_more,

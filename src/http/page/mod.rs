@@ -4,6 +4,7 @@
 //! the commands do. The templates are in `templates/`; every text in them is escaped.
 
 mod fleet;
+mod held;
 mod map;
 mod mark;
 mod past;
