@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::domain::{
-    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Mechanism, PolicyName, Reach, Reason, Refusal, Role,
-    RotationId, Scope, Stage, Target, TargetId, Verdict,
+    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Listing, Mechanism, PolicyName, Reach, Reason, Refusal,
+    Role, RotationId, Scope, Stage, Target, TargetId, Verdict,
 };
-use crate::policy::{FirstRotation, ManagerRules, Spread};
+use crate::policy::{FirstRotation, ManagerRules, Policy, Spread};
 use crate::ports::Head;
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
