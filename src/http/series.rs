@@ -97,7 +97,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
 
     let mut failed = Gauges::new(
         "rotation_failed_attempts",
-        "How many attempts at the rotation that is due have failed since the key last changed.",
+        "How many attempts at the rotation that is due have failed by the target's own doing, not by its manager's.",
     );
     let mut regressed = Gauges::new(
         "key_regressed_timestamp_seconds",
@@ -123,7 +123,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
             1.0,
         );
         quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
-        failed.push(&labels, f64::from(record.setback.as_ref().map_or(0, |_| record.attempt)));
+        failed.push(&labels, f64::from(record.failures));
         if let Some(at) = record.regressed_at {
             regressed.push(&labels, Seconds(at));
         }
