@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod connection;
 pub mod control;
 pub mod domain;
 pub mod engine;

@@ -1,6 +1,8 @@
 //! `rekeyd demo`: a make-believe Ops Manager and the real daemon side by side, with a live account of what happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod account;
+mod outcome;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,18 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-use super::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
-use super::{Answer, Exit, Stop, audit, runtime};
-use crate::app::{self, Daemon, Extras, View};
-use crate::config::{self, Config, Environment};
-use crate::domain::{Entry, Event, Fleet, How, Listing, Period, RotationId, TargetId, TargetName};
-use crate::ports::{JournalError, Observer};
+use self::account::{Account, Narrator};
+use super::output::{BOLD, DIM, Output, styled};
+use super::{Answer, Stop, runtime};
+use crate::app::{self, Daemon, Extras};
+use crate::config::{self, Environment};
+use crate::domain::Period;
+use crate::ports::Observer;
 use crate::simulator::{Fault, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
-use crate::store::{Reader, RotationFilter, RotationRow};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -87,7 +87,7 @@ async fn show(args: &Args, folder: &Path, output: &mut Output) -> Answer {
     while let Ok(entry) = told.try_recv() {
         narrator.tell(&entry, output)?;
     }
-    let answer = summarize(&config, &simulator, output).await;
+    let answer = outcome::summarize(&config, &simulator, output).await;
     drop(simulator.stop().await);
     answer
 }
@@ -153,206 +153,6 @@ fn introduce(
         BOLD,
         format_args!("{:<8}  {:<38}  {:<27}  {}", "TIME", "TARGET", "OLD KEY → NEW KEY", "CONFIRMED BY GET"),
     ))
-}
-
-/// Hands what is recorded to the account.
-struct Account(mpsc::UnboundedSender<Entry>);
-
-impl Observer for Account {
-    fn recorded(&self, entries: &[Entry]) {
-        for entry in entries {
-            // Nobody listens any more when the account has ended.
-            let _ = self.0.send(entry.clone());
-        }
-    }
-
-    fn record_failed(&self, _: &JournalError) {}
-    fn rotation_took(&self, _: Duration) {}
-}
-
-/// Tells what happens, a line for each thing that a person would want to see.
-#[derive(Default)]
-struct Narrator {
-    names: BTreeMap<TargetId, TargetName>,
-    intended: BTreeMap<(TargetId, RotationId), Timestamp>,
-}
-
-impl Narrator {
-    fn tell(&mut self, entry: &Entry, output: &mut Output) -> io::Result<()> {
-        let at = entry.at.to_zoned(TimeZone::UTC).strftime("%H:%M:%S").to_string();
-        let name = entry.event.target().and_then(|id| self.names.get(&id)).map_or("", TargetName::as_str).to_owned();
-        match &entry.event {
-            Event::TargetFound { description, listing } => {
-                self.names.insert(description.id(), description.name());
-                if *listing != Listing::Eligible {
-                    let why = crate::domain::Standing::Listed(listing);
-                    output.line(format_args!(
-                        "{at}  {:<38}  {}",
-                        description.name(),
-                        styled(DIM, format_args!("not managed: {why}"))
-                    ))?;
-                }
-            }
-            Event::TargetRefused { refusal, .. } => {
-                let why = crate::domain::Standing::Refused(refusal);
-                output.line(format_args!("{at}  {name:<38}  {}", styled(DIM, format_args!("not managed: {why}"))))?;
-            }
-            Event::RotationIntended { target, rotation, .. } => {
-                self.intended.insert((target.clone(), *rotation), entry.at);
-            }
-            Event::RotationReplyLost { failure, .. } => {
-                let what = format!("the reply was lost ({}): looking before anything else", failure.reason.as_str());
-                output.line(format_args!("{at}  {name:<38}  {}", styled(WARN, what)))?;
-            }
-            Event::RotationFailed { failure, .. } | Event::RotationUnconfirmed { failure, .. } => {
-                output.line(format_args!("{at}  {name:<38}  {}", styled(BAD, failure)))?;
-            }
-            Event::RotationDone { target, rotation, how, key_before, key_after, .. } => {
-                let began = self.intended.remove(&(target.clone(), *rotation));
-                let took = began.map(|began| entry.at.duration_since(began).as_secs_f64());
-                let took = took.map_or_else(|| "already".to_owned(), |seconds| format!("in {seconds:.1} s"));
-                let how = match how {
-                    How::Rotated => String::new(),
-                    How::FoundChanged => styled(WARN, ", found changed"),
-                    How::Recovered => styled(WARN, ", recovered: the lost reply had taken effect"),
-                };
-                let keys = format!("{} → {}", short(key_before.as_str()), short(key_after.as_str()));
-                output.line(format_args!("{at}  {name:<38}  {keys:<27}  {}{how}", styled(GOOD, took)))?;
-            }
-            Event::TargetQuarantined { .. } => {
-                output.line(format_args!(
-                    "{at}  {name:<38}  {}",
-                    styled(BAD, "out of attempts: waits for an operator")
-                ))?;
-            }
-            Event::AlertRaised { words, .. } => output.line(format_args!("{at}  {} {words}", styled(BAD, "alert")))?,
-            Event::DaemonStarted { .. }
-            | Event::DaemonStopped { .. }
-            | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. }
-            | Event::PolicySet { .. }
-            | Event::ConfigReloaded { .. }
-            | Event::ConfigRefused { .. }
-            | Event::PauseSet { .. }
-            | Event::PauseEnded { .. }
-            | Event::LookRequested { .. }
-            | Event::RotationRequested { .. }
-            | Event::CheckpointKeySet { .. }
-            | Event::TargetChanged { .. }
-            | Event::TargetGone { .. }
-            | Event::TargetReturned { .. }
-            | Event::TargetReadable { .. }
-            | Event::KeySeen { .. }
-            | Event::KeyChanged { .. }
-            | Event::KeyRedated { .. }
-            | Event::ObservationFailing { .. }
-            | Event::ObservationRecovered { .. }
-            | Event::RotationSending { .. }
-            | Event::RotationAccepted { .. }
-            | Event::RotationWithdrawn { .. }
-            | Event::SlotMissed { .. }
-            | Event::SlotHeld { .. }
-            | Event::TargetRearmed { .. }
-            | Event::ManagerFailing { .. }
-            | Event::ManagerAnswering { .. }
-            | Event::ProjectUnread { .. }
-            | Event::ProjectRead { .. }
-            | Event::GapFound { .. }
-            | Event::GapClosed { .. }
-            | Event::ApiKeyAdded { .. }
-            | Event::ApiKeyRemoved { .. }
-            | Event::ApiKeyRolesChanged { .. }
-            | Event::ApiKeyChanged { .. }
-            | Event::ApiKeysRead { .. }
-            | Event::ApiKeysUnread { .. }
-            | Event::CredentialUsed { .. }
-            | Event::AlertCleared { .. }
-            | Event::AlertsDelivered { .. }
-            | Event::ReceiverFailing { .. }
-            | Event::ReceiverAnswering { .. }
-            | Event::ReceiverDropped { .. } => {}
-        }
-        Ok(())
-    }
-}
-
-/// The first characters of a key's id, for a narrow column.
-fn short(key: &str) -> String {
-    let mut short: String = key.chars().take(11).collect();
-    if short.len() < key.len() {
-        short.push('…');
-    }
-    short
-}
-
-/// What came of it: the record against the far end's own count, a second client's opinion, and the ledger's soundness.
-async fn summarize(config: &Config, simulator: &Simulator, output: &mut Output) -> Answer {
-    let settings = &config.settings;
-    let view = View::read(settings)?;
-    let reader = Reader::open(&settings.state_dir)?;
-    let rotations = reader.rotations(&RotationFilter::default())?;
-    let done = |how: How| rotations.iter().filter(|row| row.how == Some(how)).count();
-    let truth = simulator.truth();
-    let took_effect = truth.rotations().count();
-    let parked = view.fleet.targets.values().filter(|record| record.rotation.is_some()).count();
-    let rotated = done(How::Rotated) + done(How::Recovered);
-    let targets = view.fleet.targets.values().filter(|record| record.last_rotation_at.is_some()).count();
-    output.line("")?;
-    output.line(styled(BOLD, "What came of it"))?;
-    let agree = rotated <= took_effect && took_effect <= rotated + parked;
-    verdict(
-        agree,
-        format_args!(
-            "{rotated} rotations of {targets} targets are on record ({} of them recovered after a lost reply); at the far end {took_effect} took effect",
-            done(How::Recovered)
-        ),
-        output,
-    )?;
-    if parked > 0 {
-        output.line(format_args!(
-            "      {parked} more were in hand at the end; the next start would settle them by looking"
-        ))?;
-    }
-    let twice = twice(&rotations);
-    verdict(twice == 0, format_args!("no slot was answered twice"), output)?;
-    let (agreed, asked) = second_opinions(config, &view.fleet, simulator).await;
-    verdict(
-        agreed == asked,
-        format_args!(
-            "a second client, which shares no code with the daemon's, reads the recorded key of {agreed} of {asked} targets"
-        ),
-        output,
-    )?;
-    output.raw(b"  ")?;
-    let verified = audit::verify_all(settings, output)?;
-    let good = agree && twice == 0 && agreed == asked && verified == Exit::Done;
-    Ok(if good { Exit::Done } else { Exit::Failed })
-}
-
-fn verdict(good: bool, words: impl std::fmt::Display, output: &mut Output) -> io::Result<()> {
-    let mark = if good { styled(GOOD, "pass") } else { styled(BAD, "FAIL") };
-    output.line(format_args!("  {mark} {words}"))
-}
-
-/// Slots that more than one rotation answered: what the database forbids, looked at all the same.
-fn twice(rotations: &[RotationRow]) -> usize {
-    let mut answered = BTreeSet::new();
-    rotations.iter().filter(|row| row.how.is_some() && !answered.insert((&row.target, row.id.slot))).count()
-}
-
-/// Asks for each settled target's key once more, with the other client and the far end in good health.
-async fn second_opinions(config: &Config, fleet: &Fleet, simulator: &Simulator) -> (usize, usize) {
-    simulator.set_faults(Vec::new());
-    let settled = fleet.targets.values().filter(|record| record.rotation.is_none() && record.refusal.is_none());
-    let (mut agreed, mut asked) = (0, 0);
-    for record in settled {
-        let Some(known) = &record.key else { continue };
-        asked += 1;
-        if app::second_opinion(config, &record.target).await.as_ref() == Some(&known.id) {
-            agreed += 1;
-        }
-    }
-    (agreed, asked)
 }
 
 /// Returns when Ctrl-C is pressed or a SIGTERM comes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -93,10 +94,10 @@ pub(super) fn router(inputs: Inputs) -> Router {
         .with_state(inputs)
 }
 
-/// The same answer to everything.
+/// The same answer to everything, and the connection is closed: its place is wanted.
 pub(super) fn refusing(caller: &Caller, authority: &Authority) -> Router {
     let words = format!("{} may not give orders; these may: {}", caller.name(), authority.words());
-    Router::new().fallback(move || async move { Refused(StatusCode::FORBIDDEN, words) })
+    Router::new().fallback(move || async move { ([(CONNECTION, "close")], Refused(StatusCode::FORBIDDEN, words)) })
 }
 
 #[derive(Deserialize)]

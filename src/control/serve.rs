@@ -3,14 +3,9 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -19,19 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::authority::Authority;
 use super::orders::{self, Inputs};
+use crate::connection::{AFTER_REFUSAL, converse};
 
 /// Far more than there are people who give orders.
 const MAX_CONNECTIONS: usize = 64;
 /// Whoever may not give orders is told so, a few at a time; the others find the door closed.
 const MAX_STRANGERS: usize = 4;
-/// How long the head of a request may take, and how long a connection may rest between two.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection may live.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
-/// How long the answers in hand may take once the daemon stops.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How long to leave the kernel alone after it refused a connection.
-const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 
 /// Why the socket can not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -127,18 +115,5 @@ async fn open(
         tracing::warn!(uid, gid, pid, user = caller.user, "refused on the control socket: {}", caller.name());
         orders::refusing(&caller, authority)
     };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .keep_alive(may)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    // What ends a connection early is the client's affair.
-    tokio::select! {
-        _ = timeout(LONGEST_CONNECTION, connection.as_mut()) => {}
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = timeout(STOP_WITHIN, connection).await;
-        }
-    }
+    converse(stream, router, shutdown).await;
 }

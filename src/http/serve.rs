@@ -1,14 +1,9 @@
 //! The loop that accepts connections, and the bounds that keep a slow or greedy client from holding the daemon.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Router, middleware};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -17,24 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::web_config::{self, WebConfig};
+use crate::connection::{AFTER_REFUSAL, converse};
 
 /// More than any fleet of scrapers and pages needs; the rest waits in the kernel's queue.
 const MAX_CONNECTIONS: usize = 128;
-
-/// How long the head of a request may take, and how long a connection may rest between two.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a connection may live: a client that reads one byte a minute must let go some time.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
-
-/// How long the answers in hand may take once the daemon stops.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long to leave the kernel alone after it refused a connection: for want of file handles it refuses all of them.
-const AFTER_REFUSAL: Duration = Duration::from_millis(500);
-
-/// A head has a dozen short headers; no request has a body that is read.
-const LARGEST_HEAD: usize = 16 * 1024;
 
 /// How long the handshake of TLS may take.
 const SHAKE_HANDS_WITHIN: Duration = Duration::from_secs(10);
@@ -82,100 +63,17 @@ pub async fn serve_by(listener: TcpListener, router: Router, web: Option<Arc<Web
 /// Speaks TLS first if the web configuration says so. What goes wrong there is the client's affair.
 async fn open(stream: TcpStream, web: Option<Arc<WebConfig>>, router: Router, shutdown: CancellationToken) {
     match web.and_then(|web| web.tls()) {
-        None => connection(stream, router, shutdown).await,
+        None => converse(stream, router, shutdown).await,
         Some(tls) => {
             let shaken = tokio::select! {
                 shaken = timeout(SHAKE_HANDS_WITHIN, TlsAcceptor::from(tls).accept(stream)) => shaken,
                 () = shutdown.cancelled() => return,
             };
             match shaken {
-                Ok(Ok(stream)) => connection(stream, router, shutdown).await,
+                Ok(Ok(stream)) => converse(stream, router, shutdown).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed: {error}"),
                 Err(_) => {}
             }
         }
-    }
-}
-
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    shutdown: CancellationToken,
-) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    // What ends a connection early is the client's affair, and told to nobody.
-    tokio::select! {
-        _ = timeout(LONGEST_CONNECTION, connection.as_mut()) => {}
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = timeout(STOP_WITHIN, connection).await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    /// Of an answer, in bytes: more than the sockets of both sides buffer.
-    const LENGTH: usize = 32 * 1024 * 1024;
-
-    /// A client of one connection. Where the clock is paused it stands still, and jumps to the next time-out when
-    /// nothing else is left to do.
-    async fn client(shutdown: &CancellationToken) -> (TcpStream, tokio::task::JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let router = Router::new().route("/", get(|| async { vec![b'x'; LENGTH] })).route("/short", get(|| async {}));
-        (client, tokio::spawn(connection(stream, router, shutdown.clone())))
-    }
-
-    /// Otherwise a few idle clients would take every place.
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_never_ends_is_cut_off() {
-        let (mut client, served) = client(&CancellationToken::new()).await;
-        client.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
-        let mut reply = Vec::new();
-        timeout(2 * HEAD_WITHIN, client.read_to_end(&mut reply)).await.expect("the connection ends").unwrap();
-        assert!(!reply.starts_with(b"HTTP/1.1 200"));
-        served.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_reads_is_given_up() {
-        let (mut client, served) = client(&CancellationToken::new()).await;
-        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        timeout(2 * LONGEST_CONNECTION, served).await.expect("the connection ends").unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stop_does_not_wait_for_a_client_that_says_nothing() {
-        let shutdown = CancellationToken::new();
-        let (mut client, served) = client(&shutdown).await;
-        client.write_all(b"GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        client.read_u8().await.unwrap();
-        shutdown.cancel();
-        timeout(STOP_WITHIN / 2, served).await.expect("the connection ends").unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_stop_cuts_no_answer_off() {
-        let shutdown = CancellationToken::new();
-        let (mut client, served) = client(&shutdown).await;
-        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        client.read_u8().await.unwrap();
-        shutdown.cancel();
-        let mut rest = Vec::new();
-        client.read_to_end(&mut rest).await.unwrap();
-        assert!(rest.len() > LENGTH, "{} bytes", rest.len());
-        served.await.unwrap();
     }
 }

@@ -4,12 +4,11 @@
 
 mod accounts;
 mod adversity;
-mod ailing_disk;
 mod clock;
 mod commands;
 mod demonstration;
+mod disk;
 mod failpoints;
-mod full_disk;
 mod history;
 mod kills;
 mod main_job;

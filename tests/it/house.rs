@@ -16,8 +16,9 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["ports", "domain"]),
     ("evidence", &["domain", "policy", "ports", "store"]),
     ("config", &["domain", "policy"]),
-    ("http", &["ports", "domain", "policy", "alerts", "telemetry"]),
-    ("control", &["ports", "domain", "policy"]),
+    ("connection", &[]),
+    ("http", &["connection", "ports", "domain", "policy", "alerts", "telemetry"]),
+    ("control", &["connection", "ports", "domain", "policy"]),
     ("simulator", &[]),
     (
         "app",
@@ -114,14 +115,7 @@ fn imports_point_one_way() {
 fn every_form_of_import_is_read() {
     let source = "use crate::domain::{Event, Fleet};\nuse crate::{ports, store::{self, Reader}};\n// crate::http\nlet x = crate::engine::new();";
     let named: Vec<_> = rooms_named(source).into_iter().collect();
-    assert_eq!(
-        named,
-        ["domain", "engine", "ports", "self", "store"]
-            .map(str::to_owned)
-            .into_iter()
-            .filter(|room| room != "self")
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(named, ["domain", "engine", "ports", "store"]);
 }
 
 /// A stranger knows from a file's first line what it is for.

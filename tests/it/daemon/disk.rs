@@ -1,9 +1,11 @@
-//! A disk that does not keep what it was given, or takes nothing any more: no record, no rotation; and it goes on when the
-//! disk is well again.
+//! A disk that is full, does not keep what it was given, or takes nothing any more: no record, no rotation; and on it goes
+//! when the disk is well again.
 //!
-//! A small library, built here and loaded before the C library, stands in for the disk (`ailing_disk.c`). Linux refuses to
-//! make a file system read-only while a file on it is open for writing, so under a running daemon it can not be done
-//! by a command; the kernel does it by itself after an error of the disk.
+//! A limit on the size of files stands in for the full disk: it needs no right, can be set and lifted while the daemon runs,
+//! and fails every write beyond it. The signal that comes with it is ignored. For the other troubles a small library, built
+//! here and loaded before the C library, stands in for the disk (`disk.c`). Linux refuses to make a file system read-only
+//! while a file on it is open for writing, so under a running daemon it can not be done by a command; the kernel does it by
+//! itself after an error of the disk.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rekeyd::domain::Event;
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
+use serde_json::Value;
 
 use super::accounts::{agree, all_settled, every_put_is_recorded, ledger};
 use super::site::{Answer, Running, Site, Wanted, finish, until};
@@ -27,9 +30,9 @@ struct Disk {
 
 impl Disk {
     fn of(site: &Site) -> Self {
-        let (library, switches) = (site.path().join("ailing_disk.so"), site.path().join("switches"));
+        let (library, switches) = (site.path().join("disk.so"), site.path().join("switches"));
         std::fs::create_dir(&switches).unwrap();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/daemon/ailing_disk.c");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/daemon/disk.c");
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library).arg(source).arg("-ldl");
         let built = compiler.status().expect("this test needs a C compiler: install gcc");
@@ -63,52 +66,109 @@ async fn simulator(targets: usize) -> Simulator {
     Simulator::start(spec).await.unwrap()
 }
 
-/// While the disk ails in this way nothing is sent, the daemon says so and why, and it goes on by itself afterwards.
-async fn holds_still(how: &str, why: &[&str]) {
-    let simulator = simulator(TARGETS).await;
-    let site = Site::new(&Wanted::of(&simulator));
-    let disk = Disk::of(&site);
-    let daemon = Running::listening(disk.daemon(&site));
+/// While the disk ails nothing is sent, the daemon says so and why, and it goes on by itself afterwards.
+async fn holds_still(
+    site: &Site,
+    simulator: &Simulator,
+    daemon: Running,
+    (ail, heal): (impl Fn(&Running), impl Fn(&Running)),
+    why: &[&str],
+) {
     for fill in [20, 60] {
         until("it is at work", || (simulator.truth().changes.len() > fill).then_some(())).unwrap();
-        disk.ail(how);
+        ail(&daemon);
         let words = daemon.answers("/readyz", 503).await;
         for why in why.iter().chain(&["[-]ledger failed: since 20", "so nothing is rotated"]) {
             assert!(words.contains(why), "{why:?} is not in {words}");
         }
+        let (status, health) = daemon.get("/healthz").await;
+        let health: Value = serde_json::from_str(&health).unwrap();
+        assert_eq!((status, &health["status"]), (503, &Value::from("fail")), "{health}");
         assert_eq!(daemon.get("/livez").await.0, 200, "a restart would mend nothing");
         let (head, began) = (site.reader().head().unwrap(), Instant::now());
         // What had been recorded as sent may still arrive; nothing else does.
         while began.elapsed() < A_WHILE {
-            every_put_is_recorded(&site, &simulator);
+            every_put_is_recorded(site, simulator);
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(site.reader().head().unwrap(), head, "what could not be recorded is no record");
         let sent = simulator.truth().puts.len();
         assert!(sent < TARGETS, "it went on");
         assert_eq!(daemon.get("/readyz").await.0, 503);
-        disk.heal(how);
+        heal(&daemon);
         until("it goes on", || (simulator.truth().puts.len() > sent).then_some(())).unwrap();
         assert_eq!(daemon.get("/readyz").await.0, 200);
     }
-    all_settled(&site, &simulator);
+    all_settled(site, simulator);
     let log = daemon.stop();
     assert!(!log.contains("nobody was told of"), "what had failed came to light as a record: {log}");
     let truth = simulator.truth();
-    assert_eq!((agree(&site, &truth), truth.puts.len()), (TARGETS, TARGETS));
-    let outages = ledger(&site).into_iter().filter(|record| record.kind == "ledger_recovered").count();
+    assert_eq!((agree(site, &truth), truth.puts.len()), (TARGETS, TARGETS));
+    let outages = ledger(site).into_iter().filter(|record| record.kind == "ledger_recovered").count();
     assert_eq!(outages, 2, "each outage is itself on record, once");
+}
+
+/// The same for a disk that ails in one of the library's ways.
+async fn holds_still_while_it_is(how: &str, why: &[&str]) {
+    let simulator = simulator(TARGETS).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    let disk = Disk::of(&site);
+    let daemon = Running::listening(disk.daemon(&site));
+    holds_still(&site, &simulator, daemon, (|_: &Running| disk.ail(how), |_: &Running| disk.heal(how)), why).await;
+}
+
+/// The binary under a limit on the size of files, of which one can recover: `ulimit`'s words.
+fn limited(site: &Site, limit: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -S -f {limit}; exec \"$0\" run --config \"$1\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_rekeyd")]).arg(site.config());
+    command
+}
+
+/// Fails every write to a file from now on, or none: `prlimit`'s words.
+fn set_limit(daemon: &Running, limit: &str) {
+    let (pid, limit) = (format!("--pid={}", daemon.pid()), format!("--fsize={limit}:"));
+    let set = Command::new("prlimit").args([pid, limit]).status();
+    assert!(set.expect("this test needs prlimit: install util-linux").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_that_can_not_be_recorded_and_work_goes_on_when_there_is_space() {
+    let simulator = simulator(TARGETS).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    let daemon = Running::listening(limited(&site, "unlimited"));
+    let switches = (|daemon: &Running| set_limit(daemon, "0"), |daemon: &Running| set_limit(daemon, "unlimited"));
+    holds_still(&site, &simulator, daemon, switches, &[]).await;
+}
+
+/// Nothing is begun where nothing can be recorded: neither a ledger nor a life.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_space_says_so_and_sends_nothing() {
+    let simulator = simulator(2).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    let refused = |site: &Site| {
+        let answer = finish(limited(site, "0"));
+        assert_eq!(answer.code, Some(1), "{answer:?}");
+        let text = answer.text();
+        assert!(text.contains("error: ") && text.contains(&site.state().display().to_string()), "{text}");
+    };
+    refused(&site);
+    site.start().stop();
+    let before = (ledger(&site).len(), simulator.truth().puts.len());
+    refused(&site);
+    assert_eq!((ledger(&site).len(), simulator.truth().puts.len()), before);
+    site.start().stop();
 }
 
 /// A sync that failed promised nothing: its records are none, not even when the disk takes them later after all.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_syncs_fail_nothing_is_sent() {
-    holds_still("sync", &["a sync to the disk failed"]).await;
+    holds_still_while_it_is("sync", &["a sync to the disk failed"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_file_system_is_read_only_nothing_is_sent() {
-    holds_still("read-only", &["the ledger is read-only"]).await;
+    holds_still_while_it_is("read-only", &["the ledger is read-only"]).await;
 }
 
 /// Killed while syncs fail, the next life starts from what the files say, whatever that is, and settles it.
