@@ -238,7 +238,7 @@ async fn a_receiver_that_can_not_be_reached() {
         ),
         (
             "[heartbeat]\nurl = \"https://nowhere.invalid/ping/hunter2\"".to_owned(),
-            "heartbeat heartbeat at https://nowhere.invalid can not be reached: no connection".to_owned(),
+            "heartbeat at https://nowhere.invalid can not be reached: no connection".to_owned(),
         ),
     ] {
         let site = with(&section);

@@ -22,7 +22,8 @@ pub(super) fn rehearse(http: &Http, holder: Option<String>, clock: &Arc<dyn Cloc
             Ok(web) => match web.certificates() {
                 None => lines.push(step.pass(format!("{path} can be followed: no TLS"))),
                 Some(shown) => {
-                    let names = shown.names().join(", ");
+                    let names = Some(shown.names().join(", ")).filter(|names| !names.is_empty());
+                    let names = names.as_deref().unwrap_or("no name");
                     lines.push(step.pass(format!("{path} can be followed: TLS, with a certificate for {names}")));
                     lines.extend(tls(&shown, &http.allowed_hosts, clock.now()));
                 }

@@ -12,8 +12,14 @@ use crate::config::{Receiver, ReceiverForm};
 /// Knocks at one receiver's door, for at most this long.
 pub(super) async fn rehearse(receiver: &Receiver, within: Duration) -> Line {
     let step = Step::Receiver;
-    let (name, shown, form) = (&receiver.name, &receiver.shown, receiver.form.as_str());
-    let heads = format!("{form} {name} at {shown}");
+    let (name, shown) = (&receiver.name, &receiver.shown);
+    let heads = match receiver.form {
+        ReceiverForm::Webhook { .. } | ReceiverForm::Alertmanager { .. } => {
+            format!("{} {name} at {shown}", receiver.form.as_str())
+        }
+        // There is one, and it is called so.
+        ReceiverForm::Heartbeat { .. } => format!("{name} at {shown}"),
+    };
     let next = "check its address, its certificate and `ca_file` in the configuration, and that it runs";
     match timeout(within, knock(&couriers::address(receiver))).await {
         Ok(Err(error)) => step.fail(format!("{heads} can never be reached: {error}"), "mend its section"),
