@@ -1,6 +1,16 @@
-//! How long a condition holds before anybody is told: what passes by itself in the meantime wakes nobody.
+//! How long a condition holds before anybody is told: what passes by itself in the meantime is shown, and wakes nobody.
 
+use jiff::Timestamp;
+
+use super::Alert;
 use crate::domain::{AlertKind, Period};
+
+/// Whether it is time to tell of an alert that fires. One that is dated in the future, since a clock that ran ahead was set back,
+/// has lasted long enough: nobody knows how long it will be before the clock is there again.
+pub(super) fn has_lasted(alert: &Alert, now: Timestamp) -> bool {
+    let (Some(patience), Some(since)) = (patience(alert.kind), alert.since) else { return true };
+    now < since || patience.after(since) <= now
+}
 
 /// How long; none where it is told at once. The rules in `config/prometheus/` wait as long, by a test.
 pub const fn patience(kind: AlertKind) -> Option<Period> {

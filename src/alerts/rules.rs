@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use self::target::Look;
 
-use super::patience::patience;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
@@ -23,7 +22,7 @@ const NEWS: Period = Period::days(7);
 /// So long a step of the wall clock is: every policy's hours have come by then.
 const STEPPED_FOR: Period = Period::days(1);
 
-/// Everything that is wrong now and has been for as long as [`patience`] says, each kind at most once a subject.
+/// Everything that is wrong now, each kind at most once a subject.
 ///
 /// Of targets that are gone or whose manager is not configured nothing is said; targets that are not rotated speak only
 /// if they once had a key.
@@ -46,15 +45,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .chain(managers)
         .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
-        .filter(|alert| has_lasted(alert, situation.now))
         .collect()
-}
-
-/// What began by a clock that ran ahead and was set back since has lasted long enough: nobody knows how long it will be before
-/// the clock is there again.
-fn has_lasted(alert: &Alert, now: Timestamp) -> bool {
-    let (Some(patience), Some(since)) = (patience(alert.kind), alert.since) else { return true };
-    now < since || patience.after(since) <= now
 }
 
 /// No record, no rotation: whoever is told by this alert has to make room, or the fleet grows old.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::*;
+use crate::alerts::patience::has_lasted;
 use crate::domain::{
     ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Listing, Mechanism, PolicyName, Reach, Reason, Refusal,
     Role, RotationId, Scope, Stage, Target, TargetId, Verdict,
@@ -316,7 +317,7 @@ fn a_cluster_without_config_servers_is_named() {
     let mut world = World::with_key();
     let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "ledger".to_owned() };
     world.tell("2026-01-01T00:00:00Z", Event::GapFound { manager: "emea".into(), gap });
-    let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T01:00:00Z").unwrap();
+    let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").unwrap();
     assert_eq!(alert.since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
     assert_eq!(alert.name, "emea/billing/ledger");
@@ -422,8 +423,8 @@ fn a_refused_credential_is_no_outage() {
 /// What the planner does not do, the planner can not tell.
 #[test]
 fn a_stalled_scheduler_is_told() {
-    let situation = |now, since_sweep| Situation {
-        now: at(now),
+    let situation = |since_sweep| Situation {
+        now: at("2026-01-12T00:00:00.001Z"),
         fleet: Arc::default(),
         head: Head { seq: 1, hash: [0; 32] },
         unwritable: None,
@@ -433,30 +434,30 @@ fn a_stalled_scheduler_is_told() {
     };
     let stalled_after = Rules::default().stalled_after.as_duration();
     let late = stalled_after + Duration::from_millis(1);
-    // The last plan was made a minute before midnight.
-    assert_eq!(fire(&situation("2026-01-12T00:02:00Z", stalled_after), &Rules::default()), []);
-    assert_eq!(fire(&situation("2026-01-12T00:01:59Z", late), &Rules::default()), []);
-    let fired = fire(&situation("2026-01-12T00:02:00Z", late), &Rules::default());
+    assert_eq!(fire(&situation(stalled_after), &Rules::default()), []);
+    let fired = fire(&situation(late), &Rules::default());
     assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::SchedulerStalled]);
+    assert_eq!(fired[0].since, Some(at("2026-01-12T00:00:00Z")), "when it became too late");
     let patient = Rules { stalled_after: Period::minutes(5), ..Rules::default() };
-    assert_eq!(fire(&situation("2026-01-12T00:02:00Z", late), &patient), []);
+    assert_eq!(fire(&situation(late), &patient), []);
 }
 
-/// What passes by itself wakes nobody; and a clock that was set back does not make it pass.
+/// What passes by itself is shown and wakes nobody; and a clock that was set back does not make it pass.
 #[test]
 fn an_outage_is_told_when_it_has_lasted() {
-    let failing = |reason| {
+    for (reason, told_at) in [(Reason::Unreachable, "00:15:00"), (Reason::CredentialsRefused, "00:05:00")] {
         let mut world = World::rotated("2026-01-10T00:00:00Z");
         world.tell("2026-01-10T00:00:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure(reason) });
-        world
-    };
-    let down = failing(Reason::Unreachable);
-    assert_eq!(down.fired(at("2026-01-10T00:14:59.999999Z")), []);
-    assert_eq!(down.fired(at("2026-01-10T00:15:00Z")).len(), 1);
-    assert_eq!(down.fired(at("2026-01-09T12:00:00Z")).len(), 1, "dated in the future, it may last for long");
-    let refused = failing(Reason::CredentialsRefused);
-    assert_eq!(refused.fired(at("2026-01-10T00:04:59Z")), []);
-    assert_eq!(refused.fired(at("2026-01-10T00:05:00Z")).len(), 1);
+        let told = |now: Timestamp| {
+            let fired = world.fired(now);
+            assert_eq!(fired.len(), 1, "it is shown at once: {fired:?}");
+            has_lasted(&fired[0], now)
+        };
+        let due = at(&format!("2026-01-10T{told_at}Z"));
+        assert!(!told(due - SignedDuration::from_micros(1)), "{reason:?}");
+        assert!(told(due), "{reason:?}");
+        assert!(told(at("2026-01-09T12:00:00Z")), "dated in the future, it may last for long");
+    }
 }
 
 /// Ages and due times are read off the clock: that it leapt is told for a day, whichever way it went.
