@@ -202,10 +202,11 @@ impl Writer {
     /// Runs a group in one transaction. The inner results count only if the outer one is good.
     fn transact<'a>(
         &mut self,
-        calls: impl Iterator<Item = &'a Work>,
+        calls: impl ExactSizeIterator<Item = &'a Work>,
     ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.told(&error))?;
-        let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
+        let alone = calls.len() == 1;
+        let results = calls.map(|work| self.attempt(work, alone)).collect::<Result<Vec<_>, _>>()?;
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
         self.conn.execute_batch("COMMIT").map_err(|error| self.told(&error))?;
@@ -216,10 +217,15 @@ impl Writer {
     }
 
     /// Does one call's work behind a savepoint. The outer error means that the whole transaction is lost.
-    fn attempt(&mut self, work: &Work) -> Result<Result<(), JournalError>, JournalError> {
+    ///
+    /// One that is alone needs none, the transaction is its own: and with a savepoint each statement of a long call takes the
+    /// longer, the more came before it.
+    fn attempt(&mut self, work: &Work, alone: bool) -> Result<Result<(), JournalError>, JournalError> {
         let (mark, head) = (self.group.undos.len(), self.head.clone());
         let lost = |error: rusqlite::Error| classify(&error);
-        self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
+        if !alone {
+            self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
+        }
         let result = match work {
             Work::Record(entries) => entries.iter().try_for_each(|entry| self.append(entry)),
             Work::SeenAgain(sightings) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
@@ -232,9 +238,12 @@ impl Writer {
             if self.conn.is_autocommit() || matches!(error, JournalError::Io(_)) {
                 return Err(error.clone());
             }
-            self.conn.execute_batch("ROLLBACK TO call").map_err(lost)?;
+            let back = if alone { "ROLLBACK; BEGIN IMMEDIATE" } else { "ROLLBACK TO call" };
+            self.conn.execute_batch(back).map_err(lost)?;
         }
-        self.conn.prepare_cached("RELEASE call").and_then(|mut release| release.execute([])).map_err(lost)?;
+        if !alone {
+            self.conn.prepare_cached("RELEASE call").and_then(|mut release| release.execute([])).map_err(lost)?;
+        }
         Ok(result)
     }
 
