@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and what the answer means to the shell. One file a command.
 
+mod asked;
 mod audit;
 mod backup;
 mod check;
