@@ -203,7 +203,7 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Observe(args) => observe::observe(args, &settings(cli)?, output),
         Command::Pause(args) => pause::pause(args, &settings(cli)?, output),
         Command::Resume(args) => pause::resume(args, &settings(cli)?, output),
-        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, output),
+        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, &cli.config, output),
         Command::Reload(args) => reload::reload(args, cli, output),
         Command::Man(args) => man::man(args, Cli::command()),
         Command::Backup(args) => backup::backup(args, &settings(cli)?, output),
