@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
+use serde_json::de::StrRead;
 
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, Grant, Reach};
@@ -323,8 +326,11 @@ impl Event {
     /// If the kind or its contents are not known to this version; a reader must carry on past it.
     pub fn from_record(kind: &str, payload: &str) -> Result<Self, UnknownEvent> {
         let unknown = |source| UnknownEvent { kind: kind.to_owned(), source };
-        let data: serde_json::Value = serde_json::from_str(payload).map_err(unknown)?;
-        serde_json::from_value(serde_json::json!({ "kind": kind, "data": data })).map_err(unknown)
+        let mut data = serde_json::Deserializer::from_str(payload);
+        let event = Self::deserialize(MapAccessDeserializer::new(Parts { kind: Some(kind), data: Some(&mut data) }));
+        let event = event.map_err(unknown)?;
+        data.end().map_err(unknown)?;
+        Ok(event)
     }
 
     fn times_mut(&mut self) -> Vec<&mut Timestamp> {
@@ -515,6 +521,37 @@ impl Event {
     }
 }
 
+/// A record as the map that the enum is read from, kind first: so its contents are read once, where they stand.
+struct Parts<'a, 'de> {
+    /// None once it was read; so with the data.
+    kind: Option<&'a str>,
+    data: Option<&'a mut serde_json::Deserializer<StrRead<'de>>>,
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        let key = match (self.kind, &self.data) {
+            (Some(_), _) => "kind",
+            (None, Some(_)) => "data",
+            (None, None) => return Ok(None),
+        };
+        seed.deserialize(key.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        match (self.kind.take(), self.data.take()) {
+            (Some(kind), data) => {
+                self.data = data;
+                seed.deserialize(kind.into_deserializer())
+            }
+            (None, Some(data)) => seed.deserialize(data),
+            (None, None) => Err(serde_json::Error::custom("a value without a key")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -567,5 +604,9 @@ mod tests {
     fn an_unknown_kind_is_an_error_and_not_a_panic() {
         let error = Event::from_record("key_blessed", "{}").unwrap_err();
         assert_eq!(error.to_string(), "a record of kind \"key_blessed\" that this version can not read");
+        for payload in ["", "{", "{} x", "{\"parked\":1} {}", "null"] {
+            assert!(Event::from_record("daemon_stopped", payload).is_err(), "{payload}");
+        }
+        assert!(Event::from_record("daemon_stopped", "{\"parked\":1,\"later\":[2]}").is_ok());
     }
 }

@@ -91,6 +91,15 @@ pub enum Change {
     ApiKey(ManagerName, ApiKeyId, Option<Arc<ApiKeyRecord>>),
 }
 
+/// What an event changed.
+#[derive(Debug)]
+pub enum Folded<'a> {
+    /// This target, whose record is this after it.
+    Target(TargetId, &'a TargetRecord),
+    /// Something else.
+    Rest(Change),
+}
+
 impl Fleet {
     /// What `event` changes, given everything known; the event itself changes nothing here.
     ///
@@ -203,6 +212,27 @@ impl Fleet {
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
             }
         })
+    }
+
+    /// Takes an event in without a way back, for who goes through a long history: a target that is known is changed where it
+    /// is. Returns what changed.
+    ///
+    /// # Errors
+    /// If the event can not follow from what is known; nothing has changed then.
+    pub fn fold(&mut self, at: Timestamp, event: &Event) -> Result<Option<Folded<'_>>, Contradiction> {
+        let apart = matches!(event, Event::TargetFound { .. } | Event::AlertRaised { .. } | Event::AlertCleared { .. });
+        if let Some(id) = event.target().filter(|_| !apart) {
+            let record = self.targets.get_mut(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
+            Arc::make_mut(record).advance(at, event)?;
+            return Ok(Some(Folded::Target(id, record)));
+        }
+        let Some(change) = self.consequence(at, event)? else { return Ok(None) };
+        self.adopt(change.clone());
+        if let Change::Target(id, _) = change {
+            let record = self.targets.get(&id).expect("it was just taken in");
+            return Ok(Some(Folded::Target(id, record)));
+        }
+        Ok(Some(Folded::Rest(change)))
     }
 
     /// What a look at a target's unchanged key changes: when it was last seen. None if that is no news. After the clock

@@ -26,7 +26,7 @@ pub use api_key::{ApiKey, ApiKeyRecord, Excess, Grant, Power, Reach, power};
 pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
-pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
+pub use fleet::{Change, Contradiction, Credential, Fleet, Folded, ManagerRecord, Outage};
 pub use history::{KeyLife, KeyOrigin, KeyUse, LedgerRow, RotationRow};
 pub use ids::{
     ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::VerifierKey;
 use super::chain::Record;
-use super::columns::{Json, Micros, Word};
+use super::columns::{Columns, Json, Micros, Word};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
     ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
@@ -63,7 +63,7 @@ pub(super) fn past_key(conn: &Connection, target: &TargetId, key: &KeyId) -> rus
     .query_row([target.as_str(), key.as_str()], |row| {
         Ok(KeyRecord {
             id: key_id(row, "id")?,
-            not_before: time(row, "not_before")?,
+            not_before: row.time("not_before")?,
             first_seen: row.get::<_, Micros>("first_seen")?.0,
             last_seen: row.get::<_, Micros>("last_seen")?.0,
         })
@@ -108,24 +108,25 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         },
         listing: row.get::<_, Json<_>>("listing")?.0,
         found_at: row.get::<_, Micros>("found_at")?.0,
-        gone_since: time(row, "gone_since")?,
-        refusal: json(row, "refusal")?,
+        gone_since: row.time("gone_since")?,
+        refusal: row.json("refusal")?,
         key: key(row)?,
-        regressed_at: time(row, "regressed_at")?,
-        unread: time(row, "unread_since")?.zip(json(row, "unread")?),
+        regressed_at: row.time("regressed_at")?,
+        unread: row.time("unread_since")?.zip(row.json("unread")?),
         slot: row.get("slot")?,
         attempt: row.get("attempt")?,
         failures: row.get("failures")?,
         rotation: rotation(row)?,
-        unconfirmed: json(row, "unconfirmed")?,
-        setback: json(row, "setback")?.zip(time(row, "retry_at")?),
-        missed_until: time(row, "missed_until")?,
-        held_until: time(row, "held_until")?,
-        quarantine: time(row, "quarantined_since")?
-            .zip(json(row, "quarantine")?)
+        unconfirmed: row.json("unconfirmed")?,
+        setback: row.json("setback")?.zip(row.time("retry_at")?),
+        missed_until: row.time("missed_until")?,
+        held_until: row.time("held_until")?,
+        quarantine: row
+            .time("quarantined_since")?
+            .zip(row.json("quarantine")?)
             .map(|(since, failure)| Quarantine { since, failure }),
-        request: json(row, "request")?,
-        last_rotation_at: time(row, "last_rotation_at")?,
+        request: row.json("request")?,
+        last_rotation_at: row.time("last_rotation_at")?,
     })
 }
 
@@ -133,7 +134,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {
     let Some(id) = row.get::<_, Option<String>>("key_id")? else { return Ok(None) };
     Ok(Some(KeyRecord {
         id: KeyId::new(id),
-        not_before: time(row, "key_not_before")?,
+        not_before: row.time("key_not_before")?,
         first_seen: row.get::<_, Micros>("key_first_seen")?.0,
         last_seen: row.get::<_, Micros>("key_last_seen")?.0,
     }))
@@ -143,7 +144,7 @@ fn rotation(row: &Row<'_>) -> rusqlite::Result<Option<Rotation>> {
     let Some(Word(state)) = row.get::<_, Option<Word<State>>>("state")? else { return Ok(None) };
     let phase = match state {
         State::Intended => Phase::Intended,
-        State::Sending => Phase::Sending { since: row.get::<_, Micros>("sent_at")?.0, lost: json(row, "failure")? },
+        State::Sending => Phase::Sending { since: row.get::<_, Micros>("sent_at")?.0, lost: row.json("failure")? },
         State::Confirming => Phase::Confirming {
             sent_at: row.get::<_, Micros>("sent_at")?.0,
             since: row.get::<_, Micros>("accepted_at")?.0,
@@ -164,7 +165,7 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
     let mut managers = conn
         .prepare("SELECT * FROM manager")?
         .query_map([], |row| {
-            let outage = time(row, "failing_since")?.zip(json(row, "failure")?);
+            let outage = row.time("failing_since")?.zip(row.json("failure")?);
             let record = ManagerRecord {
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
                 gaps: BTreeSet::new(),
@@ -172,7 +173,7 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
                 key_lists: BTreeMap::new(),
                 credential: row
                     .get::<_, Option<String>>("public_key")?
-                    .zip(time(row, "public_key_since")?)
+                    .zip(row.time("public_key_since")?)
                     .map(|(public_key, since)| Credential { public_key, since }),
             };
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
@@ -192,14 +193,14 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let Some((since, failure)) = time(row, "since")?.zip(json(row, "failure")?) else { continue };
+        let Some((since, failure)) = row.time("since")?.zip(row.json("failure")?) else { continue };
         manager.unread.insert(row.get("project")?, Outage { since, failure });
     }
     let mut statement = conn.prepare("SELECT * FROM api_key_list")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let outage = time(row, "unread_since")?.zip(json(row, "failure")?);
+        let outage = row.time("unread_since")?.zip(row.json("failure")?);
         let outage = outage.map(|(since, failure)| Outage { since, failure });
         manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, outage);
     }
@@ -219,7 +220,7 @@ fn api_keys(conn: &Connection) -> rusqlite::Result<BTreeMap<(ManagerName, ApiKey
                     lists: row.get::<_, Json<_>>("lists")?.0,
                 },
                 first_seen: row.get::<_, Micros>("first_seen")?.0,
-                empowered_at: time(row, "empowered_at")?,
+                empowered_at: row.time("empowered_at")?,
             };
             Ok(((ManagerName::new(row.get::<_, String>("manager")?), id), Arc::new(record)))
         })?
@@ -258,7 +259,7 @@ fn receivers(conn: &Connection) -> rusqlite::Result<BTreeMap<ReceiverName, Arc<R
     conn.prepare("SELECT * FROM receiver")?
         .query_map([], |row| {
             let name: String = row.get("name")?;
-            let failing = time(row, "failing_since")?.zip(row.get("error")?);
+            let failing = row.time("failing_since")?.zip(row.get("error")?);
             let record = ReceiverRecord { failing, told: told.remove(&name).unwrap_or_default() };
             Ok((ReceiverName::new(name), Arc::new(record)))
         })?
@@ -283,16 +284,6 @@ fn pauses(conn: &Connection) -> rusqlite::Result<BTreeMap<String, Pause>> {
             Ok((row.get("scope")?, pause))
         })?
         .collect()
-}
-
-/// A time that may be absent.
-pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<jiff::Timestamp>> {
-    Ok(row.get::<_, Option<Micros>>(column)?.map(|Micros(time)| time))
-}
-
-/// A value in JSON that may be absent.
-pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
-    Ok(row.get::<_, Option<Json<T>>>(column)?.map(|Json(value)| value))
 }
 
 fn key_id(row: &Row<'_>, column: &str) -> rusqlite::Result<KeyId> {

@@ -26,10 +26,24 @@ pub(super) fn update(
     key: &[Column<'_>],
     rest: &[Column<'_>],
 ) -> rusqlite::Result<bool> {
-    let taken = joined(rest.iter().map(|(name, _)| format!("{name} = ?")));
     let wanted: Vec<String> = key.iter().map(|(name, _)| format!("{name} IS ?")).collect();
-    let sql = format!("UPDATE {table} SET {taken} WHERE {}", wanted.join(" AND "));
-    run(conn, &sql, rest.iter().chain(key)).map(|rows| rows > 0)
+    let values: Vec<&dyn ToSql> = key.iter().map(|(_, value)| *value).collect();
+    update_where(conn, table, &wanted.join(" AND "), &values, rest)
+}
+
+/// Writes over the rows that the condition wants, with its values, and says whether there was one.
+pub(super) fn update_where(
+    conn: &Connection,
+    table: &str,
+    wanted: &str,
+    values: &[&dyn ToSql],
+    rest: &[Column<'_>],
+) -> rusqlite::Result<bool> {
+    let taken = joined(rest.iter().map(|(name, _)| format!("{name} = ?")));
+    let values = rest.iter().map(|(_, value)| *value).chain(values.iter().copied());
+    let sql = format!("UPDATE {table} SET {taken} WHERE {wanted}");
+    let rows = conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+    Ok(rows > 0)
 }
 
 fn insertion<'a>(table: &str, count: usize, columns: impl Iterator<Item = &'a Column<'a>>) -> String {

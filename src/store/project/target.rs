@@ -6,7 +6,12 @@ use super::super::columns::{Json, Micros, Word};
 use super::super::sql::upsert;
 use crate::domain::{TargetId, TargetRecord};
 
-pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+pub(in super::super) fn write_target(
+    conn: &Connection,
+    seq: u64,
+    id: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
     let target = &record.target;
     let key = record.key.as_ref();
     upsert(
