@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
+    AlertKind, AlertSubject, ApiKeyRecord, Fleet, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
     ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules, begins_at, due_at};
@@ -53,6 +53,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
             started_at: situation.started_at,
             record,
             policy: rules.policy_of(&record.target)?,
+            fleet,
             rules,
             manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
             stale_on_record: fleet
@@ -174,6 +175,7 @@ struct Look<'a> {
     started_at: Timestamp,
     record: &'a TargetRecord,
     policy: &'a Arc<Policy>,
+    fleet: &'a Fleet,
     rules: &'a Rules,
     manager_fails: bool,
     /// It was told already that its key is not read.
@@ -251,7 +253,7 @@ impl Look<'_> {
     fn rotation_overdue(&self) -> Option<Alert> {
         let due = due_at(self.record, self.policy)?;
         // Until its first window opens, or its freeze ends, it waits as it should.
-        let limit = later(begins_at(self.record, self.policy, self.rules)?, grace(self.policy));
+        let limit = later(begins_at(self.record, self.policy, self.fleet, self.rules)?, grace(self.policy));
         if self.now <= limit {
             return None;
         }

@@ -17,8 +17,8 @@ use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Inventory, Ledger, Settings};
 use super::value;
-use crate::domain::{OnCheckpointFailure, Period};
-use crate::policy::{Freeze, Rules};
+use crate::domain::{Freeze, OnCheckpointFailure, Period};
+use crate::policy::Rules;
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;

@@ -8,8 +8,8 @@ use super::managers::{ManagerFile, SecretSource};
 use super::policies::PolicyEntry;
 use super::receivers::{AddressSource, ReceiverFile};
 use super::settings::ReceiverForm;
-use crate::domain::ProjectSelector;
-use crate::policy::{FirstRotation, Freeze, Override, Policy, ProjectRules, Rhythm, name_of};
+use crate::domain::{Freeze, ProjectSelector};
+use crate::policy::{FirstRotation, Override, Policy, ProjectRules, Rhythm, name_of};
 
 /// The file's whole meaning. Secrets are named by their place, as they are in the file.
 pub(super) fn effective(file: &ConfigFile) -> String {

@@ -134,6 +134,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Caller>,
     },
+    /// An operator orders a freeze of the targets whose names match. A name is given to one freeze at a time.
+    FreezeSet { name: String, scope: String, start: Timestamp, end: Timestamp, reason: String, by: Caller },
+    /// The freeze of this name that was ordered is over: its end had come, or an operator ended it.
+    FreezeEnded {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
     /// An operator wants so many targets' keys, of those whose names match, to be looked at now.
     LookRequested { scope: String, targets: u64, reason: String, by: Caller },
     /// The key that signs the checkpoints from here on, as a verifier key of C2SP's signed-note.
@@ -342,6 +352,7 @@ impl Event {
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
             Self::PauseSet { until, .. } => vec![until],
+            Self::FreezeSet { start, end, .. } => vec![start, end],
             Self::SlotMissed { due_at, opened_at, closed_at, .. } => vec![due_at, opened_at, closed_at],
             Self::SlotHeld { due_at, until, .. } => vec![due_at, until],
             Self::AlertsDelivered { firing, resolved, .. } => {
@@ -354,6 +365,7 @@ impl Event {
             | Self::ConfigReloaded { .. }
             | Self::ConfigRefused { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
@@ -428,6 +440,8 @@ impl Event {
             | Self::ConfigRefused { .. }
             | Self::PauseSet { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeSet { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::ManagerFailing { .. }
@@ -473,6 +487,8 @@ impl Event {
             | Self::ConfigRefused { .. }
             | Self::PauseSet { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeSet { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }

@@ -9,10 +9,13 @@ use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::Event;
 use super::failure::Failure;
+use super::freeze::{Freeze, OrderedFreeze};
+use super::glob::Glob;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::order::Pause;
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
+use super::span::Span;
 use super::target::Gap;
 
 /// An event that can not follow from what is known. It must not be recorded: a bug speaks.
@@ -33,6 +36,8 @@ pub struct Fleet {
     pub policies: BTreeMap<PolicyName, String>,
     /// The pauses that stand, by the glob of target names that they hold up.
     pub pauses: BTreeMap<String, Pause>,
+    /// The freezes that were ordered, by their names; those that are over, too.
+    pub freezes: BTreeMap<String, OrderedFreeze>,
     /// Everyone who was ever told of alerts and is still configured.
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
     /// Every API key that a list names.
@@ -85,6 +90,8 @@ pub enum Change {
     Policy(PolicyName, Option<String>),
     /// A pause, by its scope.
     Pause(String, Option<Pause>),
+    /// A freeze that was ordered, by its name.
+    Freeze(String, Option<OrderedFreeze>),
     /// A receiver's record.
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
     /// An API key's record.
@@ -112,6 +119,22 @@ impl Fleet {
             }
             // Two may end it at once.
             Event::PauseEnded { scope, .. } => Some(Change::Pause(scope.clone(), None)),
+            Event::FreezeSet { name, scope, start, end, reason, by } => {
+                if self.freezes.get(name).is_some_and(|known| !known.ended) || end <= start {
+                    let words =
+                        format!("freeze {name} until {end}: one of that name stands, or it ends before it begins");
+                    return Err(Contradiction(words));
+                }
+                let span = Span { start: *start, end: *end };
+                let freeze = Freeze { name: name.clone(), reason: reason.clone(), span, scope: Glob::new(scope) };
+                let ordered = OrderedFreeze { freeze, ordered_at: at, by: by.clone(), ended: false };
+                Some(Change::Freeze(name.clone(), Some(ordered)))
+            }
+            // Two may end it at once.
+            Event::FreezeEnded { name, .. } => {
+                let standing = self.freezes.get(name).filter(|known| !known.ended);
+                standing.map(|standing| Change::Freeze(name.clone(), standing.ended(at)))
+            }
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
@@ -235,6 +258,7 @@ impl Fleet {
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
             Change::Pause(scope, value) => Change::Pause(scope.clone(), set(&mut self.pauses, scope, value)),
+            Change::Freeze(name, value) => Change::Freeze(name.clone(), set(&mut self.freezes, name, value)),
             Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
             Change::ApiKey(manager, id, value) => {
                 Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))

@@ -328,6 +328,8 @@ impl TargetRecord {
             | Event::ConfigRefused { .. }
             | Event::PauseSet { .. }
             | Event::PauseEnded { .. }
+            | Event::FreezeSet { .. }
+            | Event::FreezeEnded { .. }
             | Event::LookRequested { .. }
             | Event::CheckpointKeySet { .. }
             | Event::ManagerFailing { .. }

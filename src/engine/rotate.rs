@@ -91,7 +91,7 @@ impl Attempt<'_> {
 
     /// What keeps a PUT from leaving now, in words: the time is not right any more.
     fn shut_by(&self) -> Option<String> {
-        shut_by(self.engine.clock.now(), self.record, self.policy, self.rules)
+        shut_by(self.engine.clock.now(), self.record, self.policy, &self.engine.scribe.fleet(), self.rules)
     }
 
     /// `looked_again` is when the key was read after the intent, if it was.

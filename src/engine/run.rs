@@ -105,7 +105,7 @@ impl Engine {
             let ready = self.scribe.try_again().await
                 && self.compare_clocks(&mut hand).await
                 && self.take_over(&mut hand).await
-                && self.end_pauses().await;
+                && self.end_holds().await;
             hand.looks_to_come.clear();
             let pause = if ready { self.turn(&mut hand).await } else { None };
             let pause = pause.unwrap_or(LEDGER_RETRY);
@@ -169,13 +169,15 @@ impl Engine {
         true
     }
 
-    /// Records that a pause is over when its time has come; the planner knows without.
-    async fn end_pauses(&self) -> bool {
+    /// Records that a pause or a freeze is over when its time has come; the planner knows without.
+    async fn end_holds(&self) -> bool {
         let now = self.clock.now();
         let fleet = self.scribe.fleet();
         let over = fleet.pauses.iter().filter(|(_, pause)| pause.until <= now);
-        let ended = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None }).collect();
-        self.scribe.write(Actor::Daemon, ended).await.is_ok()
+        let pauses = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None });
+        let over = fleet.freezes.iter().filter(|(_, ordered)| !ordered.ended && ordered.freeze.span.end <= now);
+        let freezes = over.map(|(name, _)| Event::FreezeEnded { name: name.clone(), reason: None, by: None });
+        self.scribe.write(Actor::Daemon, pauses.chain(freezes).collect()).await.is_ok()
     }
 
     /// Records a step of the wall clock. Times on record from before it are of another measure than those after.

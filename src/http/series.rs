@@ -141,7 +141,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
-            if let Some(at) = begins_at(record, policy, rules) {
+            if let Some(at) = begins_at(record, policy, &situation.fleet, rules) {
                 next_rotation.push(&labels, seconds(at));
             }
         }

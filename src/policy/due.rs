@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::shut;
+use super::gate::Gates;
 use super::place::place;
 use super::rules::Rules;
 use super::settings::{FirstRotation, Policy, Rhythm};
-use crate::domain::TargetRecord;
+use crate::domain::{Fleet, TargetRecord};
 
 /// Windows and freezes that follow each other without a gap are followed this far.
-const LONGEST_CHAIN: usize = 1000;
+pub(super) const LONGEST_CHAIN: usize = 1000;
 
 /// When the target's current slot falls, or fell, due; none while its key has not been read.
 ///
@@ -34,11 +34,11 @@ pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
 
 /// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell.
 ///
-/// What else it may wait for, nobody knows in advance. None if it has no slot, or none of its windows ever comes.
-pub fn begins_at(record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<Timestamp> {
+/// What else it may wait for, nobody knew in advance. None if it has no slot, or none of its windows ever comes.
+pub fn begins_at(record: &TargetRecord, policy: &Policy, fleet: &Fleet, rules: &Rules) -> Option<Timestamp> {
     let mut at = due_at(record, policy)?;
     for _ in 0..LONGEST_CHAIN {
-        match shut(at, record, policy, rules) {
+        match Gates::unpaused(at, fleet, rules).shut(record, policy) {
             None => return Some(at),
             Some(shut) => at = shut.until?,
         }

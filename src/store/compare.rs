@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Rows};
 use super::verify::{Broken, VerifyError};
 
 /// The tables that follow from the ledger, with their keys.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("target", "id"),
     ("rotation", "target, slot, attempt"),
     ("key", "target, came_seq"),
@@ -22,6 +22,7 @@ const TABLES: [(&str, &str); 13] = [
     ("api_key", "manager, id"),
     ("api_key_list", "manager, list"),
     ("pause", "scope"),
+    ("freeze", "name"),
 ];
 
 /// Compares every table that follows from the ledger with its replayed twin.

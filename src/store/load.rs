@@ -9,9 +9,9 @@ use super::VerifierKey;
 use super::chain::Record;
 use super::columns::{Json, Micros, Word};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
-    ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
-    Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
+    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Freeze, Gap, Glob, KeyId,
+    KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine,
+    ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -79,6 +79,7 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         alerts: alerts(conn)?,
         policies: policies(conn)?,
         pauses: pauses(conn)?,
+        freezes: freezes(conn)?,
         receivers: receivers(conn)?,
         api_keys: api_keys(conn)?,
     })
@@ -281,6 +282,23 @@ fn pauses(conn: &Connection) -> rusqlite::Result<BTreeMap<String, Pause>> {
                 by: row.get::<_, Json<_>>("caller")?.0,
             };
             Ok((row.get("scope")?, pause))
+        })?
+        .collect()
+}
+
+fn freezes(conn: &Connection) -> rusqlite::Result<BTreeMap<String, OrderedFreeze>> {
+    conn.prepare("SELECT * FROM freeze")?
+        .query_map([], |row| {
+            let name: String = row.get("name")?;
+            let (start, end) = (row.get::<_, Micros>("begins_at")?.0, row.get::<_, Micros>("ends_at")?.0);
+            let scope = Glob::new(&row.get::<_, String>("scope")?);
+            let ordered = OrderedFreeze {
+                freeze: Freeze { name: name.clone(), reason: row.get("reason")?, span: Span { start, end }, scope },
+                ordered_at: row.get::<_, Micros>("ordered_at")?.0,
+                by: row.get::<_, Json<_>>("caller")?.0,
+                ended: row.get("ended")?,
+            };
+            Ok((name, ordered))
         })?
         .collect()
 }

@@ -110,6 +110,20 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
                 "the pause of {scope} is over: {}", reason.as_deref().unwrap_or("its time has come")
             );
         }
+        Event::FreezeSet { name, scope, start, end, reason, by } => {
+            line!(
+                WARN, entry, kind, subject,
+                { freeze = name, scope, start = %start, end = %end, why = reason, caller = by.name(), caller_pid = by.pid, },
+                "{} orders freeze {name} of {scope} from {start:.0} until {end:.0}: {reason}", by.name()
+            );
+        }
+        Event::FreezeEnded { name, reason, by } => {
+            line!(
+                INFO, entry, kind, subject,
+                { freeze = name, why = reason.as_deref(), caller = by.as_ref().map(Caller::name), },
+                "freeze {name} is over: {}", reason.as_deref().unwrap_or("its time has come")
+            );
+        }
         Event::LookRequested { scope, targets, reason, by } => {
             line!(
                 INFO, entry, kind, subject,

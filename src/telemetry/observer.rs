@@ -194,6 +194,15 @@ mod tests {
             Event::ConfigRefused { error: "no manager".to_owned(), by: Some(caller.clone()) },
             Event::PauseSet { scope: "emea/*".to_owned(), until: at, reason: "CHG-1".to_owned(), by: caller.clone() },
             Event::PauseEnded { scope: "emea/*".to_owned(), reason: None, by: None },
+            Event::FreezeSet {
+                name: "year-end".to_owned(),
+                scope: "emea/*".to_owned(),
+                start: at,
+                end: at,
+                reason: "CHG-1".to_owned(),
+                by: caller.clone(),
+            },
+            Event::FreezeEnded { name: "year-end".to_owned(), reason: None, by: None },
             Event::LookRequested {
                 scope: "emea/*".to_owned(),
                 targets: 2,

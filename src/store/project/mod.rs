@@ -70,6 +70,24 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
         Change::Pause(scope, None) => {
             conn.prepare_cached("DELETE FROM pause WHERE scope = ?")?.execute(params![scope]).map(drop)
         }
+        Change::Freeze(name, Some(ordered)) => upsert(
+            conn,
+            "freeze",
+            &[("name", name)],
+            &[
+                ("scope", &ordered.freeze.scope.to_string()),
+                ("begins_at", &Micros(ordered.freeze.span.start)),
+                ("ends_at", &Micros(ordered.freeze.span.end)),
+                ("reason", &ordered.freeze.reason),
+                ("ordered_at", &Micros(ordered.ordered_at)),
+                ("caller", &Json(&ordered.by)),
+                ("ended", &ordered.ended),
+                ("seq", &seq),
+            ],
+        ),
+        Change::Freeze(name, None) => {
+            conn.prepare_cached("DELETE FROM freeze WHERE name = ?")?.execute(params![name]).map(drop)
+        }
         Change::Receiver(name, Some(record)) => receiver::write(conn, seq, &entry.event, name, record),
         Change::Receiver(name, None) => receiver::remove(conn, name),
         Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {

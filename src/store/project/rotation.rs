@@ -80,6 +80,8 @@ pub(super) fn write(
         | Event::ConfigRefused { .. }
         | Event::PauseSet { .. }
         | Event::PauseEnded { .. }
+        | Event::FreezeSet { .. }
+        | Event::FreezeEnded { .. }
         | Event::LookRequested { .. }
         | Event::CheckpointKeySet { .. }
         | Event::TargetFound { .. }

@@ -8,6 +8,7 @@ mod fired;
 mod kill;
 pub(crate) mod simulation;
 mod truth;
+pub(crate) mod year;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
