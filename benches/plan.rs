@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rekeyd::domain::{Fleet, KeyRecord, Listing, Mechanism, Role, Target, TargetRecord};
-use rekeyd::policy::{Cron, Glob, ManagerRules, Override, Policy, Rhythm, Rules, Windows, horizon, passed, plan};
+use rekeyd::domain::{Fleet, Glob, KeyRecord, Listing, Mechanism, Role, Target, TargetRecord};
+use rekeyd::policy::{Cron, ManagerRules, Override, Policy, Rhythm, Rules, Windows, horizon, passed, plan};
 
 const TARGETS: usize = 100_000;
 const TIMES: usize = 10;
@@ -35,7 +35,7 @@ fn main() {
     let until = now + SignedDuration::from_hours(400 * 24);
     let small: Fleet = self::fleet(1_000, now);
     let mut slots = 0;
-    measure("400 days of 1000 targets", || slots = horizon(now, until, &small, &rules).len());
+    measure("400 days of 1000 targets", || slots = horizon(now, until, &small, &rules).unwrap().len());
     println!("{slots} slots");
 }
 

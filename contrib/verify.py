@@ -124,6 +124,12 @@ class Key:
         return False
 
 
+def same_ledger(checkpoints, origin):
+    foreign = [checkpoint.origin for checkpoint in checkpoints if checkpoint.origin != origin]
+    if foreign:
+        raise Broken(1, "belongs to another ledger: a checkpoint is of %s, and this is %s" % (foreign[0], origin))
+
+
 def check_signatures(checkpoints, keys):
     """`keys` are pairs of a record's number, from which on the key may sign, and the key."""
     for checkpoint in checkpoints:
@@ -156,12 +162,15 @@ OPEN = ("intended", "sending", "confirming")
 OF_TARGETS = set(STATES) | {
     "target_found", "target_changed", "target_gone", "target_returned", "target_refused", "target_readable",
     "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated", "observation_failing",
-    "observation_recovered",
+    "observation_recovered", "slot_missed", "slot_held", "rotation_requested",
 }  # fmt: skip
 OTHERS = {
     "daemon_started", "daemon_stopped", "ledger_recovered", "clock_stepped", "checkpoint_key_set", "policy_set",
     "manager_failing", "manager_answering", "project_unread", "project_read", "gap_found", "gap_closed",
     "alert_raised", "alert_cleared", "alerts_delivered", "receiver_failing", "receiver_answering", "receiver_dropped",
+    "config_reloaded", "config_refused", "pause_set", "pause_ended", "freeze_set", "freeze_ended",
+    "look_requested", "credential_used", "api_key_added", "api_key_removed", "api_key_roles_changed", "api_key_changed",
+    "api_keys_read", "api_keys_unread",
 }  # fmt: skip
 
 
@@ -352,14 +361,11 @@ def verify(args):
     else:
         records = slice_of(args.ledger)
     tables, count, head = Tables(), 0, (seq or 0, prev or b"")
-    origin = "rekeyd/ledger/" + prev.hex() if is_database else None
+    if is_database:
+        same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
     for record in walk(records, seq, prev, pins):
         if count == 0 and record[SEQ] == 1:
-            origin = "rekeyd/ledger/" + record[PREV_HASH].hex()
-        if count == 0:
-            foreign = [checkpoint.origin for checkpoint in checkpoints if origin and checkpoint.origin != origin]
-            if foreign:
-                raise Broken(1, "belongs to another ledger: a checkpoint is of %s, and this is %s" % (foreign[0], origin))
+            same_ledger(checkpoints, "rekeyd/ledger/" + record[PREV_HASH].hex())
         if record[KIND] == "checkpoint_key_set":
             keys.append((record[SEQ], Key(json.loads(record[PAYLOAD])["key"])))
         if is_database:

@@ -1,5 +1,6 @@
 //! Runs the seeded simulation for as many seeds as one likes: `cargo run --release --example simulation -- --seeds 0..10000`.
-//! With `--store` the ledger is a real database. Exit status 1 if a promise was broken.
+//! With `--store` the ledger is a real database. `--year 1000` holds a year's plan for so many targets against what was done.
+//! Exit status 1 if a promise was broken.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,6 +34,10 @@ struct Arguments {
     /// Tell every seed's ledger.
     #[arg(long)]
     story: bool,
+    /// Not seeds, but a year with so many targets in which nothing fails: whether every PUT leaves in the second for which it was
+    /// planned.
+    #[arg(long, value_name = "TARGETS")]
+    year: Option<usize>,
     /// Stop at the first violation.
     #[arg(long)]
     first: bool,
@@ -46,8 +51,30 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
+fn year(targets: usize) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    match runtime.block_on(world::year::compare(targets)) {
+        Ok(year) => {
+            println!(
+                "{targets} targets, {} slots planned and sent, the latest {} after its moment",
+                year.planned, year.latest
+            );
+            println!("{} of them waited for a window or a freeze; {} windows missed", year.waited, year.missed);
+            year.held.iter().for_each(|(freeze, slots)| println!("{slots} held by freeze {freeze}"));
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            println!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(targets) = arguments.year {
+        return year(targets);
+    }
     let mut report = Report::default();
     for seed in arguments.seeds {
         let folder = arguments.store.then(|| tempfile::tempdir().unwrap());

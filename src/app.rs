@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -173,7 +174,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(VERSION, clock.now(), config.managers.iter().map(|manager| &manager.name)));
         let (managers, accesses) = managers(config, &clock, &(Arc::clone(&metrics) as Arc<dyn RequestObserver>))?;
         let store = Arc::new(open_store(settings.state_dir.clone()).await?);
-        let checkpoint_key = checkpoints::begin(config, &store).await?;
+        let checkpoint_key = checkpoints::begin(&config.settings, config.checkpoint_key.as_ref(), &store).await?;
         let counted = Arc::clone(&metrics);
         store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
         let fleet = store.fleet();
@@ -216,7 +217,6 @@ impl Daemon {
             rules: rules_now.clone(),
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
-            stall_after: settings.http.stalled_after.as_duration(),
         });
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let reloader: Arc<dyn Reload> = Arc::new(reload::Reloader {
@@ -318,19 +318,45 @@ async fn ended(part: &str, handle: JoinHandle<()>) {
     }
 }
 
-/// Records what an operator decided while no daemon runs; the lock sees to that. Returns what was known, and the events.
+/// What came of a record that was made while no daemon ran.
+pub struct ByHand {
+    /// What was known before it.
+    pub fleet: Arc<Fleet>,
+    /// What was recorded.
+    pub events: Vec<Event>,
+    /// Why no signed checkpoint covers it; none if one does.
+    pub unsigned: Option<String>,
+}
+
+/// Records what an operator decided while no daemon runs; the lock sees to that. Signs a checkpoint of it with `key`, or with
+/// the key in the state directory if the configuration names none.
 pub async fn record_by_hand(
     settings: &config::Settings,
+    key: Result<Option<SecretString>, String>,
     actor: Actor,
     decide: impl FnOnce(&Fleet) -> Vec<Event>,
-) -> Result<(Arc<Fleet>, Vec<Event>), StartError> {
+) -> Result<ByHand, StartError> {
     let store = open_store(settings.state_dir.clone()).await?;
     let fleet = store.fleet();
     let events = decide(&fleet);
+    let mut told = Vec::new();
+    let mut unsigned = None;
+    if !events.is_empty() {
+        let began = match &key {
+            Ok(key) => checkpoints::begin(settings, key.as_ref(), &store).await.map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        match began {
+            Ok(new) => told.extend(new.map(|key| (Actor::Daemon, Event::CheckpointKeySet { key }))),
+            Err(why) => unsigned = Some(why),
+        }
+    }
+    told.extend(events.iter().map(|event| (actor, event.clone())));
     let at = SystemClock::now();
-    store.record(events.iter().map(|event| Entry { at, actor, event: event.clone() }).collect()).await?;
+    store.record(told.into_iter().map(|(actor, event)| Entry { at, actor, event }).collect()).await?;
+    let unsigned = unsigned.or(store.anchor().failure);
     store.close().await?;
-    Ok((fleet, events))
+    Ok(ByHand { fleet, events, unsigned })
 }
 
 /// Waits, by the real clock.

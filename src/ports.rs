@@ -259,7 +259,7 @@ pub struct Situation {
     pub unwritable: Option<(Timestamp, String)>,
     /// When the daemon started.
     pub started_at: Timestamp,
-    /// When the newest plan was made; none before the first.
+    /// When the newest plan was made, or found as good as new; none before the first.
     pub last_sweep: Option<Timestamp>,
     /// By the monotonic clock, how long ago that was, or how long the first is overdue.
     pub since_sweep: Duration,

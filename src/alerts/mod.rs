@@ -3,6 +3,7 @@
 mod advice;
 pub mod delivery;
 mod names;
+mod patience;
 mod rules;
 mod transitions;
 mod words;
@@ -13,7 +14,8 @@ use crate::domain::{AlertKind, AlertSubject};
 
 pub use advice::against;
 pub use names::{rule, runbook};
-pub use rules::{STALL_AFTER, fire};
+pub use patience::patience;
+pub use rules::fire;
 pub use transitions::transitions;
 pub use words::length;
 
@@ -73,7 +75,8 @@ impl Severity {
             | AlertKind::ConfigServersMissing
             | AlertKind::ProjectUnread
             | AlertKind::ReceiverFailing
-            | AlertKind::ApiKeyNew => Self::Warning,
+            | AlertKind::ApiKeyNew
+            | AlertKind::ClockStepped => Self::Warning,
         }
     }
 }

@@ -23,6 +23,7 @@ pub const fn rule(kind: AlertKind) -> &'static str {
         AlertKind::SchedulerStalled => "RekeydSchedulerStalled",
         AlertKind::ReceiverFailing => "RekeydReceiverFailing",
         AlertKind::ApiKeyNew => "RekeydApiKeyNew",
+        AlertKind::ClockStepped => "RekeydClockStepped",
     }
 }
 

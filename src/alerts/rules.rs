@@ -2,39 +2,25 @@
 //!
 //! A condition is a comparison of moments, never of lengths: a clock that was set back makes nothing old.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod target;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+
+use self::target::Look;
 
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, Listing, ManagerName, ManagerRecord, Outage, Period, Power, Reason,
-    ReceiverName, ReceiverRecord, Standing, TargetName, TargetRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Outage, Period, Power, Reason, ReceiverName,
+    ReceiverRecord,
 };
-use crate::policy::{Policy, Rules, begins_at, due_at};
+use crate::policy::Rules;
 use crate::ports::Situation;
 
-/// So many looks at a key may be missed before it counts as unread.
-const MISSED_LOOKS: u64 = 4;
-
-/// A look may come this late, whatever the policy: shorter silences are the weather of a network.
-const SHORTEST_SILENCE: Period = Period::minutes(1);
-
-/// One failed attempt is weather; from this many on something is wrong.
-const FAILED_ATTEMPTS: u32 = 2;
-
-/// A scheduler that made no plan for so long is stuck: sweeps come every few seconds.
-pub const STALL_AFTER: Duration = Duration::from_secs(60);
-
-/// A rotation settles itself within the time that it is given; after so many times that, something is in its way.
-const TIMES_PENDING: u64 = 2;
-
-/// A key that somebody else changed is told for so long: once everybody on call has had a turn.
-const FOREIGN_FOR: Period = Period::days(1);
 /// So long a key that can rotate is news.
 const NEWS: Period = Period::days(7);
+/// So long a step of the wall clock is: every policy's hours have come by then.
+const STEPPED_FOR: Period = Period::days(1);
 
 /// Everything that is wrong now, each kind at most once a subject.
 ///
@@ -47,25 +33,14 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .iter()
         .filter(|(name, _)| rules.managers.contains_key(*name))
         .flat_map(|(name, record)| of_manager(name, record, situation.now));
-    let targets = fleet.targets.values().filter_map(|record| {
-        Some(Look {
-            now: situation.now,
-            started_at: situation.started_at,
-            record,
-            policy: rules.policy_of(&record.target)?,
-            rules,
-            manager_fails: fleet.managers.get(&record.target.manager).is_some_and(|record| record.outage.is_some()),
-            stale_on_record: fleet
-                .alerts
-                .contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(record.target.id()))),
-        })
-    });
+    let targets = fleet.targets.iter().filter_map(|(id, record)| Look::at(situation, rules, id, record));
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
     let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
     ledger(situation)
         .into_iter()
-        .chain(scheduler(situation))
+        .chain(scheduler(situation, rules))
+        .chain(clock(situation))
         .chain(receivers)
         .chain(managers)
         .chain(api_keys)
@@ -85,8 +60,8 @@ fn ledger(situation: &Situation) -> Option<Alert> {
 }
 
 /// The record still says what is due; nobody does it.
-fn scheduler(situation: &Situation) -> Option<Alert> {
-    if situation.since_sweep <= STALL_AFTER {
+fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
+    if !rules.is_stalled(situation.since_sweep) {
         return None;
     }
     let seconds = situation.since_sweep.as_secs();
@@ -94,8 +69,20 @@ fn scheduler(situation: &Situation) -> Option<Alert> {
         "Nothing is rotated: no plan was made for {seconds}s, and one should be every few seconds. \
          Next: keep the daemon's log, then restart it; what was in hand is settled by looking."
     );
-    let since = situation.last_sweep.or(Some(situation.started_at));
-    Some(alert(AlertKind::SchedulerStalled, AlertSubject::Daemon, "rekeyd".to_owned(), since, words))
+    let since = rules.stalled_after.after(situation.last_sweep.unwrap_or(situation.started_at));
+    Some(alert(AlertKind::SchedulerStalled, AlertSubject::Daemon, "rekeyd".to_owned(), Some(since), words))
+}
+
+/// Ages, windows and due times are read off this clock. It ends by itself: the ledger keeps what was said.
+fn clock(situation: &Situation) -> Option<Alert> {
+    let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
+    let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
+    let words = format!(
+        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it. \
+         Next: see that the machine follows a time server (`timedatectl`), and that what was due was rotated.",
+        step.at
+    );
+    Some(alert(AlertKind::ClockStepped, AlertSubject::Daemon, "rekeyd".to_owned(), Some(step.at), words))
 }
 
 /// Told by all the others: whoever can not be reached hears nothing of it.
@@ -124,14 +111,14 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
-    let gaps = record.gaps.iter().map(|gap| {
+    let gaps = record.gaps.iter().map(|(gap, since)| {
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
              can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
         );
         let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
-        alert(AlertKind::ConfigServersMissing, subject, name, None, words)
+        alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
     });
     let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
         let name = format!("{manager}/{project}");
@@ -168,242 +155,8 @@ fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> O
     Some(alert(AlertKind::ApiKeyNew, subject, format!("{manager}/{}", key.public_key), Some(since), words))
 }
 
-/// One target, and what bears on it.
-struct Look<'a> {
-    now: Timestamp,
-    started_at: Timestamp,
-    record: &'a TargetRecord,
-    policy: &'a Arc<Policy>,
-    rules: &'a Rules,
-    manager_fails: bool,
-    /// It was told already that its key is not read.
-    stale_on_record: bool,
-}
-
-impl Look<'_> {
-    fn alerts(&self) -> Vec<Alert> {
-        match self.record.standing() {
-            Standing::Managed => [
-                self.key_too_old(),
-                self.key_will_be_too_old(),
-                self.rotation_overdue(),
-                self.rotation_failing(),
-                self.rotation_pending(),
-                self.foreign_change(),
-                self.quarantined(),
-                self.regression(),
-                self.observation_stale(),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup.
-            standing @ (Standing::Refused(_)
-            | Standing::Listed(
-                Listing::NotEncrypted | Listing::NoBackup | Listing::BackupNotStarted { .. },
-            )) => self.not_governed(&standing).into_iter().collect(),
-            // Said once, when it happened, and by `plan`: the configuration takes these out on purpose, or they are no more.
-            Standing::Listed(_) | Standing::Gone => Vec::new(),
-        }
-    }
-
-    /// Strictly older than the policy allows: a key of exactly 90 days is not too old.
-    fn key_too_old(&self) -> Option<Alert> {
-        let key = self.record.key.as_ref()?;
-        let limit = self.policy.alert_after.after(key.since());
-        if self.now <= limit {
-            return None;
-        }
-        let age = length(key.since(), self.now);
-        let age = match key.not_before {
-            Some(since) => format!("may be {age} old (in use since {since:.0} at the earliest)"),
-            None => {
-                format!("is at least {age} old (first seen {:.0}; how much older it is, is not known)", key.first_seen)
-            }
-        };
-        let words = format!(
-            "{}: its key {age}; policy {:?} allows {}. Next: `rekeyd plan` says what its rotation waits for.",
-            self.name(),
-            self.policy.name,
-            self.policy.alert_after
-        );
-        Some(self.alert(AlertKind::KeyTooOld, Some(limit), words))
-    }
-
-    /// The plan itself is too slow. Once the key is too old, that alert takes over.
-    fn key_will_be_too_old(&self) -> Option<Alert> {
-        let key = self.record.key.as_ref()?;
-        let due = due_at(self.record, self.policy)?;
-        let limit = self.policy.alert_after.after(key.since());
-        if due <= limit || self.now > limit || self.record.quarantine.is_some() {
-            return None;
-        }
-        let words = format!(
-            "{}: its key will be too old at {limit:.0}, and its rotation falls due later, at {due:.0}. \
-             Next: make `every` and `spread` of policy {:?} shorter together than its `alert_after`, {}.",
-            self.name(),
-            self.policy.name,
-            self.policy.alert_after
-        );
-        Some(self.alert(AlertKind::KeyWillBeTooOld, None, words))
-    }
-
-    fn rotation_overdue(&self) -> Option<Alert> {
-        let due = due_at(self.record, self.policy)?;
-        // Until its first window opens, or its freeze ends, it waits as it should.
-        let limit = later(begins_at(self.record, self.policy, self.rules)?, grace(self.policy));
-        if self.now <= limit {
-            return None;
-        }
-        let words = format!(
-            "{}: a rotation fell due at {due:.0}, {} ago, and no new key was seen since. \
-             Next: `rekeyd plan` says what it waits for.",
-            self.name(),
-            length(due, self.now)
-        );
-        Some(self.alert(AlertKind::RotationOverdue, Some(limit), words))
-    }
-
-    fn rotation_failing(&self) -> Option<Alert> {
-        let (failure, retry_at) = self.record.setback.as_ref()?;
-        if self.record.failures < FAILED_ATTEMPTS || self.record.quarantine.is_some() {
-            return None;
-        }
-        let words = format!(
-            "{}: {} of {} attempts to rotate its key failed, at last with: {failure}. \
-             The next one is not before {retry_at:.0}. Next: {}.",
-            self.name(),
-            self.record.failures,
-            self.policy.max_attempts,
-            advice::against(failure.reason)
-        );
-        Some(self.alert(AlertKind::RotationFailing, None, words))
-    }
-
-    /// Begun, and not settled in the time that a rotation is given.
-    fn rotation_pending(&self) -> Option<Alert> {
-        let rotation = self.record.rotation.as_ref()?;
-        let given = self.policy.confirm_within.max(self.policy.settle).max(SHORTEST_SILENCE);
-        let limit = later(rotation.intended_at, given.as_secs() * TIMES_PENDING);
-        if self.now <= limit {
-            return None;
-        }
-        let words = format!(
-            "{}: rotation {} was begun at {:.0}, {} ago, and whether the key changed is still not known. \
-             Next: see that its manager answers; the first look that succeeds settles it, and nothing is sent before.",
-            self.name(),
-            rotation.id,
-            rotation.intended_at,
-            length(rotation.intended_at, self.now)
-        );
-        Some(self.alert(AlertKind::RotationPending, Some(limit), words))
-    }
-
-    /// A key that came into use while we watched, and by none of our rotations.
-    fn foreign_change(&self) -> Option<Alert> {
-        let key = self.record.key.as_ref().filter(|key| key.not_before.is_some())?;
-        let ours = self.record.last_rotation_at.is_some_and(|at| at >= key.first_seen);
-        if ours || self.record.regressed_at.is_some() || self.now > FOREIGN_FOR.after(key.first_seen) {
-            return None;
-        }
-        let words = format!(
-            "{}: somebody else changed its key, seen at {:.0}, {} ago; its age counts from there. \
-             Next: ask who else rotates it; `rekeyd history '{}'` has our own rotations.",
-            self.name(),
-            key.first_seen,
-            length(key.first_seen, self.now),
-            self.name()
-        );
-        Some(self.alert(AlertKind::ForeignKeyChange, Some(key.first_seen), words))
-    }
-
-    fn quarantined(&self) -> Option<Alert> {
-        let quarantine = self.record.quarantine.as_ref()?;
-        let words = format!(
-            "{}: not rotated any more since {:.0}, for {}: {}. Next: {}; then `rekeyd rearm '{}' --reason WHY`.",
-            self.name(),
-            quarantine.since,
-            length(quarantine.since, self.now),
-            quarantine.failure,
-            advice::against(quarantine.failure.reason),
-            self.name()
-        );
-        Some(self.alert(AlertKind::TargetQuarantined, Some(quarantine.since), words))
-    }
-
-    fn regression(&self) -> Option<Alert> {
-        let since = self.record.regressed_at?;
-        let words = format!(
-            "{}: since {since:.0}, {} ago, it uses a key that had been replaced before. \
-             Next: find out who or what restored it; `rekeyd plan '{}'` says when it is rotated again.",
-            self.name(),
-            length(since, self.now),
-            self.name()
-        );
-        Some(self.alert(AlertKind::KeyRegression, Some(since), words))
-    }
-
-    fn not_governed(&self, standing: &Standing<'_>) -> Option<Alert> {
-        let key = self.record.key.as_ref()?;
-        let words = format!(
-            "{}: it had a key, last seen {:.0}, and now {standing}. It is not rotated. \
-             Next: find out who changed this in the manager; if it is meant, exclude the cluster in the configuration.",
-            self.name(),
-            key.last_seen
-        );
-        Some(self.alert(AlertKind::TargetNotGoverned, None, words))
-    }
-
-    /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make: it says
-    /// nothing new before that, but what it had said it does not take back.
-    fn observation_stale(&self) -> Option<Alert> {
-        if self.manager_fails {
-            return None;
-        }
-        let seen = self.record.key.as_ref().map(|key| key.last_seen);
-        let silence = (self.policy.observe_every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
-        let mut limit = later(seen.unwrap_or(self.record.found_at), silence);
-        if !self.stale_on_record {
-            limit = limit.max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.started_at));
-        }
-        if self.now <= limit {
-            return None;
-        }
-        let silence = match seen {
-            Some(seen) => format!("its key was last read at {seen:.0}, {} ago", length(seen, self.now)),
-            None => format!("its key was never read since it was found at {:.0}", self.record.found_at),
-        };
-        let (cause, next) = match &self.record.unread {
-            Some((since, failure)) => {
-                (format!(", failing since {since:.0}: {failure}"), advice::against(failure.reason))
-            }
-            None => (String::new(), "look into the daemon's log; `/healthz` says whether its scheduler runs"),
-        };
-        let words = format!("{}: {silence}{cause}. Next: {next}.", self.name());
-        Some(self.alert(AlertKind::ObservationStale, Some(limit), words))
-    }
-
-    fn name(&self) -> TargetName {
-        self.record.target.name()
-    }
-
-    fn alert(&self, kind: AlertKind, since: Option<Timestamp>, words: String) -> Alert {
-        alert(kind, AlertSubject::Target(self.record.target.id()), self.name().to_string(), since, words)
-    }
-}
-
 fn alert(kind: AlertKind, subject: AlertSubject, name: String, since: Option<Timestamp>, words: String) -> Alert {
     Alert { kind, subject, name, severity: Severity::of(kind), since, words }
-}
-
-/// How long a slot may stay unanswered, in seconds: a tenth of the interval, and never less than one rotation may take.
-fn grace(policy: &Policy) -> u64 {
-    (policy.rhythm.shortest().as_secs() / 10).max(policy.confirm_within.as_secs())
-}
-
-fn later(start: Timestamp, seconds: u64) -> Timestamp {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    start.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

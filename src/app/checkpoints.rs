@@ -1,15 +1,19 @@
 //! Has the ledger's checkpoints signed: finds or makes the key, and says when the ledger does not name it yet.
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::StartError;
-use crate::config::Config;
+use crate::config::Settings;
 use crate::store::{CheckpointKey, Keeping, Reader, Store};
 
-/// Begins. Returns the verifier key if the ledger is to be told of it.
-pub(super) async fn begin(config: &Config, store: &Store) -> Result<Option<String>, StartError> {
-    let settings = &config.settings;
-    let key = match &config.checkpoint_key {
+/// Begins, with the key that was given or the one in the state directory. Returns the verifier key if the ledger is to be told
+/// of it.
+pub(super) async fn begin(
+    settings: &Settings,
+    given: Option<&SecretString>,
+    store: &Store,
+) -> Result<Option<String>, StartError> {
+    let key = match given {
         Some(pem) => CheckpointKey::from_pem(pem.expose_secret())?,
         None => {
             let mut seed = [0; 32];

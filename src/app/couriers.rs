@@ -38,15 +38,20 @@ pub(super) fn all(
     receivers.iter().map(messenger).collect()
 }
 
-fn one(receiver: &config::Receiver, desk: Desk) -> Result<Messenger, SetupError> {
+/// How to reach a receiver. Sees to it that there is a crypto provider to do it with.
+pub(super) fn address(receiver: &config::Receiver) -> Address {
     // Another part of the process may have chosen the same already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let address = Address {
+    Address {
         url: receiver.url.clone(),
         authorization: receiver.authorization.clone(),
         ca_pem: receiver.ca_pem.clone(),
         proxy: receiver.proxy.as_ref().map(ToString::to_string),
-    };
+    }
+}
+
+fn one(receiver: &config::Receiver, desk: Desk) -> Result<Messenger, SetupError> {
+    let address = address(receiver);
     let form = match receiver.form {
         ReceiverForm::Heartbeat { every } => return Heartbeat::new(&address, every, desk).map(Messenger::Heartbeat),
         ReceiverForm::Webhook { every } => Form::Webhook { every },

@@ -28,7 +28,7 @@ pub(super) async fn run(
         let fired = alerts::fire(&situation, &rules);
         let events = alerts::transitions(&fired, &situation.fleet.alerts);
         // Told before it is recorded: that nothing can be recorded is news, too.
-        let next = tidings.borrow().after(&situation, fired);
+        let next = tidings.borrow().after(&situation, &rules, fired);
         tidings.send_replace(Arc::new(next));
         // What can not be recorded now is news again the next time.
         let _ = engine.note(events).await;

@@ -1,12 +1,15 @@
 //! All that `run` would do, short of a PUT and short of writing: the place it would work in, the way to each manager, every
-//! key, the plan. Each step is a line that passes, warns or fails, and says what to do next.
+//! key, whom it would tell, the plan. Each step is a line that passes, warns or fails, and says what to do next.
 //!
 //! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
 
 mod certificates;
 mod findings;
+mod line;
+mod listener;
 mod manager;
 mod place;
+mod receivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +24,8 @@ use crate::config::Config;
 use crate::domain::{Change, Decision, Event, Failure, Fleet, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
 use crate::policy::{Rules, plan};
 use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
+
+pub use line::{Line, Outcome, Step};
 
 /// What the plan is told for.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -37,136 +42,6 @@ impl Rehearsal {
     /// The worst of all lines.
     pub fn worst(&self) -> Outcome {
         self.lines.iter().map(|line| line.outcome).max().unwrap_or(Outcome::Pass)
-    }
-}
-
-/// How one step went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// What was tried.
-    pub step: Step,
-    /// The manager; none for what belongs to the machine.
-    pub manager: Option<ManagerName>,
-    /// How it went.
-    pub outcome: Outcome,
-    /// What was found, in one sentence.
-    pub words: String,
-    /// What to do, as an imperative; none where there is nothing to do.
-    pub next: Option<String>,
-}
-
-/// How a step went, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Not tried, because it makes no sense or an earlier step failed. Nothing is known.
-    Skip,
-    /// As it should be.
-    Pass,
-    /// It works, and should be looked at.
-    Warn,
-    /// It does not work.
-    Fail,
-}
-
-impl Outcome {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// The steps of a rehearsal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The configuration file.
-    Config,
-    /// The state directory: its right to be written, its room, its file system.
-    State,
-    /// Who works in the state directory.
-    Lock,
-    /// The ledger.
-    Ledger,
-    /// The address that the daemon listens at.
-    Listener,
-    /// The listener's TLS and users.
-    WebConfig,
-    /// Our own API key.
-    Credential,
-    /// The manager's name.
-    Dns,
-    /// A connection to it.
-    Tcp,
-    /// The certificates of both sides.
-    Tls,
-    /// Whether the manager lets our API key in.
-    Login,
-    /// The manager's version.
-    Version,
-    /// The manager's clock against ours.
-    Clock,
-    /// Whether it lets our address in.
-    AccessList,
-    /// Each project.
-    Projects,
-    /// Each target's key.
-    Targets,
-    /// What governs each key.
-    Mechanism,
-    /// The roles of our API key.
-    Roles,
-    /// What the next seven days bring.
-    Week,
-}
-
-impl Step {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::State => "state",
-            Self::Lock => "lock",
-            Self::Ledger => "ledger",
-            Self::Listener => "listener",
-            Self::WebConfig => "web_config",
-            Self::Credential => "credential",
-            Self::Dns => "dns",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Login => "login",
-            Self::Version => "version",
-            Self::Clock => "clock",
-            Self::AccessList => "access_list",
-            Self::Projects => "projects",
-            Self::Targets => "targets",
-            Self::Mechanism => "mechanism",
-            Self::Roles => "roles",
-            Self::Week => "week",
-        }
-    }
-
-    fn pass(self, words: impl Into<String>) -> Line {
-        Line { step: self, manager: None, outcome: Outcome::Pass, words: words.into(), next: None }
-    }
-
-    fn skip(self, words: impl Into<String>) -> Line {
-        Line { outcome: Outcome::Skip, ..self.pass(words) }
-    }
-
-    fn warn(self, words: impl Into<String>, next: impl Into<String>) -> Line {
-        Line { outcome: Outcome::Warn, next: Some(next.into()), ..self.pass(words) }
-    }
-
-    fn fail(self, words: impl Into<String>, next: impl Into<String>) -> Line {
-        Line { outcome: Outcome::Fail, ..self.warn(words, next) }
-    }
-
-    fn failed(self, failure: &Failure) -> Line {
-        self.fail(failure.to_string(), super::advice_against(failure.reason))
     }
 }
 
@@ -187,8 +62,8 @@ impl Rehearsed {
     }
 }
 
-/// Rehearses, asking for the keys of the targets whose names match `glob`. Sends GETs only, writes nothing, and spends at
-/// most about `within` on the network.
+/// Rehearses, asking for the keys of the targets whose names match `glob`. Rotates nothing, tells nobody, writes nothing, and
+/// spends at most about `within` on the network.
 pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
@@ -215,6 +90,12 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             credential: known,
         };
         under_way.spawn(async move { (place, way.go().await) });
+    }
+    let mut knocking = JoinSet::new();
+    for (place, receiver) in config.receivers.iter().cloned().enumerate() {
+        knocking.spawn(async move {
+            (place, receivers::rehearse(&receiver, within.min(manager::PATIENCE.as_duration())).await)
+        });
     }
     let mut found = BTreeMap::new();
     while let Some(Ok((place, ended))) = under_way.join_next().await {
@@ -245,6 +126,8 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             keys.insert(target, Some(key));
         }
     }
+    let reached: BTreeMap<_, _> = knocking.join_all().await.into_iter().collect();
+    lines.extend(reached.into_values());
     let targets = planned(&fleet, rules, &clock, keys, glob);
     if !config.managers.is_empty() {
         lines.push(week(&targets, &clock));

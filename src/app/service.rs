@@ -77,6 +77,7 @@ fn words(situation: &Situation) -> String {
     let targets = situation.fleet.targets.values();
     let managed = targets.clone().filter(|record| record.standing() == Standing::Managed).count();
     let failing = situation.fleet.managers.values().filter(|manager| manager.outage.is_some()).count();
+    let frozen = situation.fleet.freezes.values();
     let unwritable = situation.unwritable.is_some().then(|| "the ledger can not be written".to_owned());
     let parts = [
         unwritable,
@@ -85,6 +86,7 @@ fn words(situation: &Situation) -> String {
         count(targets.clone().filter(|record| record.quarantine.is_some()).count(), "quarantined"),
         count(failing, "managers failing"),
         count(situation.fleet.pauses.len(), "pauses"),
+        count(frozen.filter(|ordered| ordered.freeze.span.contains(situation.now)).count(), "ordered freezes"),
         count(situation.fleet.alerts.len(), "alerts"),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -6,15 +6,15 @@ use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Line, Outcome, Rehearsed};
-use crate::config::{Config, ReceiverForm, Substitute};
+use crate::config::{Config, Substitute};
 use crate::domain::{Failure, Period, Verdict};
 use crate::policy::{Policy, Rhythm};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads the configuration and the credentials, looks at the state directory, the ledger and the listener, goes the way to \
-every manager step by step, asks each target for its key, and plans. Rotates nothing and writes nothing: every request is \
-a GET.
+Reads the configuration and the credentials, looks at the state directory, the ledger, the listener and its certificates, \
+goes the way to every manager step by step, asks each target for its key, knocks at the door of each receiver of alerts, and \
+plans. Rotates nothing, tells nobody and writes nothing: every request is a GET, and to receivers a HEAD of their front page.
 
 Examples:
   rekeyd check
@@ -64,7 +64,7 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
             output.json(&line_as_json(line))?;
         }
         for receiver in &config.receivers {
-            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
+            let (name, form, address) = (&receiver.name, receiver.form.as_str(), &receiver.shown);
             output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
         }
         for target in targets {
@@ -77,10 +77,6 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         output.line("")?;
         let rows: Vec<_> = rehearsal.lines.iter().map(line_as_row).collect();
         output.table(["", "MANAGER", "STEP", "WHAT WAS FOUND"], &rows)?;
-        for receiver in &config.receivers {
-            let (name, form, address) = (&receiver.name, form(receiver.form), &receiver.shown);
-            output.line(format_args!("{} {form} {name} at {address}; not tried", styled(DIM, "told")))?;
-        }
         output.line("")?;
         let rows: Vec<_> = targets.iter().map(target_as_row).collect();
         output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
@@ -93,14 +89,6 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
             found_some(targets.len(), &args.target)?;
             Ok(if outcome == Outcome::Warn { Exit::Attention } else { Exit::Done })
         }
-    }
-}
-
-const fn form(form: ReceiverForm) -> &'static str {
-    match form {
-        ReceiverForm::Webhook { .. } => "webhook",
-        ReceiverForm::Alertmanager { .. } => "alertmanager",
-        ReceiverForm::Heartbeat { .. } => "heartbeat",
     }
 }
 

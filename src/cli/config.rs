@@ -4,7 +4,10 @@ use std::path::Path;
 
 use super::output::Output;
 use super::{Answer, Exit, Stop};
+use crate::app::SystemClock;
 use crate::config::{self as settings, Environment, Settings};
+use crate::domain::{Caller, Freeze};
+use crate::policy::{Rules, freezes_from};
 use crate::store::Reader;
 
 #[derive(Debug, clap::Subcommand)]
@@ -24,19 +27,25 @@ pub(super) fn config(command: &Command, path: &Path, output: &mut Output) -> Ans
             let text = shown.map_err(|problems| Stop::Config(path.to_owned(), problems))?;
             output.raw(text.as_bytes())?;
             let known = settings::load_settings(path, &Environment::of_this_process());
-            show_choices(&known.map_err(|problems| Stop::Config(path.to_owned(), problems))?, output)?;
+            show_known(&known.map_err(|problems| Stop::Config(path.to_owned(), problems))?, output)?;
         }
         Command::Default => output.raw(settings::SHIPPED.as_bytes())?,
     }
     Ok(Exit::Done)
 }
 
-/// Which policy each known target has, and why: as remarks, so that what is shown still is a configuration.
-fn show_choices(settings: &Settings, output: &mut Output) -> Result<(), Stop> {
+/// Which policy each known target has, and why, and what was ordered beside the configuration: as remarks, so that what is shown
+/// still is a configuration.
+fn show_known(settings: &Settings, output: &mut Output) -> Result<(), Stop> {
     let fleet = match Reader::open(&settings.state_dir).and_then(|reader| reader.fleet()) {
         Ok(fleet) => fleet,
         Err(error) => return Ok(output.line(format_args!("\n# Which target has which policy is not known: {error}"))?),
     };
+    let now = SystemClock::now();
+    for (freeze, by) in freezes_from(now, &Rules::default(), &fleet) {
+        let (Freeze { name, scope, span, reason }, by) = (freeze, by.map(Caller::name).unwrap_or_default());
+        output.line(format_args!("\n# Freeze {name}, ordered by {by}: {reason}\n#   {scope}, {span}"))?;
+    }
     output.line("\n# Which policy each known target has, and why.")?;
     let mut choices: Vec<_> =
         fleet.targets.values().map(|record| (record.target.name(), settings.rules.choice_of(&record.target))).collect();

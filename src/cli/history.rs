@@ -6,55 +6,28 @@ use std::ops::ControlFlow;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::asked::Asked;
 use super::output::{BAD, BOLD, GOOD, Output, WARN, moment, styled};
-use super::when::When;
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{Cursor, KeyId, KeyLife, KeyOrigin, RotationFilter, State};
+use crate::domain::{KeyId, KeyLife, KeyOrigin, RotationFilter, State};
 use crate::evidence::{ROTATION_COLUMNS, csv_heading, csv_line};
 use crate::store::{Reader, RotationRow};
-
-/// So many stand in a table if nothing is said.
-const ROWS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  rekeyd history --since 90d\n  rekeyd history 'emea/billing/ledger/*' --since 2026-01-01 --until 2026-07-01\n  rekeyd history --state failed --state unconfirmed --project billing\n  rekeyd history --key 6f9619ff-8b86-d011-b42d-00c04fc964ff\n  rekeyd history --csv > rotations.csv\n  rekeyd history --json | jq -r 'select(.state == \"done\") | [.done_at, .target, .key_after] | @tsv'"
 )]
 pub(super) struct Args {
-    /// Only targets whose name matches; `*` stands for anything.
-    target: Option<String>,
-    /// Only targets of this project, by its name or id.
-    #[arg(long, value_name = "PROJECT")]
-    project: Option<String>,
-    /// Only attempts that began with this key or led to it, and before them the key's own life.
+    #[command(flatten)]
+    asked: Asked,
+    /// Only attempts that began with this key or led to it, and before them the key's own life; with --json one object in all.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// Only attempts in this state; may be repeated.
     #[arg(long, value_enum, value_name = "STATE")]
     state: Vec<InState>,
-    /// Only attempts begun by this hand: `schedule`, or `uid:1000`.
-    #[arg(long, value_name = "ACTOR")]
-    actor: Option<String>,
-    /// Only attempts begun at or after this time: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
-    #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-    /// Only attempts begun before this time; a day stands for its whole length.
-    #[arg(long, value_name = "TIME")]
-    until: Option<When>,
-    /// At most so many, the newest; without it 100 in a table and all in JSON and CSV.
-    #[arg(long, value_name = "N")]
-    limit: Option<u32>,
-    /// Only what is behind an earlier answer, by the cursor at its end.
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<Cursor>,
-    /// One JSON object a line; with --key one object in all.
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
-    /// Comma-separated values with a heading.
-    #[arg(long)]
-    csv: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -83,20 +56,21 @@ impl From<InState> for State {
 }
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    let (now, zone) = (SystemClock::now(), &settings.timezone);
+    let asked = &args.asked;
+    let (since, until) = asked.times(SystemClock::now(), &settings.timezone);
     let filter = RotationFilter {
-        target: args.target.clone(),
-        project: args.project.clone(),
+        target: asked.target.clone(),
+        project: asked.project.clone(),
         key: args.key.as_deref().map(KeyId::new),
         states: args.state.iter().map(|state| State::from(*state)).collect(),
-        actor: args.actor.clone(),
-        since: args.since.map(|since| since.start(now, zone)),
-        until: args.until.map(|until| until.end(now, zone)),
-        behind: args.cursor,
-        limit: args.limit.or((!args.json && !args.csv).then_some(ROWS)),
+        actor: asked.actor.clone(),
+        since,
+        until,
+        behind: asked.cursor,
+        limit: asked.limit(),
     };
     let reader = Reader::open(&settings.state_dir)?;
-    match (&filter.key, args.json, args.csv) {
+    match (&filter.key, asked.json, asked.csv) {
         (Some(key), true, _) => {
             let life: Vec<_> = reader.life_of(key)?.iter().map(KeyLife::to_json).collect();
             let rotations: Vec<_> = reader.rotations(&filter)?.iter().map(RotationRow::to_json).collect();
@@ -111,7 +85,7 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
             if let Some(key) = key {
                 show_life(&reader.life_of(key)?, output)?;
             }
-            show_table(&reader, &filter, output)?;
+            show_table(&reader, &filter, asked, output)?;
         }
     }
     Ok(Exit::Done)
@@ -132,7 +106,7 @@ fn show_each(
     }
 }
 
-fn show_table(reader: &Reader, filter: &RotationFilter, output: &mut Output) -> Result<(), Stop> {
+fn show_table(reader: &Reader, filter: &RotationFilter, asked: &Asked, output: &mut Output) -> Result<(), Stop> {
     let (mut rows, mut last) = (Vec::new(), None);
     let _: ControlFlow<()> = reader.each_rotation(filter, |cursor, row| {
         rows.push(as_row(&row));
@@ -144,12 +118,7 @@ fn show_table(reader: &Reader, filter: &RotationFilter, output: &mut Output) -> 
     }
     let heading = ["BEGUN", "TARGET", "SLOT", "STATE", "KEY BEFORE", "KEY AFTER", "ENDED", "WHY"];
     output.table(heading, &rows)?;
-    if let (Some(limit), Some(last)) = (filter.limit, last)
-        && rows.len() as u64 == u64::from(limit)
-    {
-        output.line(format_args!("\nThe newest {limit}; --limit or --since for more, --cursor {last} to go on."))?;
-    }
-    Ok(())
+    Ok(asked.tell_more(rows.len(), last, output)?)
 }
 
 fn show_life(life: &[KeyLife], output: &mut Output) -> Result<(), Stop> {

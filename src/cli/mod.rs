@@ -1,11 +1,13 @@
 //! The command line: what can be asked, and what the answer means to the shell. One file a command.
 
+mod asked;
 mod audit;
 mod backup;
 mod check;
 mod config;
 mod coverage;
 mod demo;
+mod freeze;
 mod history;
 mod keys;
 mod man;
@@ -86,6 +88,10 @@ enum Command {
     Pause(pause::Pause),
     /// End a pause before its time.
     Resume(pause::Resume),
+    /// Rotate nothing from one time to another; without a name, show the freezes that stand or are to come.
+    Freeze(freeze::Freeze),
+    /// End a freeze before its time, or take it back before it begins.
+    Thaw(freeze::Thaw),
     /// Let quarantined targets be tried again.
     Rearm(rearm::Args),
     /// Have the running daemon read its configuration again.
@@ -202,7 +208,9 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Observe(args) => observe::observe(args, &settings(cli)?, output),
         Command::Pause(args) => pause::pause(args, &settings(cli)?, output),
         Command::Resume(args) => pause::resume(args, &settings(cli)?, output),
-        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, output),
+        Command::Freeze(args) => freeze::freeze(args, &settings(cli)?, output),
+        Command::Thaw(args) => freeze::thaw(args, &settings(cli)?, output),
+        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, &cli.config, output),
         Command::Reload(args) => reload::reload(args, cli, output),
         Command::Man(args) => man::man(args, Cli::command()),
         Command::Backup(args) => backup::backup(args, &settings(cli)?, output),

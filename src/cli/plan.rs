@@ -13,6 +13,7 @@ use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
 use crate::domain::Period;
+use crate::policy::next_at;
 use horizon::Form;
 
 #[derive(Debug, clap::Args)]
@@ -66,6 +67,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
                 "target": name,
                 "slot": record.slot,
                 "due_at": decision.due_at(),
+                "begins_at": next_at(view.now, record, &view.fleet, &settings.rules),
                 "state": decision.word(),
                 "reason": decision.to_string(),
                 "policy": settings.rules.policy_of(&record.target).map(|policy| &policy.name),
@@ -76,8 +78,10 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
             .into_iter()
             .map(|(name, record, decision)| {
                 let policy = settings.rules.policy_of(&record.target).map(|policy| policy.name.to_string());
-                let due = moment(decision.due_at());
-                [due, name.to_string(), policy.unwrap_or_default(), state(decision), reason(decision)]
+                let begins_at = next_at(view.now, record, &view.fleet, &settings.rules);
+                let later = begins_at.filter(|at| decision.due_at().is_some_and(|due| view.now < due && due < *at));
+                let why = later.map_or_else(|| reason(decision), |at| format!("begins {}", moment(Some(at))));
+                [moment(decision.due_at()), name.to_string(), policy.unwrap_or_default(), state(decision), why]
             })
             .collect();
         output.table(["DUE", "TARGET", "POLICY", "STATE", "REASON"], &rows)?;

@@ -1,14 +1,15 @@
 //! `rekeyd rearm`: lets quarantined targets be tried again, on the record, with the daemon up or down.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use wildmatch::WildMatch;
 
 use super::order::{Why, login, matching};
-use super::output::Output;
+use super::output::{Output, WARN, styled};
 use super::{Answer, Exit, Stop, runtime};
-use crate::app;
-use crate::config::Settings;
+use crate::app::{self, ByHand};
+use crate::config::{Environment, Settings, load_checkpoint_key};
 use crate::control::{Client, ClientError, RearmOrder, Standing};
 use crate::domain::{Actor, Event};
 use crate::store::Reader;
@@ -16,7 +17,7 @@ use crate::store::Reader;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A target is quarantined when it failed for good, or its attempts are spent: mend what failed first. With the \
-daemon down this writes the order into the ledger itself, and the next start follows it.\n\n\
+daemon down this writes the order into the ledger itself, signs a checkpoint of it, and the next start follows it.\n\n\
 Example:\n  rekeyd rearm 'emea/billing/*' --reason 'CHG-1234: role granted'\n\n\
 Exit status: 0 done, 1 nothing quarantined matches or the order could not be given."
 )]
@@ -27,10 +28,10 @@ pub(super) struct Args {
     why: Why,
 }
 
-pub(super) fn rearm(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    let names = match Client::new(&settings.control.socket) {
-        Ok(client) => runtime()?.block_on(by_daemon(args, &client))?,
-        Err(ClientError::Down(_)) => by_hand(args, settings)?,
+pub(super) fn rearm(args: &Args, settings: &Settings, config: &Path, output: &mut Output) -> Answer {
+    let (names, unsigned) = match Client::new(&settings.control.socket) {
+        Ok(client) => (runtime()?.block_on(by_daemon(args, &client))?, None),
+        Err(ClientError::Down(_)) => by_hand(args, settings, config)?,
         Err(error) => return Err(error.into()),
     };
     if names.is_empty() {
@@ -41,6 +42,10 @@ pub(super) fn rearm(args: &Args, settings: &Settings, output: &mut Output) -> An
     }
     for name in names {
         output.line(format_args!("{name} may be tried again"))?;
+    }
+    if let Some(why) = unsigned {
+        let note = "no signed checkpoint covers this record until the daemon starts, which signs one";
+        output.line(format_args!("{} {note}: {why}", styled(WARN, "note:")))?;
     }
     Ok(Exit::Done)
 }
@@ -56,12 +61,16 @@ async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
     Ok(client.rearm(&order).await?.into_iter().map(|state| state.target.to_string()).collect())
 }
 
-fn by_hand(args: &Args, settings: &Settings) -> Result<Vec<String>, Stop> {
+/// The names, and why no checkpoint covers the record if none does.
+fn by_hand(args: &Args, settings: &Settings, config: &Path) -> Result<(Vec<String>, Option<String>), Stop> {
     // Before the store is opened, which would begin a ledger where there is none.
     drop(Reader::open(&settings.state_dir)?);
     let uid = person().map_err(|error| Stop::Words(format!("cannot tell who you are, for the record: {error}")))?;
     let glob = WildMatch::new(&args.target);
-    let recorded = runtime()?.block_on(app::record_by_hand(settings, Actor::Operator(uid), |fleet| {
+    let key = load_checkpoint_key(config, &Environment::of_this_process());
+    let key =
+        key.map_err(|problems| problems.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; "));
+    let recorded = runtime()?.block_on(app::record_by_hand(settings, key, Actor::Operator(uid), |fleet| {
         let quarantined = fleet.targets.values().filter(|record| record.quarantine.is_some());
         quarantined
             .filter(|record| glob.matches(record.target.name().as_str()))
@@ -72,9 +81,9 @@ fn by_hand(args: &Args, settings: &Settings) -> Result<Vec<String>, Stop> {
             })
             .collect()
     }));
-    let (fleet, events) = recorded.map_err(|error| Stop::Words(error.to_string()))?;
+    let ByHand { fleet, events, unsigned } = recorded.map_err(|error| Stop::Words(error.to_string()))?;
     let names = events.iter().filter_map(|event| fleet.targets.get(&event.target()?));
-    Ok(names.map(|record| record.target.name().to_string()).collect())
+    Ok((names.map(|record| record.target.name().to_string()).collect(), unsigned))
 }
 
 /// The person who logged in, also behind `sudo`; where nobody did, such as in a container, the process's user.
@@ -113,7 +122,7 @@ mod tests {
         std::fs::write(&config, text).unwrap();
         let settings = crate::config::load_settings(&config, &crate::config::Environment::of_this_process());
         let args = Args { target: "*".to_owned(), why: Why { reason: "CHG-1".to_owned() } };
-        let Err(Stop::Words(words)) = rearm(&args, &settings.unwrap(), &mut Output::new()) else {
+        let Err(Stop::Words(words)) = rearm(&args, &settings.unwrap(), &config, &mut Output::new()) else {
             panic!("it went on")
         };
         assert!(words.starts_with("there is no ledger in "), "{words}");

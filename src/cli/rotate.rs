@@ -9,13 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::order::{Why, login, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
-use crate::app;
+use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::control::{Client, ClientError, RotateOrder, Standing, TargetState};
 use crate::domain::TargetId;
+use crate::ports::Clock;
 
-/// How often to look how far it is.
+/// The least time between two looks at how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The most, in times of what a look takes: the daemon has to answer for every target, and has other work just then.
+const LOOK_SHARE: u32 = 30;
 /// So many looks in a row may find no daemon: it may be starting anew.
 const PATIENT_LOOKS: u32 = 240;
 
@@ -126,6 +129,7 @@ struct Waiting<'a> {
     glob: &'a str,
     /// How each stood before, and which slot the order is for.
     open: BTreeMap<TargetId, (TargetState, u64)>,
+    ordered: usize,
     failed: usize,
     bar: ProgressBar,
 }
@@ -144,12 +148,15 @@ impl<'a> Waiting<'a> {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} keys  {msg}") {
             bar.set_style(style);
         }
-        Self { client, glob, open, failed: 0, bar }
+        Self { client, glob, ordered: open.len(), open, failed: 0, bar }
     }
 
     async fn wait(mut self, output: &mut Output) -> Answer {
         let mut silent = 0;
+        let clock = SystemClock::new();
+        let began = clock.monotonic();
         let held = loop {
+            let asked = clock.monotonic();
             match self.client.targets(self.glob).await {
                 Ok(states) => {
                     silent = 0;
@@ -164,7 +171,8 @@ impl<'a> Waiting<'a> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            app::pause(LOOK_EVERY).await;
+            let now = clock.monotonic();
+            clock.sleep(self.pause(now - asked, now - began)).await;
         };
         self.bar.finish_and_clear();
         for (before, _) in self.open.values() {
@@ -181,6 +189,13 @@ impl<'a> Waiting<'a> {
         } else {
             Exit::Done
         })
+    }
+
+    /// How long to wait after a look that took so long: no longer than the rest may take if it goes on like this.
+    fn pause(&self, took: Duration, since: Duration) -> Duration {
+        let done = self.ordered - self.open.len();
+        let rest = since.mul_f64(self.open.len() as f64 / done.max(1) as f64);
+        LOOK_EVERY.max(rest.min(took * LOOK_SHARE))
     }
 
     /// Tells what has ended, and returns how many of the others are held up.

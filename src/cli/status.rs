@@ -1,5 +1,6 @@
 //! `rekeyd status`: each target's key, its last and its next rotation.
 
+use jiff::Timestamp;
 use serde_json::json;
 use wildmatch::WildMatch;
 
@@ -7,7 +8,8 @@ use super::output::{BAD, DIM, GOOD, Output, WARN, ago, minute, styled};
 use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
-use crate::domain::{Decision, WaitReason};
+use crate::domain::{Decision, Freeze, WaitReason};
+use crate::policy::{freezes_from, next_at};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -38,7 +40,8 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
     found_some(planned.len(), &args.target)?;
     for (name, record, planned) in planned {
         let key = record.key.as_ref();
-        let next = planned.decision.due_at();
+        let due_at = planned.decision.due_at();
+        let next = next_at(view.now, record, &view.fleet, &settings.rules);
         if args.json {
             output.json(&json!({
                 "target": name,
@@ -55,6 +58,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
                 "last_seen_at": key.map(|key| key.last_seen),
                 "last_rotation_at": record.last_rotation_at,
                 "next_rotation_at": next,
+                "due_at": due_at,
                 "slot": record.slot,
                 "state": planned.decision.word(),
                 "reason": planned.decision.to_string(),
@@ -74,8 +78,8 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
                 key.map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
                 age,
                 minute(record.last_rotation_at),
-                minute(next),
-                reason(&planned.decision),
+                minute(next.or(due_at)),
+                later(&planned.decision, next),
             ]);
         }
     }
@@ -83,6 +87,19 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         let count = rows.len();
         output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
         output.line("")?;
+        for (scope, pause) in view.fleet.pauses.iter().filter(|(_, pause)| view.now < pause.until) {
+            let (until, by) = (minute(Some(pause.until)), pause.by.name());
+            output.line(format_args!(
+                "{} of {scope} until {until}, by {by}: {}",
+                styled(WARN, "pause"),
+                pause.reason
+            ))?;
+        }
+        for (freeze, by) in freezes_from(view.now, &settings.rules, &view.fleet) {
+            let by = by.map_or_else(|| "configured".to_owned(), |by| format!("by {}", by.name()));
+            let Freeze { name, scope, span, reason } = freeze;
+            output.line(format_args!("{} {name} of {scope}, {span}, {by}: {reason}", styled(WARN, "freeze")))?;
+        }
         for alert in &view.alerts {
             output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;
         }
@@ -106,6 +123,16 @@ pub(super) fn reason(decision: &Decision) -> String {
         | Decision::Rotate { .. }
         | Decision::Quarantined { .. }
         | Decision::NotManaged { .. } => decision.to_string(),
+    }
+}
+
+/// The decision's reason, or where it will not begin when it falls due, when that is.
+fn later(decision: &Decision, next: Option<Timestamp>) -> String {
+    match (decision, decision.due_at()) {
+        (Decision::Wait { reason: WaitReason::NotDue, .. }, Some(due_at)) if next != Some(due_at) => {
+            format!("due {}", minute(Some(due_at)))
+        }
+        (_, _) => reason(decision),
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) enum Later {
     At(Timestamp),
     /// So long from now.
     In(Period),
-    /// At the end of a day.
-    EndOf(Date),
+    /// On a day: at its beginning or at its end.
+    On(Date),
 }
 
 impl FromStr for Later {
@@ -66,18 +66,26 @@ impl FromStr for Later {
     fn from_str(text: &str) -> Result<Self, String> {
         let at = text.parse().map(Self::At).ok();
         at.or_else(|| text.parse().map(Self::In).ok())
-            .or_else(|| text.parse().map(Self::EndOf).ok())
-            .ok_or_else(|| "no time; write 4h, 2026-05-01T06:00:00Z, or 2026-05-01 for the end of that day".to_owned())
+            .or_else(|| text.parse().map(Self::On).ok())
+            .ok_or_else(|| "no time; write 4h, 2026-05-01T06:00:00Z, or a day: 2026-05-01".to_owned())
     }
 }
 
 impl Later {
-    /// The moment that is meant.
+    /// The moment that is meant for a beginning.
+    pub(super) fn beginning(self, now: Timestamp, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::At(_) | Self::In(_) => self.moment(now, zone),
+            Self::On(day) => When::On(day).start(now, zone),
+        }
+    }
+
+    /// The moment that is meant for an end.
     pub(super) fn moment(self, now: Timestamp, zone: &TimeZone) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::In(length) => length.after(now),
-            Self::EndOf(day) => When::On(day).end(now, zone),
+            Self::On(day) => When::On(day).end(now, zone),
         }
     }
 }
@@ -109,6 +117,8 @@ mod tests {
         let moment = |text: &str| text.parse::<Later>().map(|later| later.moment(now, &TimeZone::UTC).to_string());
         assert_eq!(moment("4h").unwrap(), "2026-05-01T04:00:00Z");
         assert_eq!(moment("2026-05-08").unwrap(), "2026-05-09T00:00:00Z");
+        let from = |text: &str| text.parse::<Later>().unwrap().beginning(now, &TimeZone::UTC).to_string();
+        assert_eq!((from("2026-05-08"), from("4h")), ("2026-05-08T00:00:00Z".into(), "2026-05-01T04:00:00Z".into()));
         assert_eq!(moment("2026-05-08T06:00:00+02:00").unwrap(), "2026-05-08T04:00:00Z");
         assert!(moment("soon").is_err());
     }

@@ -17,8 +17,8 @@ use super::receivers::{self, ReceiverFile};
 use super::section::Section;
 use super::settings::{Control, Http, Inventory, Ledger, Settings};
 use super::value;
-use crate::domain::{OnCheckpointFailure, Period};
-use crate::policy::{Freeze, Rules};
+use crate::domain::{Freeze, OnCheckpointFailure, Period};
+use crate::policy::Rules;
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
@@ -33,6 +33,7 @@ pub(super) struct ConfigFile {
     pub(super) timezone: TimeZone,
     pub(super) ledger: LedgerFile,
     pub(super) http: Http,
+    pub(super) stalled_after: Period,
     pub(super) control: Control,
     pub(super) inventory: Inventory,
     pub(super) policies: Policies,
@@ -67,7 +68,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let state_dir = state_dir.or_else(|| environment.state_directory.clone());
     let timezone = top.optional("timezone", value::time_zone);
     let ledger = read_ledger(top.section("ledger"));
-    let http = read_http(top.section("http"));
+    let (http, stalled_after) = read_http(top.section("http"));
     let control = read_control(top.section("control"), socket_dir);
     let inventory = read_inventory(top.section("inventory"));
     let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
@@ -81,6 +82,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         timezone,
         ledger,
         http,
+        stalled_after,
         control,
         inventory,
         policies,
@@ -100,19 +102,20 @@ fn read_ledger(section: Option<Section<'_>>) -> LedgerFile {
     LedgerFile { checkpoint_file, on_checkpoint_failure, checkpoint_key }
 }
 
-fn read_http(section: Option<Section<'_>>) -> Http {
+/// The listener, and after how long without a plan it calls the daemon stuck.
+fn read_http(section: Option<Section<'_>>) -> (Http, Period) {
     // Loopback, because without a web configuration the listener knows no users.
     let mut http = Http {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9848)),
         allowed_hosts: Vec::new(),
-        stalled_after: Period::minutes(1),
         web_config_file: None,
     };
-    let Some(mut section) = section else { return http };
+    let mut stalled_after = Rules::default().stalled_after;
+    let Some(mut section) = section else { return (http, stalled_after) };
     let listen = section.optional("listen", value::socket_address);
     let hosts = section.list("allowed_hosts", value::host_name);
     if let Some(length) = section.optional("stalled_after", value::period) {
-        http.stalled_after = length.value;
+        stalled_after = length.value;
         if length.value < SWEEPS {
             let what = format!("`stalled_after` ({}) is shorter than the time between two plans may be", length.value);
             section.document().problem(&length.spot, what, format!("write at least {SWEEPS}"));
@@ -131,7 +134,7 @@ fn read_http(section: Option<Section<'_>>) -> Http {
     }
     http.allowed_hosts = hosts.into_iter().map(|host| host.value).collect();
     section.finish();
-    http
+    (http, stalled_after)
 }
 
 fn read_control(section: Option<Section<'_>>, dir: Option<PathBuf>) -> Control {
@@ -180,7 +183,7 @@ impl ConfigFile {
             control: self.control,
             inventory: self.inventory,
             policies,
-            rules: Rules { managers: rules, freezes: self.freezes },
+            rules: Rules { managers: rules, freezes: self.freezes, stalled_after: self.stalled_after },
             warnings,
         }
     }

@@ -6,8 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::section::Section;
 use super::value;
-use crate::domain::Span;
-use crate::policy::{Freeze, Glob};
+use crate::domain::{Freeze, Glob, Span};
 
 /// Reads every freeze; times without an offset are those of `zone`.
 pub(super) fn read(top: &mut Section<'_>, zone: &TimeZone) -> Vec<Freeze> {

@@ -11,8 +11,8 @@ use super::document::{Document, Spot, Written};
 use super::policies::{DEFAULT, Policies, PolicyEntry};
 use super::section::{Section, Setting, did_you_mean};
 use super::value::{self, Misfit};
-use crate::domain::{ManagerName, Period, PolicyName, ProjectId, ProjectSelector};
-use crate::policy::{Glob, ManagerRules, Override, ProjectRules};
+use crate::domain::{Glob, ManagerName, Period, PolicyName, ProjectId, ProjectSelector};
+use crate::policy::{ManagerRules, Override, ProjectRules};
 
 /// One manager as the file describes it, its secrets and certificates not yet opened.
 ///

@@ -35,6 +35,7 @@ pub use shipped::SHIPPED;
 pub use substitute::Substitute;
 
 use document::Document;
+use secrecy::SecretString;
 
 /// A configuration for ten thousand projects has less than this many bytes; more is not a configuration.
 const LARGEST: u64 = 4 << 20;
@@ -57,6 +58,21 @@ pub fn load_settings(path: &Path, environment: &Environment) -> Result<Settings,
 /// The configuration with every default filled in, as a file that means the same. It opens no secret, and shows none.
 pub fn show(path: &Path, environment: &Environment) -> Result<String, Problems> {
     show_text(&text_of(path)?, environment)
+}
+
+/// Reads only the key that signs checkpoints, where the file at `path` names one: for a command that records something while
+/// no daemon runs.
+///
+/// # Errors
+/// Every problem that was found, the key among them if it can not be read.
+pub fn load_checkpoint_key(path: &Path, environment: &Environment) -> Result<Option<SecretString>, Problems> {
+    let text = text_of(path)?;
+    let document = Document::new(&text);
+    let file = file::read(&document, environment);
+    let source = file.iter().find_map(|file| file.ledger.checkpoint_key.as_ref());
+    let key = source.and_then(|source| credentials::open_checkpoint_key(source, &document, environment));
+    document.verdict()?;
+    Ok(key)
 }
 
 fn read(text: &str, environment: &Environment) -> Result<Config, Problems> {

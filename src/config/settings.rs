@@ -67,8 +67,6 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The names by which it may be asked for besides `localhost` and addresses, in small letters, without a port.
     pub allowed_hosts: Vec<String>,
-    /// `/livez` fails when no plan was made for so long.
-    pub stalled_after: Period,
     /// TLS and users, in the format of Prometheus' exporter-toolkit; none for plain text to everyone.
     pub web_config_file: Option<PathBuf>,
 }
@@ -152,6 +150,17 @@ pub struct Receiver {
     pub ca_pem: Option<Vec<u8>>,
     /// The proxy to go through.
     pub proxy: Option<Url>,
+}
+
+impl ReceiverForm {
+    /// The word for it: the name of its section.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Alertmanager { .. } => "alertmanager",
+            Self::Heartbeat { .. } => "heartbeat",
+        }
+    }
 }
 
 /// What a receiver understands, and how often it is told.

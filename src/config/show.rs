@@ -8,8 +8,8 @@ use super::managers::{ManagerFile, SecretSource};
 use super::policies::PolicyEntry;
 use super::receivers::{AddressSource, ReceiverFile};
 use super::settings::ReceiverForm;
-use crate::domain::ProjectSelector;
-use crate::policy::{FirstRotation, Freeze, Override, Policy, ProjectRules, Rhythm, name_of};
+use crate::domain::{Freeze, ProjectSelector};
+use crate::policy::{FirstRotation, Override, Policy, ProjectRules, Rhythm, name_of};
 
 /// The file's whole meaning. Secrets are named by their place, as they are in the file.
 pub(super) fn effective(file: &ConfigFile) -> String {
@@ -32,7 +32,7 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     writeln!(out, "\n[http]")?;
     writeln!(out, "listen = {}", quoted(file.http.listen))?;
     writeln!(out, "allowed_hosts = {}", list(&file.http.allowed_hosts))?;
-    writeln!(out, "stalled_after = {}", quoted(file.http.stalled_after))?;
+    writeln!(out, "stalled_after = {}", quoted(file.stalled_after))?;
     if let Some(file) = &file.http.web_config_file {
         writeln!(out, "web_config_file = {}", path(file))?;
     }

@@ -10,8 +10,9 @@ use jiff::tz::TimeZone;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use crate::domain::{OnCheckpointFailure, Period};
-use crate::policy::{Cron, FirstRotation, Glob, MemberOrder, Spread, Window};
+use crate::domain::{Glob, OnCheckpointFailure, Period};
+pub(super) use crate::domain::{NAME_RULE, is_name};
+use crate::policy::{Cron, FirstRotation, MemberOrder, Spread, Window};
 
 /// Why a value does not fit its setting.
 #[derive(Debug)]
@@ -190,15 +191,6 @@ pub(super) fn on_checkpoint_failure(value: &DeValue<'_>) -> Result<OnCheckpointF
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, Misfit> {
     let name = text(value)?;
     if is_name(name) { Ok(name.to_owned()) } else { Err(Misfit::new(NAME_RULE)) }
-}
-
-/// What a name must look like, continuing a sentence.
-pub(super) const NAME_RULE: &str = "must consist of a to z, 0 to 9, - and _, at most 64 of them";
-
-/// Whether a text is such a name.
-pub(super) fn is_name(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    (1..=64).contains(&text.len()) && text.chars().all(allowed)
 }
 
 /// A public API key, as it goes into a quoted field of the Digest header (RFC 7616, 3.4).

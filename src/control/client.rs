@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::wire::{
-    ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, TargetState,
+    FreezeOrder, Frozen, ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder,
+    TargetState, ThawOrder,
 };
 
 /// Why an order was not given, or not taken.
@@ -94,6 +95,21 @@ impl Client {
     /// Ends a pause; those that still stand.
     pub async fn resume(&self, order: &ResumeOrder) -> Result<Vec<Paused>, ClientError> {
         self.order("resume", order).await
+    }
+
+    /// The freezes that stand or are to come.
+    pub async fn freezes(&self) -> Result<Vec<Frozen>, ClientError> {
+        self.exchange(self.http.get("http://localhost/v1/freezes")).await
+    }
+
+    /// Orders a freeze; all that there are now.
+    pub async fn freeze(&self, order: &FreezeOrder) -> Result<Vec<Frozen>, ClientError> {
+        self.order("freeze", order).await
+    }
+
+    /// Ends an ordered freeze; those that are left.
+    pub async fn thaw(&self, order: &ThawOrder) -> Result<Vec<Frozen>, ClientError> {
+        self.order("thaw", order).await
     }
 
     /// Has the configuration read again; what has changed.

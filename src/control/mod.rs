@@ -6,6 +6,7 @@
 
 mod authority;
 mod client;
+mod freezes;
 mod orders;
 mod serve;
 mod wire;
@@ -15,6 +16,6 @@ pub use client::{Client, ClientError};
 pub use orders::Inputs;
 pub use serve::{ListenError, Socket};
 pub use wire::{
-    ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, Standing,
-    TargetState,
+    FreezeOrder, Frozen, ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder,
+    Standing, TargetState, ThawOrder,
 };

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use wildmatch::WildMatch;
 
 use super::authority::Authority;
+use super::freezes;
 use super::wire::{
     ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, Standing,
     TargetState,
@@ -28,7 +29,7 @@ const LARGEST_BODY: usize = 16 << 20;
 /// In characters. A ticket and a sentence, not a story.
 const LONGEST_REASON: usize = 500;
 /// Whoever needs a longer pause takes the target out of the configuration.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(366 * 24);
+pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// What the orders work on.
 #[derive(Clone)]
@@ -45,14 +46,14 @@ pub struct Inputs {
 
 /// Why an order was not taken.
 #[derive(Debug)]
-struct Refused(StatusCode, String);
+pub(super) struct Refused(StatusCode, String);
 
 impl Refused {
-    fn wrong(words: impl Into<String>) -> Self {
+    pub(super) fn wrong(words: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, words.into())
     }
 
-    fn conflict(words: impl Into<String>) -> Self {
+    pub(super) fn conflict(words: impl Into<String>) -> Self {
         Self(StatusCode::CONFLICT, words.into())
     }
 }
@@ -77,7 +78,7 @@ impl From<JournalError> for Refused {
     }
 }
 
-type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 /// The routes for those who may give orders.
 pub(super) fn router(inputs: Inputs) -> Router {
@@ -89,6 +90,9 @@ pub(super) fn router(inputs: Inputs) -> Router {
         .route("/v1/rearm", post(rearm))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
+        .route("/v1/freezes", get(freezes::list))
+        .route("/v1/freeze", post(freezes::freeze))
+        .route("/v1/thaw", post(freezes::thaw))
         .route("/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(inputs)
@@ -134,7 +138,8 @@ async fn rotate(
         overrides: order.overrides,
     });
     inputs.orders.order(&caller, events.collect()).await?;
-    Ok(Json(inputs.look(|state| fit.iter().any(|fit| fit.id == state.id))))
+    let fit: BTreeSet<_> = fit.into_iter().map(|state| state.id).collect();
+    Ok(Json(inputs.look(|state| fit.contains(&state.id))))
 }
 
 async fn observe(
@@ -294,11 +299,11 @@ fn standing(situation: &Situation) -> Vec<Paused> {
 }
 
 /// A reason is for the record: there, short, and of one line.
-fn reason(text: &str) -> Result<String, Refused> {
+pub(super) fn reason(text: &str) -> Result<String, Refused> {
     plain(text, "the reason").map(|()| text.trim().to_owned())
 }
 
-fn plain(text: &str, what: &str) -> Result<(), Refused> {
+pub(super) fn plain(text: &str, what: &str) -> Result<(), Refused> {
     if text.trim().is_empty() {
         Err(Refused::wrong(format!("{what} is missing")))
     } else if text.chars().count() > LONGEST_REASON {
@@ -311,7 +316,7 @@ fn plain(text: &str, what: &str) -> Result<(), Refused> {
 }
 
 /// The caller with the one who, by the command's own account, logged in.
-fn behind(caller: Caller, login: Option<String>) -> Result<Caller, Refused> {
+pub(super) fn behind(caller: Caller, login: Option<String>) -> Result<Caller, Refused> {
     if let Some(login) = &login {
         plain(login, "the login")?;
     }

@@ -73,6 +73,37 @@ pub struct ResumeOrder {
     pub login: Option<String>,
 }
 
+/// `POST /v1/freeze`: rotate nothing of the targets whose names match, from one time to another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FreezeOrder {
+    /// What people will call it.
+    pub name: String,
+    /// A glob of target names.
+    pub scope: String,
+    /// When it begins; none for now.
+    #[serde(default)]
+    pub start: Option<Timestamp>,
+    /// When it ends by itself.
+    pub end: Timestamp,
+    /// Why, for the record.
+    pub reason: String,
+    /// Who logged in, if the command knows.
+    #[serde(default)]
+    pub login: Option<String>,
+}
+
+/// `POST /v1/thaw`: end an ordered freeze, or take back one that has not begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ThawOrder {
+    /// Its name.
+    pub name: String,
+    /// Why, for the record.
+    pub reason: String,
+    /// Who logged in, if the command knows.
+    #[serde(default)]
+    pub login: Option<String>,
+}
+
 /// `POST /v1/reload`: read the configuration again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReloadOrder {
@@ -102,6 +133,25 @@ pub struct Paused {
     /// By whose order.
     pub by: String,
     /// How many targets it holds up.
+    pub targets: usize,
+}
+
+/// `GET /v1/freezes`: one freeze that stands or is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// What people call it.
+    pub name: String,
+    /// A glob of target names.
+    pub scope: String,
+    /// When it begins, or began.
+    pub start: Timestamp,
+    /// When it ends by itself.
+    pub end: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// By whose order; none if it stands in the configuration.
+    pub by: Option<String>,
+    /// How many targets it holds.
     pub targets: usize,
 }
 

@@ -46,11 +46,13 @@ pub enum AlertKind {
     ReceiverFailing,
     /// An API key has come, a short while ago, that can rotate.
     ApiKeyNew,
+    /// The wall clock of the daemon's machine stepped, a short while ago.
+    ClockStepped,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -69,6 +71,7 @@ impl AlertKind {
         Self::SchedulerStalled,
         Self::ReceiverFailing,
         Self::ApiKeyNew,
+        Self::ClockStepped,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -92,6 +95,7 @@ impl AlertKind {
             Self::SchedulerStalled => "scheduler_stalled",
             Self::ReceiverFailing => "receiver_failing",
             Self::ApiKeyNew => "api_key_new",
+            Self::ClockStepped => "clock_stepped",
         }
     }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
+use serde_json::de::StrRead;
 
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, Grant, Reach};
@@ -129,6 +132,16 @@ pub enum Event {
     /// The pause with this scope is over: its time had come, or an operator ended it.
     PauseEnded {
         scope: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Caller>,
+    },
+    /// An operator orders a freeze of the targets whose names match. A name is given to one freeze at a time.
+    FreezeSet { name: String, scope: String, start: Timestamp, end: Timestamp, reason: String, by: Caller },
+    /// The freeze of this name that was ordered is over: its end had come, or an operator ended it.
+    FreezeEnded {
+        name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -323,8 +336,11 @@ impl Event {
     /// If the kind or its contents are not known to this version; a reader must carry on past it.
     pub fn from_record(kind: &str, payload: &str) -> Result<Self, UnknownEvent> {
         let unknown = |source| UnknownEvent { kind: kind.to_owned(), source };
-        let data: serde_json::Value = serde_json::from_str(payload).map_err(unknown)?;
-        serde_json::from_value(serde_json::json!({ "kind": kind, "data": data })).map_err(unknown)
+        let mut data = serde_json::Deserializer::from_str(payload);
+        let event = Self::deserialize(MapAccessDeserializer::new(Parts { kind: Some(kind), data: Some(&mut data) }));
+        let event = event.map_err(unknown)?;
+        data.end().map_err(unknown)?;
+        Ok(event)
     }
 
     fn times_mut(&mut self) -> Vec<&mut Timestamp> {
@@ -342,6 +358,7 @@ impl Event {
             Self::RotationFailed { due_at, retry_at, .. } => vec![due_at, retry_at],
             Self::RotationUnconfirmed { retry_at, .. } => vec![retry_at],
             Self::PauseSet { until, .. } => vec![until],
+            Self::FreezeSet { start, end, .. } => vec![start, end],
             Self::SlotMissed { due_at, opened_at, closed_at, .. } => vec![due_at, opened_at, closed_at],
             Self::SlotHeld { due_at, until, .. } => vec![due_at, until],
             Self::AlertsDelivered { firing, resolved, .. } => {
@@ -354,6 +371,7 @@ impl Event {
             | Self::ConfigReloaded { .. }
             | Self::ConfigRefused { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
@@ -428,6 +446,8 @@ impl Event {
             | Self::ConfigRefused { .. }
             | Self::PauseSet { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeSet { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::ManagerFailing { .. }
@@ -473,6 +493,8 @@ impl Event {
             | Self::ConfigRefused { .. }
             | Self::PauseSet { .. }
             | Self::PauseEnded { .. }
+            | Self::FreezeSet { .. }
+            | Self::FreezeEnded { .. }
             | Self::LookRequested { .. }
             | Self::CheckpointKeySet { .. }
             | Self::TargetFound { .. }
@@ -512,6 +534,37 @@ impl Event {
             | Self::ReceiverDropped { .. } => return None,
         };
         Some(Transition { id: *id, to })
+    }
+}
+
+/// A record as the map that the enum is read from, kind first: so its contents are read once, where they stand.
+struct Parts<'a, 'de> {
+    /// None once it was read; so with the data.
+    kind: Option<&'a str>,
+    data: Option<&'a mut serde_json::Deserializer<StrRead<'de>>>,
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        let key = match (self.kind, &self.data) {
+            (Some(_), _) => "kind",
+            (None, Some(_)) => "data",
+            (None, None) => return Ok(None),
+        };
+        seed.deserialize(key.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        match (self.kind.take(), self.data.take()) {
+            (Some(kind), data) => {
+                self.data = data;
+                seed.deserialize(kind.into_deserializer())
+            }
+            (None, Some(data)) => seed.deserialize(data),
+            (None, None) => Err(serde_json::Error::custom("a value without a key")),
+        }
     }
 }
 
@@ -567,5 +620,9 @@ mod tests {
     fn an_unknown_kind_is_an_error_and_not_a_panic() {
         let error = Event::from_record("key_blessed", "{}").unwrap_err();
         assert_eq!(error.to_string(), "a record of kind \"key_blessed\" that this version can not read");
+        for payload in ["", "{", "{} x", "{\"parked\":1} {}", "null"] {
+            assert!(Event::from_record("daemon_stopped", payload).is_err(), "{payload}");
+        }
+        assert!(Event::from_record("daemon_stopped", "{\"parked\":1,\"later\":[2]}").is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that is known, folded from events: what the planner plans on, the engine works on and people are shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,10 +9,13 @@ use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::Event;
 use super::failure::Failure;
+use super::freeze::{Freeze, OrderedFreeze};
+use super::glob::Glob;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::order::Pause;
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
+use super::span::Span;
 use super::target::Gap;
 
 /// An event that can not follow from what is known. It must not be recorded: a bug speaks.
@@ -33,10 +36,23 @@ pub struct Fleet {
     pub policies: BTreeMap<PolicyName, String>,
     /// The pauses that stand, by the glob of target names that they hold up.
     pub pauses: BTreeMap<String, Pause>,
+    /// The freezes that were ordered, by their names; those that are over, too.
+    pub freezes: BTreeMap<String, OrderedFreeze>,
     /// Everyone who was ever told of alerts and is still configured.
     pub receivers: BTreeMap<ReceiverName, Arc<ReceiverRecord>>,
     /// Every API key that a list names.
     pub api_keys: BTreeMap<(ManagerName, ApiKeyId), Arc<ApiKeyRecord>>,
+    /// The newest step of the wall clock.
+    pub clock_step: Option<ClockStep>,
+}
+
+/// A step of the wall clock, against the clock that only runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStep {
+    /// When it was noticed, by the clock that had stepped.
+    pub at: Timestamp,
+    /// By so many seconds; negative: it was set back.
+    pub by_s: i64,
 }
 
 /// What is known of a manager.
@@ -44,8 +60,8 @@ pub struct Fleet {
 pub struct ManagerRecord {
     /// Set while it does not answer or refuses the credential.
     pub outage: Option<Outage>,
-    /// Sharded clusters that it lists without config servers.
-    pub gaps: BTreeSet<Gap>,
+    /// Sharded clusters that it lists without config servers, and since when.
+    pub gaps: BTreeMap<Gap, Timestamp>,
     /// Projects that can not be listed, since when, and why.
     pub unread: BTreeMap<String, Outage>,
     /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
@@ -85,10 +101,23 @@ pub enum Change {
     Policy(PolicyName, Option<String>),
     /// A pause, by its scope.
     Pause(String, Option<Pause>),
+    /// A freeze that was ordered, by its name.
+    Freeze(String, Option<OrderedFreeze>),
     /// A receiver's record.
     Receiver(ReceiverName, Option<Arc<ReceiverRecord>>),
     /// An API key's record.
     ApiKey(ManagerName, ApiKeyId, Option<Arc<ApiKeyRecord>>),
+    /// The newest step of the wall clock.
+    ClockStep(Option<ClockStep>),
+}
+
+/// What an event changed.
+#[derive(Debug)]
+pub enum Folded<'a> {
+    /// This target, whose record is this after it.
+    Target(TargetId, &'a TargetRecord),
+    /// Something else.
+    Rest(Box<Change>),
 }
 
 impl Fleet {
@@ -101,17 +130,33 @@ impl Fleet {
             Event::DaemonStarted { .. }
             | Event::DaemonStopped { .. }
             | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. }
             | Event::CheckpointKeySet { .. }
             | Event::ConfigReloaded { .. }
             | Event::ConfigRefused { .. }
             | Event::LookRequested { .. } => None,
+            Event::ClockStepped { by_s } => Some(Change::ClockStep(Some(ClockStep { at, by_s: *by_s }))),
             Event::PauseSet { scope, until, reason, by } => {
                 let pause = Pause { since: at, until: *until, reason: reason.clone(), by: by.clone() };
                 Some(Change::Pause(scope.clone(), Some(pause)))
             }
             // Two may end it at once.
             Event::PauseEnded { scope, .. } => Some(Change::Pause(scope.clone(), None)),
+            Event::FreezeSet { name, scope, start, end, reason, by } => {
+                if self.freezes.get(name).is_some_and(|known| !known.ended) || end <= start {
+                    let words =
+                        format!("freeze {name} until {end}: one of that name stands, or it ends before it begins");
+                    return Err(Contradiction(words));
+                }
+                let span = Span { start: *start, end: *end };
+                let freeze = Freeze { name: name.clone(), reason: reason.clone(), span, scope: Glob::new(scope) };
+                let ordered = OrderedFreeze { freeze, ordered_at: at, by: by.clone(), ended: false };
+                Some(Change::Freeze(name.clone(), Some(ordered)))
+            }
+            // Two may end it at once.
+            Event::FreezeEnded { name, .. } => {
+                let standing = self.freezes.get(name).filter(|known| !known.ended);
+                standing.map(|standing| Change::Freeze(name.clone(), standing.ended(at)))
+            }
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
@@ -125,7 +170,7 @@ impl Fleet {
                 record.unread.remove(project);
             })),
             Event::GapFound { manager, gap } => Some(self.manager_after(manager, |record| {
-                record.gaps.insert(gap.clone());
+                record.gaps.insert(gap.clone(), at);
             })),
             Event::GapClosed { manager, gap } => Some(self.manager_after(manager, |record| {
                 record.gaps.remove(gap);
@@ -205,6 +250,27 @@ impl Fleet {
         })
     }
 
+    /// Takes an event in without a way back, for who goes through a long history: a target that is known is changed where it
+    /// is. Returns what changed.
+    ///
+    /// # Errors
+    /// If the event can not follow from what is known; nothing has changed then.
+    pub fn fold(&mut self, at: Timestamp, event: &Event) -> Result<Option<Folded<'_>>, Contradiction> {
+        let apart = matches!(event, Event::TargetFound { .. } | Event::AlertRaised { .. } | Event::AlertCleared { .. });
+        if let Some(id) = event.target().filter(|_| !apart) {
+            let record = self.targets.get_mut(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
+            Arc::make_mut(record).advance(at, event)?;
+            return Ok(Some(Folded::Target(id, record)));
+        }
+        let Some(change) = self.consequence(at, event)? else { return Ok(None) };
+        self.adopt(change.clone());
+        if let Change::Target(id, _) = change {
+            let record = self.targets.get(&id).expect("it was just taken in");
+            return Ok(Some(Folded::Target(id, record)));
+        }
+        Ok(Some(Folded::Rest(Box::new(change))))
+    }
+
     /// What a look at a target's unchanged key changes: when it was last seen. None if that is no news. After the clock
     /// was set back that may be earlier than before: the newest look is the one that counts.
     pub fn seen_again(&self, target: &TargetId, at: Timestamp) -> Option<Change> {
@@ -235,10 +301,12 @@ impl Fleet {
             }
             Change::Policy(name, value) => Change::Policy(name.clone(), set(&mut self.policies, name, value)),
             Change::Pause(scope, value) => Change::Pause(scope.clone(), set(&mut self.pauses, scope, value)),
+            Change::Freeze(name, value) => Change::Freeze(name.clone(), set(&mut self.freezes, name, value)),
             Change::Receiver(name, value) => Change::Receiver(name.clone(), set(&mut self.receivers, name, value)),
             Change::ApiKey(manager, id, value) => {
                 Change::ApiKey(manager.clone(), id.clone(), set(&mut self.api_keys, (manager, id), value))
             }
+            Change::ClockStep(value) => Change::ClockStep(std::mem::replace(&mut self.clock_step, value)),
         }
     }
 

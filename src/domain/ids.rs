@@ -96,6 +96,15 @@ text_type! {
 impl TargetId {
     /// Joins the three ids that identify a target.
     pub fn from_parts(manager: &ManagerName, project: &ProjectId, cluster: &ClusterId) -> Self {
-        Self::new(format!("{manager}/{project}/{cluster}"))
+        Self::new([manager.as_str(), project.as_str(), cluster.as_str()].join("/"))
     }
+}
+
+/// What a name must look like, continuing a sentence.
+pub const NAME_RULE: &str = "must consist of a to z, 0 to 9, - and _, at most 64 of them";
+
+/// Whether a text is a name that people give: of a manager, a policy, a freeze.
+pub fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    (1..=64).contains(&text.len()) && text.chars().all(allowed)
 }

@@ -9,6 +9,8 @@ mod decision;
 mod event;
 mod failure;
 mod fleet;
+mod freeze;
+mod glob;
 mod history;
 mod ids;
 mod ledger;
@@ -26,10 +28,13 @@ pub use api_key::{ApiKey, ApiKeyRecord, Excess, Grant, Power, Reach, power};
 pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
 pub use failure::{Failure, Reason, Scope, Verdict};
-pub use fleet::{Change, Contradiction, Credential, Fleet, ManagerRecord, Outage};
+pub use fleet::{Change, ClockStep, Contradiction, Credential, Fleet, Folded, ManagerRecord, Outage};
+pub use freeze::{Freeze, OrderedFreeze};
+pub use glob::Glob;
 pub use history::{KeyLife, KeyOrigin, KeyUse, LedgerRow, RotationRow};
 pub use ids::{
-    ApiKeyId, ClusterId, KeyId, ManagerName, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId, TargetName,
+    ApiKeyId, ClusterId, KeyId, ManagerName, NAME_RULE, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId,
+    TargetName, is_name,
 };
 pub use ledger::OnCheckpointFailure;
 pub use order::{Caller, Pause, Request};

@@ -148,11 +148,17 @@ impl TargetRecord {
     /// # Errors
     /// If the event can not follow from what is known: an arrow that the state machine does not have.
     pub fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
+        let mut next = self.clone();
+        next.advance(at, event)?;
+        Ok(next)
+    }
+
+    /// The same in place. After an error nothing has changed.
+    pub(super) fn advance(&mut self, at: Timestamp, event: &Event) -> Result<(), Contradiction> {
         self.check_transition(event)?;
         self.check_key(event)?;
-        let mut next = self.clone();
-        next.fold(at, event);
-        Ok(next)
+        self.fold(at, event);
+        Ok(())
     }
 
     fn check_transition(&self, event: &Event) -> Result<(), Contradiction> {
@@ -328,6 +334,8 @@ impl TargetRecord {
             | Event::ConfigRefused { .. }
             | Event::PauseSet { .. }
             | Event::PauseEnded { .. }
+            | Event::FreezeSet { .. }
+            | Event::FreezeEnded { .. }
             | Event::LookRequested { .. }
             | Event::CheckpointKeySet { .. }
             | Event::ManagerFailing { .. }

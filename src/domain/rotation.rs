@@ -126,7 +126,7 @@ impl Rotation {
 }
 
 /// The states of a rotation, as the ledger, the tables and people name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The intent is durable, nothing was sent.

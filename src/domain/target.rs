@@ -35,7 +35,7 @@ impl Target {
 
     /// What people call it.
     pub fn name(&self) -> TargetName {
-        TargetName::new(format!("{}/{}/{}/{}", self.manager, self.project, self.cluster, self.replica_set))
+        TargetName::new([self.manager.as_str(), &self.project, &self.cluster, &self.replica_set].join("/"))
     }
 
     /// Whether both belong to one deployment, whose members rotate one after another.

@@ -80,7 +80,7 @@ pub(super) fn news(
         events.push(Event::ProjectRead { manager: manager.clone(), project });
     }
     let gaps: BTreeSet<_> = discovery.gaps.iter().cloned().collect();
-    let known_gaps = known.map(|record| record.gaps.clone()).unwrap_or_default();
+    let known_gaps: BTreeSet<_> = known.map(|record| record.gaps.keys().cloned().collect()).unwrap_or_default();
     for gap in gaps.difference(&known_gaps) {
         events.push(Event::GapFound { manager: manager.clone(), gap: gap.clone() });
     }

@@ -50,7 +50,7 @@ impl Engine {
                 } else {
                     // The intent of an attempt tells the same.
                     if !attempt {
-                        self.scribe.seen_again(record.target.id(), asked_at).await?;
+                        self.scribe.seen_again(record.target.id(), asked_at);
                     }
                     Seen::Same
                 }

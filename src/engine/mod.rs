@@ -5,7 +5,9 @@
 //! had made durable is what the next plan sees, and every attempt begins by looking. A restart is nothing else.
 
 mod discover;
+mod listings;
 mod look;
+mod observe;
 mod orders;
 mod rotate;
 mod run;

@@ -85,13 +85,13 @@ impl Attempt<'_> {
                 Err(Failure { scope: Scope::Manager, .. }) => Ok(()),
                 Err(failure) => self.failed(rotation.id, rotation.due_at, Stage::Precheck, failure).await,
             },
-            Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found).await,
+            Phase::Sending { .. } | Phase::Confirming { .. } => self.confirm(rotation, How::Recovered, found, 0).await,
         }
     }
 
     /// What keeps a PUT from leaving now, in words: the time is not right any more.
     fn shut_by(&self) -> Option<String> {
-        shut_by(self.engine.clock.now(), self.record, self.policy, self.rules)
+        shut_by(self.engine.clock.now(), self.record, self.policy, &self.engine.scribe.fleet(), self.rules)
     }
 
     /// `looked_again` is when the key was read after the intent, if it was.
@@ -108,17 +108,24 @@ impl Attempt<'_> {
         let replied = self.engine.clock.monotonic();
         match reply {
             Ok(accepted) => {
-                let status = accepted.status;
-                self.write(Event::RotationAccepted { target, rotation: rotation.id, status }).await?;
+                let accepted = Event::RotationAccepted { target, rotation: rotation.id, status: accepted.status };
                 rotation.phase = Phase::Confirming { sent_at: since, since: self.engine.clock.now() };
-                self.confirm(rotation, How::Rotated, replied).await
+                // The look does not wait for the record, but what it finds is recorded after it.
+                let (recorded, looked) = tokio::join!(self.write(accepted), self.key());
+                recorded?;
+                match looked? {
+                    Ok((key, looked_at)) if key != self.known.id => {
+                        self.changed(&rotation, How::Rotated, key, looked_at).await
+                    }
+                    Ok(_) | Err(_) => self.confirm(rotation, How::Rotated, replied, 1).await,
+                }
             }
             Err(failure) => match failure.verdict {
                 Verdict::Ambiguous => {
                     let lost = Some(failure.clone());
                     self.write(Event::RotationReplyLost { target, rotation: rotation.id, failure }).await?;
                     rotation.phase = Phase::Sending { since, lost };
-                    self.confirm(rotation, How::Recovered, replied).await
+                    self.confirm(rotation, How::Recovered, replied, 0).await
                 }
                 Verdict::Transient | Verdict::Permanent | Verdict::NotThisWay => {
                     self.failed(rotation.id, rotation.due_at, Stage::Put, failure).await
@@ -131,9 +138,10 @@ impl Attempt<'_> {
     ///
     /// A look that fails tells nothing; if the last one does, the attempt ends unconfirmed all the same. That is safe: the
     /// next attempt sends nothing before a look has succeeded.
-    async fn confirm(&self, rotation: Rotation, how: How, replied: Duration) -> Result<(), JournalError> {
+    /// `looks` were made already.
+    async fn confirm(&self, rotation: Rotation, how: How, replied: Duration, looks: u32) -> Result<(), JournalError> {
         let give_up_after = give_up_after(&rotation.phase, self.policy);
-        for looks in 0.. {
+        for looks in looks.. {
             self.engine.clock.sleep(poll_after(looks, give_up_after)).await;
             // Others have found the manager failing: the plan resumes this when it answers.
             if self.engine.is_failing(&self.record.target.manager) {

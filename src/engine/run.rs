@@ -9,51 +9,54 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::discover::{Unseen, newly_excluded, news};
+use super::discover::newly_excluded;
+use super::listings::Listings;
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
 use super::{Engine, Parts};
-use crate::domain::{
-    Actor, Decision, Event, Failure, Fleet, ManagerName, RotationId, Standing, TargetId, TargetRecord, Verdict,
-};
-use crate::policy::{Breaker, looks, passed, plan, probe_after};
+use crate::domain::{Actor, Decision, Event, Failure, ManagerName, RotationId, TargetId, TargetRecord};
+use crate::policy::{Line, passed, plan};
 use crate::ports::{Discovery, JournalError};
 
 /// However far off the next due time is, the loop looks around this often. The sweep wakes it far more often, so that a
 /// wall clock that leaps is noticed; this is for a sweep that has died.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// However much speaks for a listing, the next one is not sooner than this.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How soon a ledger that could not be written is tried again.
 const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// A target whose event was impossible is left alone this long: a bug must not become a loop.
 const AFTER_CONTRADICTION: Duration = Duration::from_secs(60);
 /// Planning takes at most one part in this many of the time while tasks come and go.
-const PLANNING_SHARE: u32 = 5;
+const PLANNING_SHARE: u32 = 20;
 /// However long a turn took, a ledger that hung among it, the rest after it is not longer.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// What the loop has under way and may lose.
 #[derive(Default)]
-struct Hand {
+pub(super) struct Hand {
     tasks: JoinSet<Ended>,
     jobs: HashMap<Id, Job>,
     rotating: BTreeSet<TargetId>,
-    looking: BTreeSet<TargetId>,
-    looks_by_manager: BTreeMap<ManagerName, usize>,
-    /// Looks that the newest plan asks for and that had no place yet, by manager.
-    looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
+    pub(super) looking: BTreeSet<TargetId>,
+    pub(super) looks_by_manager: BTreeMap<ManagerName, usize>,
+    /// When to look for more looks that are due, by the monotonic clock.
+    pub(super) look_at: Duration,
+    /// Looks that are due and that had no place yet, by manager.
+    pub(super) looks_to_come: BTreeMap<ManagerName, VecDeque<TargetId>>,
     /// Targets that the newest plan would have gone on with, had they not been busy.
     awaited: BTreeSet<TargetId>,
+    /// Who begins when a rotation ends, until the next plan.
+    line: Line,
+    /// Whether the newest plan knows of a slot that is due: then windows and freezes that go by are to be told of.
+    something_due: bool,
     /// The ledger's newest record when the newest plan was made.
     planned_at: u64,
     /// When a look at a target was last tried.
-    tried: BTreeMap<TargetId, Timestamp>,
-    listings: BTreeMap<ManagerName, Listings>,
+    pub(super) tried: BTreeMap<TargetId, Timestamp>,
+    pub(super) listings: BTreeMap<ManagerName, Listings>,
     /// When a rotation that was sent was first found with no task at work on it, by the monotonic clock.
     found: BTreeMap<TargetId, (RotationId, Duration)>,
     /// Targets that a person wants looked at, until the look begins.
-    asked: BTreeSet<TargetId>,
+    pub(super) asked: BTreeSet<TargetId>,
     /// What was in force at the last turn.
     parts: Option<Arc<Parts>>,
     /// Both clocks, wall and monotonic, when they were last compared.
@@ -62,32 +65,15 @@ struct Hand {
     closing: CancellationToken,
 }
 
-/// A manager's listings: when the next is due, by the monotonic clock.
-#[derive(Default)]
-struct Listings {
-    due: Duration,
-    under_way: bool,
-    /// When one last succeeded, by the wall clock and by the monotonic one.
-    answered: Option<(Timestamp, Duration)>,
-    /// Set from the first sign of an outage until a listing succeeds.
-    probing: bool,
-    /// Set while a key is read to see whether more than the listing works.
-    proving: bool,
-    /// Outages and failed probes since the last routine listing that succeeded: a manager that comes and goes is probed
-    /// ever more seldom.
-    failures: u32,
-    unseen: Unseen,
-}
-
 #[derive(Clone)]
-enum Job {
+pub(super) enum Job {
     Rotate(TargetId),
     Look(TargetId, ManagerName),
     List(ManagerName),
 }
 
 /// What a task brings back; what it did is in the journal.
-enum Ended {
+pub(super) enum Ended {
     Worked,
     /// It could not record what it had to.
     Unrecorded,
@@ -105,51 +91,70 @@ impl Engine {
             let ready = self.scribe.try_again().await
                 && self.compare_clocks(&mut hand).await
                 && self.take_over(&mut hand).await
-                && self.end_pauses().await;
+                && self.end_holds().await;
             hand.looks_to_come.clear();
+            hand.look_at = Duration::MAX;
+            hand.line = Line::default();
             let pause = if ready { self.turn(&mut hand).await } else { None };
-            let pause = pause.unwrap_or(LEDGER_RETRY);
             self.state.swept(self.clock.as_ref());
-            let cost = self.clock.monotonic().saturating_sub(started);
-            let until = self.clock.monotonic() + pause;
-            while !self.is_time_to_plan(&mut hand, &sweep, until, cost).await {}
+            let planned = self.clock.monotonic();
+            let rested = planned + LONGEST_REST.min((planned - started) * (PLANNING_SHARE - 1));
+            self.work_until(&mut hand, &sweep, planned + pause.unwrap_or(LEDGER_RETRY), rested).await;
         }
         self.close(hand, grace).await;
     }
 
-    /// Waits for something to happen, until `until` at the latest. False if it changes nothing that a plan could depend on:
-    /// most looks find what was there before.
-    async fn is_time_to_plan(
-        self: &Arc<Self>,
-        hand: &mut Hand,
-        sweep: &Notify,
-        until: Duration,
-        cost: Duration,
-    ) -> bool {
+    /// Takes in what ends, begins what stood in line for it, and looks at keys when it is time to, until it is time to plan:
+    /// `until` at the latest, and not before `rested` if something ended that the plan depends on. Most looks find what was
+    /// there before, and most rotations only make room for the next.
+    async fn work_until(self: &Arc<Self>, hand: &mut Hand, sweep: &Notify, mut until: Duration, rested: Duration) {
         let closing = hand.closing.clone();
-        tokio::select! {
-            // In this order, so that the same run goes the same way.
-            biased;
-            () = closing.cancelled() => true,
-            Some(ended) = hand.tasks.join_next_with_id() => {
-                let mut news = self.ended(hand, ended).await;
-                if news {
-                    // Raced with the end, which must not wait.
-                    tokio::select! {
-                        biased;
-                        () = closing.cancelled() => {}
-                        () = self.clock.sleep(LONGEST_REST.min(cost * (PLANNING_SHARE - 1))) => {}
+        loop {
+            let wake = until.min(hand.look_at);
+            tokio::select! {
+                // In this order, so that the same run goes the same way.
+                biased;
+                () = closing.cancelled() => return,
+                Some(ended) = hand.tasks.join_next_with_id() => {
+                    let mut news = self.ended(hand, ended).await;
+                    while let Some(ended) = hand.tasks.try_join_next_with_id() {
+                        news |= self.ended(hand, ended).await;
+                    }
+                    if news {
+                        until = until.min(rested);
+                    }
+                    if hand.looking.is_empty() {
+                        self.scribe.note_seen().await;
                     }
                 }
-                while let Some(ended) = hand.tasks.try_join_next_with_id() {
-                    news |= self.ended(hand, ended).await;
+                () = self.orders.woken() => return,
+                () = sweep.notified() => {
+                    self.scribe.note_seen().await;
+                    if !self.is_as_planned(hand) {
+                        return;
+                    }
+                    self.state.swept(self.clock.as_ref());
                 }
-                news || self.clock.monotonic() >= until
+                () = self.clock.sleep(wake.saturating_sub(self.clock.monotonic())) => {}
             }
-            () = self.orders.woken() => true,
-            () = sweep.notified() => true,
-            () = self.clock.sleep(until.saturating_sub(self.clock.monotonic())) => true,
+            let now = self.clock.monotonic();
+            if now >= until {
+                return;
+            }
+            if now >= hand.look_at {
+                self.look_around(hand);
+            }
         }
+    }
+
+    /// Whether a plan would be the one that was made, as long as no time has come that it named: nothing was due, nothing has
+    /// been recorded since, and the clock has not leapt.
+    fn is_as_planned(&self, hand: &Hand) -> bool {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        !hand.something_due
+            && self.scribe.unwritable().is_none()
+            && self.scribe.head().seq == hand.planned_at
+            && hand.clocks.is_some_and(|then| step(then, (wall, monotonic)).abs() <= CLOCK_TOLERANCE)
     }
 
     /// Goes over to the managers and rules in force, if they are others than at the last turn: what they exclude is excluded
@@ -169,21 +174,22 @@ impl Engine {
         true
     }
 
-    /// Records that a pause is over when its time has come; the planner knows without.
-    async fn end_pauses(&self) -> bool {
+    /// Records that a pause or a freeze is over when its time has come; the planner knows without.
+    async fn end_holds(&self) -> bool {
         let now = self.clock.now();
         let fleet = self.scribe.fleet();
         let over = fleet.pauses.iter().filter(|(_, pause)| pause.until <= now);
-        let ended = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None }).collect();
-        self.scribe.write(Actor::Daemon, ended).await.is_ok()
+        let pauses = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None });
+        let over = fleet.freezes.iter().filter(|(_, ordered)| !ordered.ended && ordered.freeze.span.end <= now);
+        let freezes = over.map(|(name, _)| Event::FreezeEnded { name: name.clone(), reason: None, by: None });
+        self.scribe.write(Actor::Daemon, pauses.chain(freezes).collect()).await.is_ok()
     }
 
     /// Records a step of the wall clock. Times on record from before it are of another measure than those after.
     async fn compare_clocks(&self, hand: &mut Hand) -> bool {
         let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        if let Some((wall_then, monotonic_then)) = hand.clocks {
-            let passed = SignedDuration::try_from(monotonic.saturating_sub(monotonic_then)).unwrap_or_default();
-            let step = wall.duration_since(wall_then).saturating_sub(passed);
+        if let Some(then) = hand.clocks {
+            let step = step(then, (wall, monotonic));
             let recorded = step.abs() <= CLOCK_TOLERANCE
                 || self.scribe.write(Actor::Daemon, vec![Event::ClockStepped { by_s: step.as_secs() }]).await.is_ok();
             if !recorded {
@@ -208,6 +214,11 @@ impl Engine {
         // Meanwhile only targets that are busy can change.
         self.scribe.write(Actor::Schedule, passed).await.ok()?;
         let listing_due = self.list(hand, &fleet);
+        hand.something_due = plan.decisions.iter().any(|planned| match planned.decision {
+            Decision::Quarantined { .. } | Decision::NotManaged { .. } => false,
+            Decision::Wait { due_at, .. } => due_at.is_some_and(|due_at| due_at <= now),
+            Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => true,
+        });
         for planned in plan.decisions {
             if hand.is_busy(&planned.target) {
                 match planned.decision {
@@ -236,21 +247,33 @@ impl Engine {
                 Decision::Wait { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => {}
             }
         }
-        let looks = looks(now, &fleet, &parts.rules, &hand.tried);
-        hand.asked.extend(self.orders.take_looks());
-        for target in hand.asked.iter().cloned().chain(looks.now) {
-            if let Some(record) = fleet.targets.get(&target) {
-                hand.looks_to_come.entry(record.target.manager.clone()).or_default().push_back(target);
+        hand.line = plan.line;
+        self.look_around(hand);
+        let pauses = fleet.pauses.values().map(|pause| pause.until);
+        let until = plan.next_at.into_iter().chain(pauses).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
+        Some(until.min(listing_due).min(LONGEST_PAUSE))
+    }
+
+    /// Gives the place that a rotation has left to who stands in line for it. False if only a plan can tell what is next:
+    /// nobody stands there, or the rotation was not simply answered.
+    fn pass_on(self: &Arc<Self>, hand: &mut Hand, answered: &TargetId) -> bool {
+        let (now, fleet, parts) = (self.clock.now(), self.scribe.fleet(), self.parts());
+        let Some(record) = fleet.targets.get(answered) else { return false };
+        if record.rotation.is_some() || record.setback.is_some() || record.quarantine.is_some() {
+            return false;
+        }
+        let manager = &record.target.manager;
+        let mut begun = false;
+        while let Some((target, rotation, due_at)) = hand.line.next(now, &fleet, &parts.rules, manager, &hand.rotating)
+        {
+            begun = true;
+            if hand.looking.contains(&target) {
+                hand.awaited.insert(target);
+            } else if let Some(record) = fleet.targets.get(&target) {
+                self.rotate(hand, target, record, Task::Begin(rotation, due_at));
             }
         }
-        for manager in parts.managers.keys() {
-            self.observe_next(hand, manager);
-        }
-        let wall = [plan.next_at, looks.next_at].into_iter().flatten().min();
-        let until = wall.map_or(LONGEST_PAUSE, |at| {
-            at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
-        });
-        Some(until.min(listing_due).min(LONGEST_PAUSE))
+        begun
     }
 
     fn rotate(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>, task: Task) {
@@ -284,40 +307,8 @@ impl Engine {
         }
     }
 
-    /// Starts the looks that the plan asks for, as far as their manager has places.
-    fn observe_next(self: &Arc<Self>, hand: &mut Hand, manager: &ManagerName) {
-        let limit = self.parts().managers.get(manager).map_or(0, |manager| manager.max_concurrent);
-        let fleet = self.scribe.fleet();
-        while hand.looks_by_manager.get(manager).copied().unwrap_or_default() < limit
-            && let Some(target) = hand.looks_to_come.get_mut(manager).and_then(VecDeque::pop_front)
-        {
-            if let Some(record) = fleet.targets.get(&target)
-                && !hand.is_busy(&target)
-            {
-                self.observe(hand, target, record);
-            }
-        }
-    }
-
-    fn observe(self: &Arc<Self>, hand: &mut Hand, target: TargetId, record: &Arc<TargetRecord>) {
-        let manager = record.target.manager.clone();
-        *hand.looks_by_manager.entry(manager.clone()).or_default() += 1;
-        hand.tried.insert(target.clone(), self.clock.now());
-        hand.looking.insert(target.clone());
-        hand.asked.remove(&target);
-        let (engine, record) = (Arc::clone(self), Arc::clone(record));
-        hand.start(Job::Look(target, manager), async move { engine.guard(engine.glance(&record)).await });
-    }
-
-    async fn glance(&self, record: &TargetRecord) -> Result<(), JournalError> {
-        match self.parts().managers.get(&record.target.manager) {
-            Some(manager) => self.look(manager.service.as_ref(), record, None).await.map(drop),
-            None => Ok(()),
-        }
-    }
-
     /// What the journal refused has been told to the observer; a contradiction is also kept from repeating at once.
-    async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) -> Ended {
+    pub(super) async fn guard(&self, work: impl Future<Output = Result<(), JournalError>>) -> Ended {
         match work.await {
             Ok(()) => Ended::Worked,
             Err(JournalError::Impossible(_)) => {
@@ -326,42 +317,6 @@ impl Engine {
             }
             Err(_) => Ended::Unrecorded,
         }
-    }
-
-    /// Starts the listings that are due. Returns how long until the next one.
-    fn list(self: &Arc<Self>, hand: &mut Hand, fleet: &Fleet) -> Duration {
-        let now = self.clock.monotonic();
-        let mut wait = LONGEST_PAUSE;
-        for name in self.parts().managers.keys() {
-            let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
-            let listings = hand.listings.entry(name.clone()).or_default();
-            if listings.under_way {
-                continue;
-            }
-            if outage && !listings.probing {
-                // Others than a listing have met the outage: it is for the listings to see its end.
-                listings.fail(now);
-            } else if let Some((answered, ago)) = listings.answered
-                && !outage
-                && in_doubt(fleet, name, answered)
-            {
-                // What a target fails at may be its manager's doing; a listing tells, before many attempts are spent on it.
-                listings.due = listings.due.min(ago + SOON);
-            }
-            if now < listings.due {
-                wait = wait.min(listings.due - now);
-                continue;
-            }
-            listings.under_way = true;
-            let (engine, name) = (Arc::clone(self), name.clone());
-            hand.start(Job::List(name.clone()), async move {
-                match engine.parts().managers.get(&name) {
-                    Some(manager) => Ended::Listed(manager.service.discover().await),
-                    None => Ended::Worked,
-                }
-            });
-        }
-        wait
     }
 
     /// Takes a task's end in. True if the plan may be another one now.
@@ -378,7 +333,11 @@ impl Engine {
             None => true,
             Some(Job::Rotate(target)) => {
                 hand.rotating.remove(&target);
-                true
+                let begun = matches!(ended, Ended::Worked) && self.pass_on(hand, &target);
+                if !begun {
+                    hand.line = Line::default();
+                }
+                !begun
             }
             Some(Job::Look(target, manager)) => {
                 hand.looking.remove(&target);
@@ -398,74 +357,14 @@ impl Engine {
                     // What it saw is to be seen again as soon as it can be recorded.
                     hand.tried.remove(&target);
                 }
-                let news = unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at;
-                if !news {
-                    self.observe_next(hand, &manager);
-                }
-                news
+                self.observe_next(hand, &manager);
+                unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at
             }
             Some(Job::List(manager)) => {
                 self.listed(hand, &manager, ended).await;
                 true
             }
         }
-    }
-
-    async fn listed(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName, ended: Ended) {
-        let parts = self.parts();
-        let Some(manager) = parts.managers.get(name) else { return };
-        if let Ended::Listed(Ok(_)) = &ended
-            && self.is_doubtful(name)
-            && self.prove(hand, name)
-        {
-            self.state.heard_of(name);
-            return;
-        }
-        let listings = hand.listings.entry(name.clone()).or_default();
-        let now = self.clock.monotonic();
-        listings.under_way = false;
-        match ended {
-            Ended::Listed(Ok(discovery)) => {
-                let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
-                // Were it not recorded, the next listing would bring the same news.
-                let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
-                self.breakers().entry(name.clone()).or_default().answers();
-                listings.answered = Some((self.clock.now(), now));
-                if !std::mem::take(&mut listings.probing) {
-                    listings.failures = 0;
-                }
-                listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };
-            }
-            Ended::Listed(Err(failure)) => {
-                listings.fail(now);
-                // A ledger that can not be written is dealt with by the loop.
-                let _ = self.manager_failed(name, &failure).await;
-            }
-            Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
-        }
-        self.state.heard_of(name);
-    }
-
-    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
-    fn is_doubtful(&self, manager: &ManagerName) -> bool {
-        self.breakers().get(manager).is_some_and(Breaker::is_open)
-    }
-
-    /// Has one key read, another one each time, of a manager whose listing works and whose keys could not be read. Until
-    /// one can, this is a failed probe. False if there is none to read.
-    fn prove(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName) -> bool {
-        let fleet = self.scribe.fleet();
-        let readable = fleet.targets.iter().filter(|(id, record)| {
-            let ours = record.target.manager == *name && record.standing() == Standing::Managed;
-            ours && record.rotation.is_none() && !hand.is_busy(id)
-        });
-        let Some((id, record)) = readable.min_by_key(|(id, _)| hand.tried.get(*id)) else { return false };
-        let listings = hand.listings.entry(name.clone()).or_default();
-        listings.under_way = false;
-        listings.proving = true;
-        listings.fail(self.clock.monotonic());
-        self.observe(hand, id.clone(), record);
-        true
     }
 
     /// Lets the tasks finish, then drops what is left: to drop a task is to crash it, which is safe at any point.
@@ -477,29 +376,22 @@ impl Engine {
             () = self.clock.sleep(grace) => {}
         }
         hand.tasks.shutdown().await;
+        self.scribe.note_seen().await;
         let parked = self.scribe.fleet().targets.values().filter(|record| record.rotation.is_some()).count();
         // If this is not recorded, the next start sees the same as after a crash.
         let _ = self.scribe.write(Actor::Daemon, vec![Event::DaemonStopped { parked: parked as u64 }]).await;
     }
 }
 
-/// Whether a target of the manager began to fail after the manager's last listing, in a way that is not its own.
-fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
-    fleet.targets.values().filter(|record| record.target.manager == *manager).any(|record| {
-        record
-            .unread
-            .as_ref()
-            .is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
-    })
+/// How long it is from `now` to `at`, as far as anyone waits.
+pub(super) fn wait(now: Timestamp, at: Timestamp) -> Duration {
+    at.duration_since(now).max(SignedDuration::ZERO).try_into().unwrap_or(LONGEST_PAUSE)
 }
 
-impl Listings {
-    /// A sign of an outage: the next listing is a probe.
-    fn fail(&mut self, now: Duration) {
-        self.probing = true;
-        self.failures += 1;
-        self.due = now + probe_after(self.failures);
-    }
+/// By how much the wall clock has stepped between two readings of both clocks, the wall clock's first.
+fn step(then: (Timestamp, Duration), now: (Timestamp, Duration)) -> SignedDuration {
+    let passed = SignedDuration::try_from(now.1.saturating_sub(then.1)).unwrap_or_default();
+    now.0.duration_since(then.0).saturating_sub(passed)
 }
 
 /// What is to be done with one target.
@@ -511,7 +403,7 @@ enum Task {
 }
 
 impl Hand {
-    fn is_busy(&self, target: &TargetId) -> bool {
+    pub(super) fn is_busy(&self, target: &TargetId) -> bool {
         self.rotating.contains(target) || self.looking.contains(target)
     }
 
@@ -524,7 +416,7 @@ impl Hand {
         found.1
     }
 
-    fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {
+    pub(super) fn start(&mut self, job: Job, work: impl Future<Output = Ended> + Send + 'static) {
         let id = self.tasks.spawn(work).id();
         self.jobs.insert(id, job);
     }

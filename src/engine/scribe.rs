@@ -12,11 +12,13 @@ pub(super) struct Scribe {
     clock: Arc<dyn Clock>,
     pub(super) observer: Arc<dyn Observer>,
     unwritable: Mutex<Option<(Timestamp, String)>>,
+    /// Keys that were seen unchanged, and are not noted yet.
+    seen: Mutex<Vec<(TargetId, Timestamp)>>,
 }
 
 impl Scribe {
     pub(super) fn new(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
-        Self { journal, clock, observer, unwritable: Mutex::new(None) }
+        Self { journal, clock, observer, unwritable: Mutex::default(), seen: Mutex::default() }
     }
 
     /// Makes the events durable, all or none, as of now.
@@ -38,9 +40,21 @@ impl Scribe {
         }
     }
 
-    /// Notes that a key was seen unchanged.
-    pub(super) async fn seen_again(&self, target: TargetId, at: Timestamp) -> Result<(), JournalError> {
-        self.journal.seen_again(vec![(target, at)]).await.inspect_err(|error| self.failed(error))
+    /// Remembers that a key was seen unchanged; [`Scribe::note_seen`] notes it. Until then it passes for seen earlier, which
+    /// makes no key younger.
+    pub(super) fn seen_again(&self, target: TargetId, at: Timestamp) {
+        self.seen().push((target, at));
+    }
+
+    /// Notes what was seen unchanged, by one commit.
+    pub(super) async fn note_seen(&self) {
+        let seen = std::mem::take(&mut *self.seen());
+        if !seen.is_empty()
+            && let Err(error) = self.journal.seen_again(seen).await
+        {
+            // They are looked at again.
+            self.failed(&error);
+        }
     }
 
     pub(super) async fn past_key(&self, target: &TargetId, key: &KeyId) -> Result<Option<KeyRecord>, JournalError> {
@@ -82,6 +96,10 @@ impl Scribe {
                 }
             }
         }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Vec<(TargetId, Timestamp)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Timestamp, String)>> {

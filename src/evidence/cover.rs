@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::span::Span;
-use crate::domain::Period;
+use crate::domain::{KeyId, Period};
 
 /// What a stretch of time, or a day, of a target was; of several on one day the worst stands, which is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,7 @@ pub(crate) enum Condition {
     /// It uses this key.
     Key {
         /// Its id.
-        id: String,
+        id: KeyId,
         /// From when its age is counted.
         since: Timestamp,
         /// Whether it was seen to come.
@@ -112,7 +112,7 @@ fn classify(from: Timestamp, to: Timestamp, condition: &Condition, limit: Option
     let old = limit.map_or(Timestamp::MAX, |limit| limit.after(since)).clamp(from, to);
     let parts = [(from, old, young), (old, to, Class::Overrun)];
     let parts = parts.into_iter().filter(|(from, to, _)| from < to);
-    parts.map(|(from, to, class)| Stretch { from, to, class, about: id.clone() }).collect()
+    parts.map(|(from, to, class)| Stretch { from, to, class, about: id.to_string() }).collect()
 }
 
 /// The class of each day of the period. Every day has exactly one.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn key(since: &str, dated: bool) -> Condition {
-        Condition::Key { id: "k".to_owned(), since: at(since), dated }
+        Condition::Key { id: "k".into(), since: at(since), dated }
     }
 
     /// A key of unknown age proves nothing, one that was seen to come does until its limit, and then it does not.

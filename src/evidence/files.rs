@@ -1,23 +1,18 @@
 //! The files of a bundle, in the order in which they are packed.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::access::COLUMNS as ACCESS;
 use super::cover::{Class, Condition};
-use super::csv::{ROTATION_COLUMNS, csv_heading, csv_line};
-use super::gather::{Evidence, PolicyStory, TargetStory};
+use super::csv::ROTATION_COLUMNS;
+use super::gather::{Evidence, EvidenceError, PolicyStory, TargetStory, gather};
+use super::pack::{PackError, Sheet, Table, Unfinished};
 use super::report::report;
-use crate::domain::{KeyLife, LedgerRow, RotationRow};
-
-/// One file.
-pub struct Named {
-    /// Its name.
-    pub name: &'static str,
-    /// What is in it.
-    pub bytes: Vec<u8>,
-}
+use super::span::Span;
+use crate::policy::Rules;
+use crate::store::{Checkpoint, Reader};
 
 /// The second verifier, as it is shipped.
 const VERIFIER: &str = include_str!("../../contrib/verify.py");
@@ -48,53 +43,77 @@ const COVERAGE: &[&str] =
     &["name", "policy", "days", "within", "overrun", "unread", "unproved", "left_out", "not_there"];
 const GAPS: &[&str] = &["name", "class", "from", "to", "seconds", "about"];
 
-/// Every file of a bundle.
-pub fn files(evidence: &Evidence) -> Vec<Named> {
-    let population: Vec<Value> = evidence.targets.iter().map(population).collect();
-    let policies: Vec<Value> = evidence.policies.iter().map(|story| policy(story, evidence)).collect();
-    let rotations: Vec<Value> = evidence.rotations.iter().map(RotationRow::to_json).collect();
-    let keys: Vec<Value> = evidence.keys.iter().map(KeyLife::to_json).collect();
-    let coverage: Vec<Value> = evidence.targets.iter().map(coverage).collect();
-    let gaps: Vec<Value> = evidence.targets.iter().flat_map(gaps).collect();
-    let slice: Vec<Value> = evidence.slice.iter().map(LedgerRow::to_json).collect();
+/// The files that grow with the ledger; they are written while it is read.
+pub(super) struct Long {
+    pub(super) rotations: Table,
+    pub(super) keys: Table,
+    pub(super) ledger: Sheet,
+}
+
+/// What evidence is asked for, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The period.
+    pub span: Span,
+    /// The place of the bundle, where nothing may be.
+    pub path: &'a Path,
+    /// The name of the folder in the archive; none for a folder.
+    pub archive: Option<&'a str>,
+}
+
+/// Writes the evidence of a period, and puts the bundle in its place when it is whole.
+///
+/// The ledger is replayed up to the end of the period, and verified on the way. `rules` say which policy governs which target.
+/// `progress` is told records done and to do.
+///
+/// # Errors
+/// If the ledger is broken, or the bundle can not be written; nothing is left behind then.
+pub fn export(
+    reader: &Reader,
+    checkpoints: &[Checkpoint],
+    rules: &Rules,
+    wanted: Wanted<'_>,
+    progress: impl FnMut(u64, u64),
+) -> Result<(), EvidenceError> {
+    let bundle = Unfinished::begin(wanted.path)?;
+    let mut long = Long {
+        rotations: bundle.table("rotations.jsonl", "rotations.csv", ROTATION_COLUMNS)?,
+        keys: bundle.table("keys.jsonl", "keys.csv", KEYS)?,
+        ledger: bundle.sheet("ledger.jsonl")?,
+    };
+    let evidence = gather(reader, checkpoints, rules, wanted.span, &mut long, progress)?;
+    Ok(write(bundle, long, &evidence, wanted)?)
+}
+
+fn write(bundle: Unfinished, long: Long, evidence: &Evidence, wanted: Wanted<'_>) -> Result<(), PackError> {
+    let targets = || evidence.targets.iter();
+    let notes: String = evidence.checkpoints.iter().map(|one| one.to_note() + "\n").collect();
+    let keys: String = evidence.keys_of_checkpoints.iter().map(|key| format!("{key}\n")).collect();
+    let table = |json, csv, columns, rows: &mut dyn Iterator<Item = Value>| {
+        let mut table = bundle.table(json, csv, columns)?;
+        for row in rows {
+            table.row(&row)?;
+        }
+        table.finish()
+    };
+    let policies = &mut evidence.policies.iter().map(|story| policy(story, evidence));
     let mut files = vec![
-        text("README.md", GUIDE.to_owned()),
-        text("report.html", report(evidence)),
-        text("controls.md", CONTROLS.to_owned()),
+        bundle.file("README.md", GUIDE)?,
+        bundle.file("report.html", &report(evidence))?,
+        bundle.file("controls.md", CONTROLS)?,
     ];
-    files.extend(both("population.jsonl", "population.csv", POPULATION, &population));
-    files.extend(both("policies.jsonl", "policies.csv", POLICIES, &policies));
-    files.extend(both("rotations.jsonl", "rotations.csv", ROTATION_COLUMNS, &rotations));
-    files.extend(both("keys.jsonl", "keys.csv", KEYS, &keys));
-    files.extend(both("coverage.jsonl", "coverage.csv", COVERAGE, &coverage));
-    files.extend(both("gaps.jsonl", "gaps.csv", GAPS, &gaps));
-    files.push(text("ledger.jsonl", lines(&slice)));
-    files.push(text("checkpoints", evidence.checkpoints.iter().map(|one| one.to_note() + "\n").collect()));
-    files.push(text("checkpoint.pub", evidence.keys_of_checkpoints.iter().map(|key| format!("{key}\n")).collect()));
-    files.push(text("verify.py", VERIFIER.to_owned()));
-    let sums = files.iter().fold(String::new(), |mut sums, file| {
-        let hash: String = Sha256::digest(&file.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let _ = writeln!(sums, "{hash}  {}", file.name);
-        sums
-    });
-    files.push(text("SHA256SUMS", sums));
-    files
-}
-
-fn text(name: &'static str, text: String) -> Named {
-    Named { name, bytes: text.into_bytes() }
-}
-
-fn lines(objects: &[Value]) -> String {
-    objects.iter().fold(String::new(), |mut text, object| {
-        let _ = writeln!(text, "{object}");
-        text
-    })
-}
-
-fn both(json: &'static str, csv: &'static str, columns: &[&str], objects: &[Value]) -> [Named; 2] {
-    let table = objects.iter().fold(csv_heading(columns), |table, object| table + &csv_line(columns, object));
-    [text(json, lines(objects)), text(csv, table)]
+    files.extend(table("population.jsonl", "population.csv", POPULATION, &mut targets().map(population))?);
+    files.extend(table("policies.jsonl", "policies.csv", POLICIES, policies)?);
+    files.extend(long.rotations.finish()?);
+    files.extend(long.keys.finish()?);
+    files.extend(table("api_keys.jsonl", "api_keys.csv", ACCESS, &mut evidence.access.rows())?);
+    files.extend(table("coverage.jsonl", "coverage.csv", COVERAGE, &mut targets().map(coverage))?);
+    files.extend(table("gaps.jsonl", "gaps.csv", GAPS, &mut targets().flat_map(gaps))?);
+    files.push(long.ledger.finish()?);
+    files.push(bundle.file("checkpoints", &notes)?);
+    files.push(bundle.file("checkpoint.pub", &keys)?);
+    files.push(bundle.file("verify.py", VERIFIER)?);
+    bundle.finish(wanted.path, wanted.archive, files)
 }
 
 fn population(story: &TargetStory) -> Value {

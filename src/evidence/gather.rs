@@ -1,56 +1,73 @@
-//! Reads everything that a bundle is made of, from the ledger up to the end of the period.
+//! Reads everything that a bundle is made of, from the ledger up to the end of the period. What grows with the ledger is
+//! written down on the way and not kept.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
+use super::access::Access;
 use super::cover::{Class, Condition, Stretch, days, stretches};
+use super::files::Long;
+use super::pack::PackError;
 use super::span::Span;
 use crate::domain::{
-    Event, Fleet, KeyLife, LedgerRow, Period, PolicyName, RotationFilter, RotationRow, Standing, TargetId, TargetRecord,
+    Entry, Event, Fleet, KeyOrigin, Period, PolicyName, Standing, State, TargetId, TargetName, TargetRecord,
 };
 use crate::policy::{Policy, Rules};
 use crate::ports::Head;
-use crate::store::{AsOf, Checkpoint, ReadError, Reader, VerifierKey, VerifyError, origin_of};
+use crate::store::{
+    AsOf, Checkpoint, ReadError, Reader, Stretch as Wanted, Telling, VerifierKey, VerifyError, origin_of,
+};
 
-/// Everything that a bundle tells.
-pub struct Evidence {
-    pub(crate) span: Span,
+/// What a bundle tells, but for what is written down on the way.
+pub(super) struct Evidence {
+    pub(super) span: Span,
     /// The ledger's name.
-    pub(crate) origin: String,
+    pub(super) origin: String,
     /// The newest record before the end of the period.
-    pub(crate) head: Head,
+    pub(super) head: Head,
     /// Every target that was ever listed, in the order of names.
-    pub(crate) targets: Vec<TargetStory>,
-    pub(crate) policies: Vec<PolicyStory>,
-    /// Those that fall into the period with a part of them, the oldest first.
-    pub(crate) rotations: Vec<RotationRow>,
-    /// Those that were in use in the period.
-    pub(crate) keys: Vec<KeyLife>,
-    pub(crate) slice: Vec<LedgerRow>,
+    pub(super) targets: Vec<TargetStory>,
+    pub(super) policies: Vec<PolicyStory>,
+    /// The attempts that fall into the period with a part of them.
+    pub(super) rotations: BTreeMap<State, usize>,
+    /// When keys came in the period, and how, by target.
+    pub(super) keys: BTreeMap<TargetName, Vec<(Timestamp, KeyOrigin)>>,
+    pub(super) slice: Slice,
+    pub(super) access: Access,
     /// Those of records in the slice.
-    pub(crate) checkpoints: Vec<Checkpoint>,
-    pub(crate) keys_of_checkpoints: Vec<VerifierKey>,
+    pub(super) checkpoints: Vec<Checkpoint>,
+    pub(super) keys_of_checkpoints: Vec<VerifierKey>,
+}
+
+/// The records of the period: from the first of it to the last one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slice {
+    pub(super) records: u64,
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 /// One target over the period.
-pub(crate) struct TargetStory {
-    pub(crate) record: TargetRecord,
-    pub(crate) policy: Option<PolicyName>,
-    pub(crate) conditions: Vec<(Timestamp, Condition)>,
-    pub(crate) stretches: Vec<Stretch>,
+pub(super) struct TargetStory {
+    pub(super) record: TargetRecord,
+    pub(super) policy: Option<PolicyName>,
+    /// How it stood when the period began, and each change.
+    pub(super) conditions: Vec<(Timestamp, Condition)>,
+    pub(super) stretches: Vec<Stretch>,
     /// What each day of the period was.
-    pub(crate) days: Vec<Class>,
+    pub(super) days: Vec<Class>,
 }
 
 /// A policy from a moment on.
-pub(crate) struct PolicyStory {
-    pub(crate) name: PolicyName,
-    pub(crate) since: Timestamp,
-    pub(crate) words: String,
+pub(super) struct PolicyStory {
+    pub(super) name: PolicyName,
+    pub(super) since: Timestamp,
+    pub(super) words: String,
     /// How old a key may grow by it, if the words say so.
-    pub(crate) limit: Option<Period>,
-    pub(crate) seq: u64,
+    pub(super) limit: Option<Period>,
+    pub(super) seq: u64,
 }
 
 /// Why there is no evidence.
@@ -62,41 +79,67 @@ pub enum EvidenceError {
     /// It can not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// It can not be written down.
+    #[error("cannot write the evidence: {0}")]
+    Write(#[from] PackError),
 }
 
-/// Replays the ledger, verifies it, and reads everything. `rules` say which policy governs which target: the ledger holds
-/// the policies, and not who they are for.
-pub fn gather(
+/// What is known so far.
+struct Gathering<'a> {
+    span: Span,
+    long: &'a mut Long,
+    /// Whether the period has begun.
+    begun: bool,
+    conditions: BTreeMap<TargetId, Vec<(Timestamp, Condition)>>,
+    policies: Vec<PolicyStory>,
+    rotations: BTreeMap<State, usize>,
+    keys: BTreeMap<TargetName, Vec<(Timestamp, KeyOrigin)>>,
+    slice: Slice,
+    access: Access,
+}
+
+/// Replays the ledger, verifies it, and reads everything; writes rotations, keys and records down. `rules` say which policy
+/// governs which target: the ledger holds the policies, and not who they are for. `progress` is told records done and to do.
+pub(super) fn gather(
     reader: &Reader,
     checkpoints: &[Checkpoint],
     rules: &Rules,
     span: Span,
+    long: &mut Long,
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Evidence, EvidenceError> {
-    let mut conditions: BTreeMap<TargetId, Vec<(Timestamp, Condition)>> = BTreeMap::new();
-    let mut policies = Vec::new();
-    let mut slice = Vec::new();
-    let AsOf { reader: then, fleet, head, checkpoints } =
-        reader.as_of(span.end(), checkpoints, |record, entry, fleet| {
-            if let Event::PolicySet { policy, words } = &entry.event {
-                let limit = Policy::alert_after_in(words);
-                let (name, words) = (policy.clone(), words.clone());
-                policies.push(PolicyStory { name, since: entry.at, words, limit, seq: record.seq });
+    let mut so_far = Gathering {
+        span,
+        long,
+        begun: false,
+        conditions: BTreeMap::new(),
+        policies: Vec::new(),
+        rotations: BTreeMap::new(),
+        keys: BTreeMap::new(),
+        slice: Slice::default(),
+        access: Access::default(),
+    };
+    let mut failure = None;
+    let wanted = Wanted { since: span.start(), until: span.end() };
+    let as_of = reader.as_of(wanted, checkpoints, |telling| {
+        if let Telling::Progress(done, total) = telling {
+            progress(done, total);
+            return ControlFlow::Continue(());
+        }
+        match so_far.hear(telling) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
             }
-            if let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) {
-                let story = conditions.entry(id.clone()).or_default();
-                // A clock that was set back does not make the past another.
-                let at = story.last().map_or(entry.at, |(last, _)| entry.at.max(*last));
-                let condition = condition_of(known);
-                if story.last().map(|(_, last)| last) != Some(&condition) {
-                    story.push((at, condition));
-                }
-            }
-            if !slice.is_empty() || entry.at >= span.start() {
-                slice.push(LedgerRow { name: None, ..record.clone().into() });
-            }
-        })?;
-    name_targets(&mut slice, &fleet);
-    let first = slice.first().map_or(u64::MAX, |row| row.seq);
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let AsOf { fleet, head, checkpoints } = as_of?;
+    let Gathering { mut conditions, policies, rotations, keys, slice, mut access, .. } = so_far;
+    access.end(&fleet, span.end());
     let mut targets: Vec<TargetStory> = fleet
         .targets
         .iter()
@@ -114,12 +157,7 @@ pub fn gather(
         })
         .collect();
     targets.sort_by_key(|story| (story.record.target.name().to_string(), story.record.target.id()));
-    let in_period = |row: &RotationRow| row.ended_at.is_none_or(|ended| ended >= span.start());
-    let mut rotations = then.rotations(&RotationFilter { until: Some(span.end()), ..RotationFilter::default() })?;
-    rotations.retain(in_period);
-    rotations.reverse();
-    let mut keys = then.lives_of_all_keys()?;
-    keys.retain(|life| life.used.replaced_at.is_none_or(|replaced| replaced >= span.start()));
+    let checkpoints = checkpoints.into_iter().filter(|one| slice.records > 0 && one.head.seq >= slice.first).collect();
     Ok(Evidence {
         span,
         origin: origin_of(&reader.ledger_id()?),
@@ -129,14 +167,63 @@ pub fn gather(
         rotations,
         keys,
         slice,
-        checkpoints: checkpoints.into_iter().filter(|checkpoint| checkpoint.head.seq >= first).collect(),
+        access,
+        checkpoints,
         keys_of_checkpoints: reader.checkpoint_keys()?,
     })
 }
 
-fn name_targets(slice: &mut [LedgerRow], fleet: &Fleet) {
-    for row in slice {
-        row.name = fleet.targets.get(row.target.as_str()).map(|record| record.target.name());
+impl Gathering<'_> {
+    fn hear(&mut self, telling: Telling<'_>) -> Result<(), PackError> {
+        match telling {
+            Telling::Before(fleet) => {
+                let start = self.span.start();
+                let then = fleet.targets.iter().map(|(id, known)| (id.clone(), vec![(start, condition_of(known))]));
+                self.conditions = then.collect();
+                self.access.begin(fleet, start);
+                self.begun = true;
+            }
+            Telling::Event(seq, entry, fleet) => self.see(seq, entry, fleet),
+            Telling::Record(row) => {
+                if self.slice.records == 0 {
+                    self.slice.first = row.seq;
+                }
+                (self.slice.records, self.slice.last) = (self.slice.records + 1, row.seq);
+                self.long.ledger.line(&row.to_json())?;
+            }
+            Telling::Rotation(row) => {
+                *self.rotations.entry(row.state).or_default() += 1;
+                self.long.rotations.row(&row.to_json())?;
+            }
+            Telling::Key(life) => {
+                if life.used.first_seen >= self.span.start() {
+                    self.keys.entry(life.name.clone()).or_default().push((life.used.first_seen, life.used.came));
+                }
+                self.long.keys.row(&life.to_json())?;
+            }
+            Telling::Progress(..) => {}
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, seq: u64, entry: &Entry, fleet: &Fleet) {
+        if let Event::PolicySet { policy, words } = &entry.event {
+            let limit = Policy::alert_after_in(words);
+            let (name, words) = (policy.clone(), words.clone());
+            self.policies.push(PolicyStory { name, since: entry.at, words, limit, seq });
+        }
+        if !self.begun {
+            return;
+        }
+        self.access.see(seq, entry);
+        let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
+        let condition = condition_of(known);
+        let story = self.conditions.entry(id.clone()).or_default();
+        // A clock that was set back does not make the past another.
+        let at = story.last().map_or(entry.at, |(last, _)| entry.at.max(*last));
+        if story.last().map(|(_, last)| last) != Some(&condition) {
+            story.push((at, condition));
+        }
     }
 }
 
@@ -146,20 +233,20 @@ fn condition_of(record: &TargetRecord) -> Condition {
         (standing @ (Standing::Listed(_) | Standing::Refused(_)), _) => Condition::LeftOut(standing.to_string()),
         (Standing::Managed, None) => Condition::Unread,
         (Standing::Managed, Some(key)) => {
-            Condition::Key { id: key.id.to_string(), since: key.since(), dated: key.not_before.is_some() }
+            Condition::Key { id: key.id.clone(), since: key.since(), dated: key.not_before.is_some() }
         }
     }
 }
 
 impl Evidence {
     /// How many days of all targets were of a class.
-    pub(crate) fn days_of(&self, class: Class) -> usize {
+    pub(super) fn days_of(&self, class: Class) -> usize {
         self.targets.iter().map(|story| story.days_of(class)).sum()
     }
 }
 
 impl TargetStory {
-    pub(crate) fn days_of(&self, class: Class) -> usize {
+    pub(super) fn days_of(&self, class: Class) -> usize {
         self.days.iter().filter(|day| **day == class).count()
     }
 }

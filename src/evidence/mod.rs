@@ -1,9 +1,10 @@
 //! What an auditor takes away: the history as tables and files that others can read and verify.
 //!
 //! A bundle depends on nothing but the ledger up to the end of its period and the policies' names in the configuration, so it
-//! comes out the same whenever it is made. [`gather`](gather::gather) replays the ledger, `cover` says what each day of each
-//! target was, `files` and `report` write it down, `pack` puts it where it is wanted.
+//! comes out the same whenever it is made. `gather` replays the ledger, `cover` says what each day of each target was, `access`
+//! who could have rotated, `files` and `report` write it down, `pack` puts it where it is wanted.
 
+mod access;
 mod cover;
 mod csv;
 mod files;
@@ -14,7 +15,7 @@ mod report;
 mod span;
 
 pub use csv::{RECORD_COLUMNS, ROTATION_COLUMNS, csv_heading, csv_line};
-pub use files::{Named, files};
-pub use gather::{Evidence, EvidenceError, gather};
-pub use pack::{PackError, archive, folder};
+pub use files::{Wanted, export};
+pub use gather::EvidenceError;
+pub use pack::PackError;
 pub use span::{Span, SpanError};

@@ -50,9 +50,8 @@ pub(super) fn clusters(evidence: &Evidence) -> Vec<ClusterRow> {
         for (worst, day) in row.days.iter_mut().zip(&story.days) {
             *worst = (*worst).max(*day);
         }
-        let uses = evidence.keys.iter().filter(|life| life.name == target.name());
-        let came = uses.map(|life| (life.used.first_seen, mark(life.used.came)));
-        row.came.extend(came.filter(|(at, _)| *at >= evidence.span.start()));
+        let came = evidence.keys.get(&target.name()).into_iter().flatten();
+        row.came.extend(came.map(|(at, came)| (*at, mark(*came))));
     }
     let mut rows: Vec<ClusterRow> = rows.into_values().collect();
     rows.sort_by_key(|row| {

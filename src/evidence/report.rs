@@ -1,12 +1,16 @@
 //! The page that a person reads and prints: self-contained, without scripts.
 
 use askama::Template;
+use jiff::Timestamp;
 
+use super::access::{Holder, News};
 use super::cover::Class;
 use super::gather::Evidence;
 use super::picture::{clusters, picture};
-use crate::domain::{KeyOrigin, State};
+use crate::domain::{ApiKey, Excess, KeyOrigin, Power, State};
 
+/// So many API keys, and changes of them, are spelled out on the page; the files have all.
+const HOLDERS: usize = 8;
 /// So many findings are spelled out on the page; the files have all.
 const FINDINGS: usize = 10;
 
@@ -18,7 +22,7 @@ struct Report {
     origin: String,
     head_seq: u64,
     head_hash: String,
-    records: usize,
+    records: u64,
     first_seq: u64,
     last_seq: u64,
     checkpoints: usize,
@@ -36,6 +40,13 @@ struct Report {
     left_out: Vec<(String, usize)>,
     svg: String,
     not_drawn: usize,
+    /// How many lists of API keys were ever read.
+    lists: usize,
+    closed_lists: Vec<String>,
+    holders: Vec<HolderRow>,
+    more_holders: usize,
+    access_news: Vec<NewsRow>,
+    more_access_news: usize,
 }
 
 struct ClassRow {
@@ -50,6 +61,25 @@ struct PolicyRow {
     name: String,
     since: String,
     words: String,
+}
+
+/// An API key that can rotate.
+struct HolderRow {
+    key: String,
+    manager: String,
+    description: String,
+    can: &'static str,
+    roles: String,
+    since: String,
+    excess: String,
+}
+
+struct NewsRow {
+    at: String,
+    what: &'static str,
+    key: String,
+    manager: String,
+    roles: String,
 }
 
 struct Finding {
@@ -75,12 +105,8 @@ pub(super) fn report(evidence: &Evidence) -> String {
             targets: evidence.targets.iter().filter(|story| story.days_of(class) > 0).count(),
         }
     });
-    let rotations = State::ALL
-        .map(|state| (state.as_str(), evidence.rotations.iter().filter(|rotation| rotation.state == state).count()));
-    let came = |origin| {
-        let new = evidence.keys.iter().filter(|life| life.used.first_seen >= evidence.span.start());
-        new.filter(|life| life.used.came == origin).count()
-    };
+    let rotations = State::ALL.map(|state| (state.as_str(), evidence.rotations.get(&state).copied().unwrap_or(0)));
+    let came = |origin| evidence.keys.values().flatten().filter(|(_, came)| *came == origin).count();
     let (findings, more_findings) = findings(evidence);
     let report = Report {
         from: evidence.span.from.to_string(),
@@ -88,9 +114,9 @@ pub(super) fn report(evidence: &Evidence) -> String {
         origin: evidence.origin.clone(),
         head_seq: evidence.head.seq,
         head_hash: evidence.head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        records: evidence.slice.len(),
-        first_seq: evidence.slice.first().map_or(0, |row| row.seq),
-        last_seq: evidence.slice.last().map_or(0, |row| row.seq),
+        records: evidence.slice.records,
+        first_seq: evidence.slice.first,
+        last_seq: evidence.slice.last,
         checkpoints: evidence.checkpoints.len(),
         newest_checkpoint: evidence.checkpoints.iter().map(|checkpoint| checkpoint.head.seq).max(),
         targets,
@@ -106,8 +132,19 @@ pub(super) fn report(evidence: &Evidence) -> String {
         left_out: left_out(evidence),
         svg,
         not_drawn,
+        lists: evidence.access.open,
+        closed_lists: evidence.access.closed.iter().map(|(manager, list)| format!("{manager}, {list}")).collect(),
+        holders: evidence.access.holders.iter().take(HOLDERS).map(holder).collect(),
+        more_holders: evidence.access.holders.len().saturating_sub(HOLDERS),
+        access_news: evidence.access.news.iter().take(HOLDERS).map(news).collect(),
+        more_access_news: evidence.access.news.len().saturating_sub(HOLDERS),
     };
     report.render().expect("the template writes into memory")
+}
+
+/// A time as the page shows it.
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 const fn meaning(class: Class) -> &'static str {
@@ -121,6 +158,45 @@ const fn meaning(class: Class) -> &'static str {
     }
 }
 
+fn holder(holder: &Holder) -> HolderRow {
+    let key = &holder.record.key;
+    let excess: Vec<&str> = key.excesses(None).into_iter().map(Excess::as_str).collect();
+    HolderRow {
+        key: key.public_key.clone(),
+        manager: holder.manager.to_string(),
+        description: if holder.own { "rekeyd itself".to_owned() } else { key.description.clone() },
+        can: if key.power() == Power::Rotates { "rotate" } else { "give itself the role" },
+        roles: roles(key),
+        since: minute(holder.record.first_seen),
+        excess: excess.join(", "),
+    }
+}
+
+fn news(news: &News) -> NewsRow {
+    NewsRow {
+        at: minute(news.at),
+        what: match news.what {
+            "listed_first" => "listed first",
+            "roles_changed" => "roles changed",
+            other => other,
+        },
+        key: news.key.public_key.clone(),
+        manager: news.manager.to_string(),
+        roles: if news.what == "removed" { "none: it is gone".to_owned() } else { roles(&news.key) },
+    }
+}
+
+/// Those that reach a rotation.
+fn roles(key: &ApiKey) -> String {
+    let powerful = key.grants.iter().filter(|grant| grant.power() >= Power::Grants);
+    let roles: Vec<String> = powerful.map(ToString::to_string).collect();
+    match roles.as_slice() {
+        [] => "none that can".to_owned(),
+        [one] => one.clone(),
+        [one, more @ ..] => format!("{one} and {} more", more.len()),
+    }
+}
+
 /// The policies that governed a day of the period.
 fn in_force(evidence: &Evidence) -> Vec<PolicyRow> {
     let ended = |story: &super::gather::PolicyStory| {
@@ -129,11 +205,7 @@ fn in_force(evidence: &Evidence) -> Vec<PolicyRow> {
     };
     let shown = evidence.policies.iter().filter(|story| !ended(story));
     shown
-        .map(|story| PolicyRow {
-            name: story.name.to_string(),
-            since: format!("{:.0}", story.since),
-            words: story.words.clone(),
-        })
+        .map(|story| PolicyRow { name: story.name.to_string(), since: minute(story.since), words: story.words.clone() })
         .collect()
 }
 
@@ -155,8 +227,8 @@ fn findings(evidence: &Evidence) -> (Vec<Finding>, usize) {
     let shown = all.into_iter().take(FINDINGS).map(|(stretch, name)| Finding {
         name,
         class: stretch.class.word(),
-        from: format!("{:.0}", stretch.from),
-        to: format!("{:.0}", stretch.to),
+        from: minute(stretch.from),
+        to: minute(stretch.to),
         about: stretch.about.clone(),
     });
     (shown.collect(), more)

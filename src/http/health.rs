@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,6 +16,7 @@ use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::alerts::{self, Alert};
 use crate::domain::AlertSubject;
+use crate::policy::Rules;
 use crate::ports::{self, Anchor, Situation};
 
 /// So many alerts of one kind are spelled out; `/api/v1/alerts` has them all.
@@ -30,8 +30,8 @@ struct Check {
 
 /// Fails when the scheduler is stuck, and then a restart is the cure.
 pub(super) async fn livez(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let (situation, _) = shared.look();
-    answer("livez", query.as_deref(), &[scheduler(&situation, shared.inputs.stall_after)])
+    let (situation, rules) = shared.look();
+    answer("livez", query.as_deref(), &[scheduler(&situation, &rules)])
 }
 
 /// Fails when nothing can be recorded, or before anything was planned: no rotation would begin.
@@ -40,10 +40,10 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>, RawQuery(query): R
     answer("readyz", query.as_deref(), &[ledger(&situation), first_sweep(&situation)])
 }
 
-fn scheduler(situation: &Situation, stall_after: Duration) -> Check {
-    let result = if situation.since_sweep > stall_after {
+fn scheduler(situation: &Situation, rules: &Rules) -> Check {
+    let result = if rules.is_stalled(situation.since_sweep) {
         let seconds = situation.since_sweep.as_secs();
-        Err(format!("no plan was made for {seconds} s, more than {} s", stall_after.as_secs()))
+        Err(format!("no plan was made for {seconds} s, more than {} s", rules.stalled_after.as_secs()))
     } else {
         Ok(())
     };
@@ -138,11 +138,10 @@ struct Detail {
 
 /// Everything at once: the daemon's own state can fail it, an alert makes it warn.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
-    let stall_after = shared.inputs.stall_after;
     let report = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         let archive = &shared.inputs.archive;
-        report(&situation, stall_after, &archive.anchor(), &archive.check(), &alerts::fire(&situation, &rules))
+        report(&situation, &rules, &archive.anchor(), &archive.check(), &alerts::fire(&situation, &rules))
     })
     .await?;
     let status = match report.status {
@@ -153,18 +152,12 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Respons
     Ok((status, media_type, axum::Json(report)).into_response())
 }
 
-fn report(
-    situation: &Situation,
-    stall_after: Duration,
-    anchor: &Anchor,
-    check: &ports::Check,
-    alerts: &[Alert],
-) -> Report {
+fn report(situation: &Situation, rules: &Rules, anchor: &Anchor, check: &ports::Check, alerts: &[Alert]) -> Report {
     let mut checks = BTreeMap::new();
     let mut notes = Vec::new();
     // Nothing was planned yet: no news, neither good nor bad.
     for (check, bad) in [
-        (scheduler(situation, stall_after), Health::Fail),
+        (scheduler(situation, rules), Health::Fail),
         (first_sweep(situation), Health::Warn),
         (ledger(situation), Health::Fail),
         (checkpoints(anchor), Health::Warn),

@@ -20,4 +20,4 @@ mod web_config;
 
 pub use router::{Inputs, ROUTES, router};
 pub use serve::{serve, serve_by};
-pub use web_config::{WebConfig, WebConfigError};
+pub use web_config::{Certificates, WebConfig, WebConfigError};

@@ -10,15 +10,28 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{TargetId, TargetName};
-use crate::policy::plan;
+use crate::domain::{Caller, TargetId, TargetName};
+use crate::policy::{freezes_from, next_at, plan};
 
-/// `{ "plan": [...], "next_at": … }`, in the order of the targets' ids.
+/// `{ "plan": [...], "next_at": …, "freezes": [...] }`, in the order of the targets' ids.
 #[derive(Serialize)]
 pub(super) struct Shown {
     plan: Vec<ShownDecision>,
     /// When time alone will change a decision.
     next_at: Option<Timestamp>,
+    /// The freezes that stand or are to come.
+    freezes: Vec<ShownFreeze>,
+}
+
+#[derive(Serialize)]
+struct ShownFreeze {
+    name: String,
+    scope: String,
+    start: Timestamp,
+    end: Timestamp,
+    reason: String,
+    /// None if it stands in the configuration.
+    ordered_by: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +40,8 @@ struct ShownDecision {
     name: TargetName,
     state: &'static str,
     due_at: Option<Timestamp>,
+    /// When an attempt begins, as far as can be told now.
+    begins_at: Option<Timestamp>,
     reason: String,
 }
 
@@ -36,11 +51,22 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Shown
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.
         let plan = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new());
         let decisions = plan.decisions.into_iter().filter_map(|planned| {
-            let name = situation.fleet.targets.get(&planned.target)?.target.name();
-            let (state, due_at) = (planned.decision.word(), planned.decision.due_at());
-            Some(ShownDecision { id: planned.target, name, state, due_at, reason: planned.decision.to_string() })
+            let record = situation.fleet.targets.get(&planned.target)?;
+            let (name, state) = (record.target.name(), planned.decision.word());
+            let due_at = planned.decision.due_at();
+            let begins_at = next_at(situation.now, record, &situation.fleet, &rules);
+            let reason = planned.decision.to_string();
+            Some(ShownDecision { id: planned.target, name, state, due_at, begins_at, reason })
         });
-        Shown { plan: decisions.collect(), next_at: plan.next_at }
+        let freezes = freezes_from(situation.now, &rules, &situation.fleet).map(|(freeze, by)| ShownFreeze {
+            name: freeze.name.clone(),
+            scope: freeze.scope.to_string(),
+            start: freeze.span.start,
+            end: freeze.span.end,
+            reason: freeze.reason.clone(),
+            ordered_by: by.map(Caller::name),
+        });
+        Shown { plan: decisions.collect(), next_at: plan.next_at, freezes: freezes.collect() }
     });
     Ok(Json(shown.await?))
 }

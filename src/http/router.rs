@@ -1,7 +1,6 @@
 //! Every route, and what the handlers share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -43,8 +42,6 @@ pub struct Inputs {
     pub metrics: Arc<Metrics>,
     /// Names by which this daemon may be called besides `localhost` and addresses; without ports.
     pub hosts: Vec<String>,
-    /// `/livez` fails when no plan was made for so long: sweeps come every few seconds.
-    pub stall_after: Duration,
 }
 
 /// What the handlers share.

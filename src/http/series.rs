@@ -3,14 +3,15 @@
 //! Times are Unix timestamps, not ages: an age that stops growing because its computation stopped would look healthy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 
 use jiff::Timestamp;
 
 use crate::alerts;
-use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetRecord};
+use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetName, TargetRecord};
 use crate::policy::{Rules, begins_at};
 use crate::ports::{Anchor, Check, Situation};
-use crate::telemetry::Gauges;
+use crate::telemetry::{Gauges, Labels};
 
 /// Every computed series. Targets that are gone have none.
 pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
@@ -18,11 +19,11 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     all.push(alerts_active(situation, rules));
 
     let mut head = Gauges::new("ledger_head_seq", "Number of the newest record of the ledger; it never goes back.");
-    head.push(&[], situation.head.seq as f64);
+    head.push(&Labels::default(), situation.head.seq as f64);
     all.push(head);
     let mut writable =
         Gauges::new("ledger_writable", "Whether the ledger can be written; while not, nothing is rotated.");
-    writable.push(&[], f64::from(u8::from(situation.unwritable.is_none())));
+    writable.push(&Labels::default(), f64::from(u8::from(situation.unwritable.is_none())));
     all.push(writable);
     all.push(managers_failing(situation, rules));
     all.push(receivers_failing(situation));
@@ -30,10 +31,10 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
 
     let mut sweep = Gauges::new(
         "scheduler_last_sweep_timestamp_seconds",
-        "When the newest plan was made; absent before the first.",
+        "When the newest plan was made, or found as good as new; absent before the first.",
     );
     if let Some(at) = situation.last_sweep {
-        sweep.push(&[], seconds(at));
+        sweep.push(&Labels::default(), Seconds(at));
     }
     all.push(sweep);
     all
@@ -50,8 +51,8 @@ pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
         "Number of the newest record that wants a signed checkpoint; beyond ledger_checkpoint_seq while none can be written.",
     );
     if anchor.key.is_some() {
-        written.push(&[], anchor.written as f64);
-        wanted.push(&[], anchor.wanted as f64);
+        written.push(&Labels::default(), anchor.written as f64);
+        wanted.push(&Labels::default(), anchor.wanted as f64);
     }
     vec![written, wanted]
 }
@@ -64,8 +65,8 @@ pub(super) fn of_check(check: &Check) -> Gauges {
     );
     match check {
         Check::Pending => {}
-        Check::Whole { .. } => verified.push(&[], 1.0),
-        Check::Broken { .. } => verified.push(&[], 0.0),
+        Check::Whole { .. } => verified.push(&Labels::default(), 1.0),
+        Check::Broken { .. } => verified.push(&Labels::default(), 0.0),
     }
     verified
 }
@@ -96,7 +97,7 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
 
     let mut failed = Gauges::new(
         "rotation_failed_attempts",
-        "How many attempts at the rotation that is due have failed since the key last changed.",
+        "How many attempts at the rotation that is due have failed by the target's own doing, not by its manager's.",
     );
     let mut regressed = Gauges::new(
         "key_regressed_timestamp_seconds",
@@ -106,10 +107,10 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
     for (name, record) in named(situation) {
         let target = &record.target;
         let standing = record.standing();
-        let labels = [("manager", target.manager.as_str()), ("target", name.as_str())];
+        let labels = Labels::of(&[("manager", target.manager.as_str()), ("target", name.as_str())]);
         let policy = rules.policy_of(target);
         info.push(
-            &[
+            &Labels::of(&[
                 ("manager", target.manager.as_str()),
                 ("target", name.as_str()),
                 ("project_id", target.project_id.as_str()),
@@ -118,31 +119,31 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
                 ("mechanism", target.mechanism.as_str()),
                 ("policy", policy.map_or("", |policy| policy.name.as_str())),
                 ("standing", standing.word()),
-            ],
+            ]),
             1.0,
         );
         quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
-        failed.push(&labels, f64::from(record.setback.as_ref().map_or(0, |_| record.attempt)));
+        failed.push(&labels, f64::from(record.failures));
         if let Some(at) = record.regressed_at {
-            regressed.push(&labels, seconds(at));
+            regressed.push(&labels, Seconds(at));
         }
         if let Some(key) = &record.key {
-            first_seen.push(&labels, seconds(key.first_seen));
-            observed.push(&labels, seconds(key.last_seen));
+            first_seen.push(&labels, Seconds(key.first_seen));
+            observed.push(&labels, Seconds(key.last_seen));
             if let Some(at) = key.not_before {
-                created.push(&labels, seconds(at));
+                created.push(&labels, Seconds(at));
             }
         }
         if let Some(at) = record.last_rotation_at {
-            last_rotation.push(&labels, seconds(at));
+            last_rotation.push(&labels, Seconds(at));
         }
         if let Some(rotation) = &record.rotation {
-            in_progress.push(&labels, seconds(rotation.intended_at));
+            in_progress.push(&labels, Seconds(rotation.intended_at));
         }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
-            if let Some(at) = begins_at(record, policy, rules) {
-                next_rotation.push(&labels, seconds(at));
+            if let Some(at) = begins_at(record, policy, &situation.fleet, rules) {
+                next_rotation.push(&labels, Seconds(at));
             }
         }
     }
@@ -168,8 +169,8 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
     );
     for (name, record) in situation.fleet.managers.iter().filter(|(name, _)| rules.managers.contains_key(*name)) {
         if let Some(outage) = &record.outage {
-            let labels = [("manager", name.as_str()), ("reason", outage.failure.reason.as_str())];
-            failing.push(&labels, seconds(outage.since));
+            let labels = Labels::of(&[("manager", name.as_str()), ("reason", outage.failure.reason.as_str())]);
+            failing.push(&labels, Seconds(outage.since));
         }
     }
     failing
@@ -182,7 +183,7 @@ fn receivers_failing(situation: &Situation) -> Gauges {
     );
     for (name, record) in &situation.fleet.receivers {
         if let Some((since, _)) = &record.failing {
-            failing.push(&[("receiver", name.as_str())], seconds(*since));
+            failing.push(&Labels::of(&[("receiver", name.as_str())]), Seconds(*since));
         }
     }
     failing
@@ -206,31 +207,27 @@ fn api_keys(situation: &Situation, rules: &Rules) -> [Gauges; 2] {
         }
     }
     for ((manager, role), count) in counts {
-        by_role.push(&[("manager", manager), ("role", role)], f64::from(count));
+        by_role.push(&Labels::of(&[("manager", manager), ("role", role)]), f64::from(count));
     }
     for (manager, count) in powerful {
-        able.push(&[("manager", manager)], f64::from(count));
+        able.push(&Labels::of(&[("manager", manager)]), f64::from(count));
     }
     [by_role, able]
 }
 
 /// Every target that is not gone, with the value of its label `target`: its name, or where several have one name, the
 /// name with the ids behind it. No value comes twice: a label set that does would cost the whole scrape.
-fn named(situation: &Situation) -> Vec<(String, &TargetRecord)> {
-    let mut named: Vec<(String, &TargetRecord)> = situation
-        .fleet
-        .targets
-        .values()
-        .filter(|record| record.gone_since.is_none())
-        .map(|record| (record.target.name().to_string(), record.as_ref()))
-        .collect();
-    let mut uses: HashMap<String, usize> = HashMap::new();
+fn named(situation: &Situation) -> Vec<(TargetName, &TargetRecord)> {
+    let listed = situation.fleet.targets.values().filter(|record| record.gone_since.is_none());
+    let mut named: Vec<_> = listed.map(|record| (record.target.name(), record.as_ref())).collect();
+    let mut uses: HashMap<TargetName, usize> = HashMap::new();
     for (name, _) in &named {
         *uses.entry(name.clone()).or_default() += 1;
     }
     for (name, record) in &mut named {
         if uses.get(name).is_some_and(|uses| *uses > 1) {
-            *name = format!("{name} ({}/{})", record.target.project_id, record.target.cluster_id);
+            let ids = format!("{name} ({}/{})", record.target.project_id, record.target.cluster_id);
+            *name = TargetName::new(ids);
         }
     }
     // Left over is only a name made up to look like another one with its ids.
@@ -244,12 +241,41 @@ fn alerts_active(situation: &Situation, rules: &Rules) -> Gauges {
     let mut active = Gauges::new("alerts_active", "How many alerts of each kind fire; /api/v1/alerts spells them out.");
     for kind in AlertKind::ALL {
         let count = fired.iter().filter(|alert| alert.kind == kind).count();
-        active.push(&[("alert", kind.as_str())], count as f64);
+        active.push(&Labels::of(&[("alert", kind.as_str())]), count as f64);
     }
     active
 }
 
-/// Unix seconds; exact to the microsecond until the year 2255.
-fn seconds(at: Timestamp) -> f64 {
-    at.as_microsecond() as f64 / 1e6
+/// Unix seconds, exact to the microsecond, as a double would be written until the year 2255: most of what a scrape writes are
+/// times, and whole numbers are written in a third of the time.
+struct Seconds(Timestamp);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.0.as_microsecond();
+        let (sign, microseconds) = (if microseconds < 0 { "-" } else { "" }, microseconds.unsigned_abs());
+        write!(f, "{sign}{}", microseconds / 1_000_000)?;
+        let (mut fraction, mut digits) = (microseconds % 1_000_000, 6);
+        if fraction == 0 {
+            return Ok(());
+        }
+        while fraction % 10 == 0 {
+            (fraction, digits) = (fraction / 10, digits - 1);
+        }
+        write!(f, ".{fraction:0digits$}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a double would be written as, and Prometheus reads.
+    #[test]
+    fn seconds_are_written_as_numbers() {
+        for microseconds in [0, 1, -1, 999_999, 1_000_000, 1_769_901_000_000_001, 1_769_901_000_250_000, -1_500_000] {
+            let at = Timestamp::from_microsecond(microseconds).unwrap();
+            assert_eq!(Seconds(at).to_string(), (microseconds as f64 / 1e6).to_string());
+        }
+    }
 }

@@ -13,7 +13,8 @@ use crate::domain::{
     ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
     State as Phase, Target, TargetId, TargetName, TargetRecord,
 };
-use crate::policy::{Rules, due_at};
+use crate::policy::{Rules, due_at, next_at};
+use crate::ports::Situation;
 
 /// `{ "targets": [...] }`, in the order of their ids.
 #[derive(Serialize)]
@@ -43,6 +44,8 @@ struct Shown {
     key: Option<ShownKey>,
     /// None if it is not rotated, or its key was never read.
     due_at: Option<Timestamp>,
+    /// When an attempt at its slot begins, as far as can be told now: not before its window, nor in a freeze or a pause.
+    begins_at: Option<Timestamp>,
     last_rotation_at: Option<Timestamp>,
     /// The one in hand, or unconfirmed.
     rotation: Option<ShownRotation>,
@@ -85,7 +88,7 @@ struct ShownFailure {
 }
 
 impl Shown {
-    fn of(record: &TargetRecord, rules: &Rules) -> Self {
+    fn of(record: &TargetRecord, situation: &Situation, rules: &Rules) -> Self {
         let standing = record.standing();
         let policy = rules.policy_of(&record.target);
         let due_at = policy.filter(|_| standing == Standing::Managed).and_then(|policy| due_at(record, policy));
@@ -114,6 +117,7 @@ impl Shown {
                 last_seen: key.last_seen,
             }),
             due_at,
+            begins_at: next_at(situation.now, record, &situation.fleet, rules),
             last_rotation_at: record.last_rotation_at,
             rotation: record.rotation.as_ref().map(|rotation| ShownRotation {
                 id: rotation.id,
@@ -140,7 +144,7 @@ impl Shown {
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Targets>, Problem> {
     let targets = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        situation.fleet.targets.values().map(|record| Shown::of(record, &rules)).collect()
+        situation.fleet.targets.values().map(|record| Shown::of(record, &situation, &rules)).collect()
     })
     .await?;
     Ok(Json(Targets { targets }))

@@ -63,7 +63,7 @@ pub fn coverage(fleet: &Fleet, periods: &[Span], rotated: &[(TargetId, Timestamp
     let gaps: BTreeSet<(&ManagerName, &ProjectId, &str)> = fleet
         .managers
         .iter()
-        .flat_map(|(name, manager)| manager.gaps.iter().map(move |gap| (name, &gap.project_id, gap.cluster.as_str())))
+        .flat_map(|(name, manager)| manager.gaps.keys().map(move |gap| (name, &gap.project_id, gap.cluster.as_str())))
         .collect();
     let mut times: BTreeMap<&TargetId, Vec<Timestamp>> = BTreeMap::new();
     for (target, at) in rotated {

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::shut;
-use super::place::place;
+use super::gate::Gates;
+use super::place::place_of;
 use super::rules::Rules;
 use super::settings::{FirstRotation, Policy, Rhythm};
-use crate::domain::TargetRecord;
+use crate::domain::{Fleet, TargetRecord};
 
 /// Windows and freezes that follow each other without a gap are followed this far.
-const LONGEST_CHAIN: usize = 1000;
+pub(super) const LONGEST_CHAIN: usize = 1000;
 
 /// When the target's current slot falls, or fell, due; none while its key has not been read.
 ///
@@ -19,13 +19,12 @@ const LONGEST_CHAIN: usize = 1000;
 /// first sight; a calendar's slot is its first.
 pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
     let key = record.key.as_ref()?;
-    let id = record.target.id();
-    let in_turn =
-        |since| later(policy.rhythm.after(since), place(&id, policy.spread.as_secs(policy.rhythm.shortest())));
+    let own = |width| place_of(&record.target, width);
+    let in_turn = |since| later(policy.rhythm.after(since), own(policy.spread.as_secs(policy.rhythm.shortest())));
     let due = match (key.not_before, policy.first_rotation, &policy.rhythm) {
         (Some(since), FirstRotation::Spread | FirstRotation::Now, _) => in_turn(since),
         (None, FirstRotation::Now, _) => key.first_seen,
-        (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, place(&id, every.as_secs())),
+        (None, FirstRotation::Spread, Rhythm::Every(every)) => later(key.first_seen, own(every.as_secs())),
         (None, FirstRotation::Spread, Rhythm::Cron(_)) => in_turn(key.first_seen),
     };
     // Asked for by a person: due from then on, if it was not before.
@@ -34,11 +33,11 @@ pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
 
 /// When an attempt at the target's current slot may first begin, as far as due times, windows and freezes tell.
 ///
-/// What else it may wait for, nobody knows in advance. None if it has no slot, or none of its windows ever comes.
-pub fn begins_at(record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<Timestamp> {
+/// What else it may wait for, nobody knew in advance. None if it has no slot, or none of its windows ever comes.
+pub fn begins_at(record: &TargetRecord, policy: &Policy, fleet: &Fleet, rules: &Rules) -> Option<Timestamp> {
     let mut at = due_at(record, policy)?;
     for _ in 0..LONGEST_CHAIN {
-        match shut(at, record, policy, rules) {
+        match Gates::unpaused(at, fleet, rules).shut(record, policy) {
             None => return Some(at),
             Some(shut) => at = shut.until?,
         }

@@ -1,24 +1,28 @@
-//! Freezes: stretches of time in which nothing is rotated, each with a name, a reason, and an end.
+//! Every freeze that there is: the one list that plans, misses and calendars go by.
 
-use super::rules::Glob;
-use crate::domain::{Span, TargetName};
+use jiff::Timestamp;
 
-/// A freeze. It ends by itself; what fell due in it catches up afterwards.
-#[derive(Clone, Debug)]
-pub struct Freeze {
-    /// What people call it.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-    /// From when to when.
-    pub span: Span,
-    /// Whose keys are not rotated: a pattern over targets' names, in which `*` crosses slashes.
-    pub scope: Glob,
+use super::rules::Rules;
+use crate::domain::{Caller, Fleet, Freeze};
+
+/// The freezes of the configuration, then those that operators ordered; past, present and to come.
+pub fn freezes<'a>(rules: &'a Rules, fleet: &'a Fleet) -> impl Iterator<Item = &'a Freeze> + Clone {
+    with_callers(rules, fleet).map(|(freeze, _)| freeze)
 }
 
-impl Freeze {
-    /// Whether it is about this target.
-    pub fn covers(&self, target: &TargetName) -> bool {
-        self.scope.matches(target.as_str())
-    }
+/// Those of them that are not over, and by whose order; by nobody's if they stand in the configuration.
+pub fn freezes_from<'a>(
+    now: Timestamp,
+    rules: &'a Rules,
+    fleet: &'a Fleet,
+) -> impl Iterator<Item = (&'a Freeze, Option<&'a Caller>)> {
+    with_callers(rules, fleet).filter(move |(freeze, _)| now < freeze.span.end)
+}
+
+fn with_callers<'a>(
+    rules: &'a Rules,
+    fleet: &'a Fleet,
+) -> impl Iterator<Item = (&'a Freeze, Option<&'a Caller>)> + Clone {
+    let ordered = fleet.freezes.values().map(|ordered| (&ordered.freeze, Some(&ordered.by)));
+    rules.freezes.iter().map(|freeze| (freeze, None)).chain(ordered)
 }

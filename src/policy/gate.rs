@@ -1,75 +1,112 @@
-//! Whether the time is right: windows and freezes.
+//! Whether the time is right: windows, freezes and pauses.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::freeze::Freeze;
+use super::freeze::freezes;
 use super::rules::Rules;
 use super::settings::Policy;
 use super::window::Windows;
-use crate::domain::{Period, PolicyName, Span, TargetRecord, WaitReason};
+use crate::domain::{Fleet, Freeze, Glob, Pause, Period, PolicyName, Span, TargetName, TargetRecord, WaitReason};
 
 /// A window that is too short to begin in is passed over; after so many there is none.
 const LONGEST_SEARCH: usize = 520;
 
 /// Why no attempt may begin at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shut {
+pub(super) struct Shut {
     /// When to ask again; none if no window ever comes.
-    pub until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// Why.
-    pub reason: WaitReason,
+    pub(super) reason: WaitReason,
 }
 
-/// What keeps an attempt from beginning at `at`; none if nothing does.
+/// What keeps an attempt from being sent at `at`, in words; none if nothing does.
 ///
 /// An attempt begins only while its window has a request's time-out left: whatever it sends has left by the window's end, or
 /// has been given up. The engine asks again right before it sends.
-pub fn shut(at: Timestamp, record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<Shut> {
-    Gates::new(at, rules).shut(record, policy)
+pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, fleet: &Fleet, rules: &Rules) -> Option<String> {
+    Gates::new(at, fleet, rules).shut(record, policy).map(|shut| shut.reason.to_string())
 }
 
-/// The windows and freezes of one moment. What many targets share is looked up once.
+/// A pause or a freeze that holds somebody up at a moment.
+enum Hold<'a> {
+    Pause(Glob, &'a str, &'a Pause),
+    Freeze(&'a Freeze),
+}
+
+impl Hold<'_> {
+    fn covers(&self, name: &TargetName) -> bool {
+        match self {
+            Self::Pause(glob, _, _) => glob.matches(name.as_str()),
+            Self::Freeze(freeze) => freeze.covers(name),
+        }
+    }
+
+    fn until(&self) -> Timestamp {
+        match self {
+            Self::Pause(_, _, pause) => pause.until,
+            Self::Freeze(freeze) => freeze.span.end,
+        }
+    }
+
+    fn reason(&self) -> WaitReason {
+        match self {
+            Self::Pause(_, scope, pause) => {
+                WaitReason::Paused { scope: (*scope).to_owned(), reason: pause.reason.clone() }
+            }
+            Self::Freeze(Freeze { name, reason, span, .. }) => {
+                WaitReason::Frozen { freeze: name.clone(), reason: reason.clone(), end: span.end }
+            }
+        }
+    }
+}
+
+/// What is shut at one moment. What many targets share is looked up once.
 pub(super) struct Gates<'a> {
     pub(super) at: Timestamp,
     pub(super) rules: &'a Rules,
-    /// The freezes that hold somebody now.
-    freezes: Vec<&'a Freeze>,
+    holds: Vec<Hold<'a>>,
     /// By policy and by how much of a window must be left, the window at or after the moment.
     windows: RefCell<HashMap<(PolicyName, Period), Option<Span>>>,
 }
 
 impl<'a> Gates<'a> {
-    pub(super) fn new(at: Timestamp, rules: &'a Rules) -> Self {
-        let freezes = rules.freezes.iter().filter(|freeze| freeze.span.contains(at)).collect();
-        Self { at, rules, freezes, windows: RefCell::default() }
+    pub(super) fn new(at: Timestamp, fleet: &'a Fleet, rules: &'a Rules) -> Self {
+        let mut gates = Self::unpaused(at, fleet, rules);
+        // A pause holds from its order on, whatever a clock that was set back since says.
+        let standing = fleet.pauses.iter().filter(|(_, pause)| at < pause.until);
+        gates.holds.extend(standing.map(|(scope, pause)| Hold::Pause(Glob::new(scope), scope, pause)));
+        gates
+    }
+
+    /// The same without pauses: what was to be foreseen.
+    pub(super) fn unpaused(at: Timestamp, fleet: &'a Fleet, rules: &'a Rules) -> Self {
+        let freezes = freezes(rules, fleet).filter(|freeze| freeze.span.contains(at));
+        Self { at, rules, holds: freezes.map(Hold::Freeze).collect(), windows: RefCell::default() }
     }
 
     /// What keeps an attempt from beginning; none if nothing does, or if a person wants it in spite of everything.
     pub(super) fn shut(&self, record: &TargetRecord, policy: &Policy) -> Option<Shut> {
-        if record.overrides() {
-            return None;
-        }
-        self.frozen(record).or_else(|| self.outside(record, policy))
+        self.held(record).or_else(|| self.outside(record, policy))
     }
 
-    fn frozen(&self, record: &TargetRecord) -> Option<Shut> {
+    /// The pause or the freeze that holds the target up the longest.
+    pub(super) fn held(&self, record: &TargetRecord) -> Option<Shut> {
         // Names are put together only where somebody asks for them.
-        if self.freezes.is_empty() {
+        if self.holds.is_empty() || record.overrides() {
             return None;
         }
         let name = record.target.name();
-        let holding = self.freezes.iter().filter(|freeze| freeze.covers(&name));
-        let freeze = holding.max_by_key(|freeze| freeze.span.end)?;
-        let end = freeze.span.end;
-        let reason = WaitReason::Frozen { freeze: freeze.name.clone(), reason: freeze.reason.clone(), end };
-        Some(Shut { until: Some(end), reason })
+        let hold = self.holds.iter().filter(|hold| hold.covers(&name)).max_by_key(|hold| hold.until())?;
+        Some(Shut { until: Some(hold.until()), reason: hold.reason() })
     }
 
-    fn outside(&self, record: &TargetRecord, policy: &Policy) -> Option<Shut> {
-        if !policy.windows.restrict() {
+    /// What the policy's windows leave to wait for.
+    pub(super) fn outside(&self, record: &TargetRecord, policy: &Policy) -> Option<Shut> {
+        if !policy.windows.restrict() || record.overrides() {
             return None;
         }
         let too_old = record.key.as_ref().map(|key| policy.alert_after.after(key.since()));
@@ -109,3 +146,6 @@ pub(super) fn usable(windows: &Windows, at: Timestamp, margin: Period) -> Option
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::gate::Gates;
-use super::plan::{Assessment, Candidate, Places, assess, in_turn};
+use super::due::LONGEST_CHAIN;
+use super::gate::{Gates, margin};
+use super::plan::{Assessment, assess};
 use super::rules::Rules;
+use super::turn::{Candidate, Places, in_turn};
 use crate::domain::{
     Decision, Event, Fleet, How, KeyId, PolicyName, RotationId, Span, TargetId, TargetRecord, WaitReason,
 };
@@ -29,15 +31,65 @@ pub struct Occasion {
     pub window: Option<Span>,
     /// The target's policy.
     pub policy: PolicyName,
-    /// What it will have waited for since it fell due; none if for nothing.
+    /// What it will have waited for since it fell due: a freeze or a pause, if a window would have opened in it, or a window.
+    /// None if for nothing.
     pub waited_for: Option<WaitReason>,
+}
+
+/// More slots than this are not planned ahead: they would fill the memory. A hundred thousand targets with an interval of
+/// 30 days come to as many in five months.
+const MOST_SLOTS: usize = 500_000;
+
+/// Too many slots to plan them all; continues no sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{limit} rotations and more fall before {before:.0} already, and no more are planned ahead; \
+     ask for a shorter time, or see whether an interval is shorter than it was meant to be"
+)]
+pub struct TooMany {
+    /// So many may be planned.
+    pub limit: usize,
+    /// When the last of them would begin.
+    pub before: Timestamp,
 }
 
 /// Every slot from `now` until before `until`, by time.
 ///
 /// It is supposed that nothing fails: what fails now is well, what is in hand is done, what waits for an operator or has no
 /// known key stays as it is, and no target comes or goes.
-pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -> Vec<Occasion> {
+///
+/// # Errors
+/// If there are more than 500,000: a plan is whole, or there is none.
+pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -> Result<Vec<Occasion>, TooMany> {
+    at_most(MOST_SLOTS, now, until, fleet, rules)
+}
+
+/// When an attempt at the target's slot begins, as far as can be told now: at once or later. None if it waits for what has no
+/// time, or is in hand.
+///
+/// A manager that fails now is supposed to be well by the time that another wait is over.
+pub fn next_at(now: Timestamp, record: &TargetRecord, fleet: &Fleet, rules: &Rules) -> Option<Timestamp> {
+    let mut at = now;
+    for _ in 0..LONGEST_CHAIN {
+        match assess(&Gates::new(at, fleet, rules), fleet, record) {
+            Assessment::Due { .. } => return Some(at),
+            Assessment::Decided(Decision::Wait { until: Some(until), .. }) => at = until,
+            Assessment::Decided(Decision::Wait { reason: WaitReason::ManagerFailing { .. }, .. }) if at > now => {
+                return Some(at);
+            }
+            Assessment::Decided(_) => return None,
+        }
+    }
+    None
+}
+
+fn at_most(
+    limit: usize,
+    now: Timestamp,
+    until: Timestamp,
+    fleet: &Fleet,
+    rules: &Rules,
+) -> Result<Vec<Occasion>, TooMany> {
     let mut fleet = hopeful(now, fleet);
     let mut asked: BinaryHeap<Reverse<(Timestamp, TargetId)>> =
         fleet.targets.keys().map(|id| Reverse((now, id.clone()))).collect();
@@ -47,7 +99,7 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
         && *at < until
     {
         let at = *at;
-        let gates = Gates::new(at, rules);
+        let gates = Gates::new(at, &fleet, rules);
         let mut due: Vec<TargetId> = Vec::new();
         while asked.peek().is_some_and(|Reverse((next, _))| *next == at) {
             let Some(Reverse((_, id))) = asked.pop() else { break };
@@ -55,7 +107,12 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
             match assess(&gates, &fleet, record) {
                 Assessment::Due { .. } => due.push(id),
                 Assessment::Decided(Decision::Wait { until: Some(until), reason, .. }) => {
-                    if reason != WaitReason::NotDue {
+                    // A freeze in which a window would have opened says more than the window that follows it.
+                    let window =
+                        rules.policy_of(&record.target).and_then(|policy| gates.window(policy, margin(record, rules)));
+                    if let WaitReason::OutsideWindow { .. } = reason {
+                        waited.entry(id.clone()).or_insert(reason);
+                    } else if reason != WaitReason::NotDue && window.is_none_or(|window| window.start <= until) {
                         waited.insert(id.clone(), reason);
                     }
                     asked.push(Reverse((until, id)));
@@ -70,8 +127,11 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
             asked.push(Reverse((at, occasion.target.clone())));
             occasions.push(occasion);
         }
+        if occasions.len() > limit {
+            return Err(TooMany { limit, before: at });
+        }
     }
-    occasions
+    Ok(occasions)
 }
 
 /// What is due at a moment, in the order in which the planner gives places.

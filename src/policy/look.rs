@@ -11,7 +11,7 @@ use crate::domain::{Fleet, Period, Standing, TargetId, TargetRecord};
 /// A target that refuses this mechanism, or waits for an operator, is looked at once a day.
 const SELDOM: Period = Period::days(1);
 /// Looks that fall due within a hundredth of their distance, and within this, are planned together.
-const GATHERED: SignedDuration = SignedDuration::from_secs(5);
+const GATHERED: SignedDuration = SignedDuration::from_secs(30);
 /// A key that was never read holds its target up: it is asked for again so soon, and then ever less often.
 const FIRST_AGAIN: Period = Period::seconds(10);
 
@@ -42,14 +42,21 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
         let seen = record.key.as_ref().map(|key| key.last_seen);
         // A clock that was set back must not silence the looks until it has caught up, nor let them follow each other.
         let newest = [seen, tried].into_iter().flatten().filter(|at| *at <= now).max();
-        let at = newest.map_or(Timestamp::MIN, |newest| {
-            let early = Period::from_secs(place(id, every.as_secs() / 10)).map_or(newest, |part| part.before(newest));
-            every.after(early)
-        });
+        let early =
+            |seconds| Period::from_secs(seconds).map_or(newest, |part| newest.map(|newest| part.before(newest)));
+        let after = |newest: Option<Timestamp>| newest.map_or(Timestamp::MIN, |newest| every.after(newest));
+        let together = SignedDuration::try_from(every.as_duration() / 100).unwrap_or(GATHERED);
+        // Its own place is looked up only where it could matter.
+        let soonest = after(early(every.as_secs() / 10));
+        if soonest > now && looks.next_at.is_some_and(|next| next <= soonest) {
+            gathered = gathered.min(together);
+            continue;
+        }
+        let at = after(early(place(id, every.as_secs() / 10)));
         if at <= now {
             due.push((at, id));
         } else {
-            gathered = gathered.min(SignedDuration::try_from(every.as_duration() / 100).unwrap_or(GATHERED));
+            gathered = gathered.min(together);
             looks.next_at = Some(looks.next_at.map_or(at, |next| next.min(at)));
         }
     }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use super::freeze::freezes;
 use super::gate::{margin, usable};
 use super::plan::Plan;
 use super::rules::Rules;
 use super::settings::Policy;
 use super::window::Windows;
-use crate::domain::{Decision, Event, Fleet, Period, PolicyName, Span, TargetRecord};
+use crate::domain::{Decision, Event, Fleet, Freeze, Glob, Pause, Period, PolicyName, Span, TargetRecord};
 
 /// So many windows are told of at once; what is left is told with the next plan.
 const AT_ONCE: u32 = 1000;
@@ -81,14 +82,14 @@ impl Look<'_> {
     fn held(&self) -> Vec<Event> {
         let told = self.record.held_until.unwrap_or(Timestamp::MIN);
         let begun = |span: Span| span.start <= self.now && span.end > self.due_at && span.end > told;
-        if !self.rules.freezes.iter().any(|freeze| begun(freeze.span)) {
+        let mut begun = freezes(self.rules, self.fleet).filter(|freeze| begun(freeze.span)).peekable();
+        if begun.peek().is_none() {
             return Vec::new();
         }
         let name = self.record.target.name();
-        let mut holding: Vec<_> =
-            self.rules.freezes.iter().filter(|freeze| begun(freeze.span) && freeze.covers(&name)).collect();
+        let mut holding: Vec<_> = begun.filter(|freeze| freeze.covers(&name)).collect();
         holding.sort_by_key(|freeze| freeze.span.end);
-        let event = |freeze: &super::freeze::Freeze| Event::SlotHeld {
+        let event = |freeze: &Freeze| Event::SlotHeld {
             target: self.record.target.id(),
             slot: self.record.slot,
             due_at: self.due_at,
@@ -137,13 +138,21 @@ impl Look<'_> {
         let mut at = span.start;
         while at <= span.end {
             let name = || self.record.target.name();
-            let holding = self.rules.freezes.iter().filter(|freeze| freeze.span.contains(at) && freeze.covers(&name()));
+            let holding = freezes(self.rules, self.fleet);
+            let holding = holding.filter(|freeze| freeze.span.contains(at) && freeze.covers(&name()));
             match holding.map(|freeze| freeze.span.end).max() {
                 Some(end) => at = end,
                 None => return false,
             }
         }
         true
+    }
+
+    /// A pause that stands, and was there before the window's end.
+    fn paused_before(&self, closed_at: Timestamp) -> Option<(&String, &Pause)> {
+        let name = self.record.target.name();
+        let mut standing = self.fleet.pauses.iter().filter(|(_, pause)| pause.since < closed_at);
+        standing.find(|(scope, _)| Glob::new(scope).matches(name.as_str()))
     }
 
     /// What kept the slot from being answered in a window that ended then, as far as it is known.
@@ -154,6 +163,8 @@ impl Look<'_> {
         } else if let Some(outage) = outage.filter(|outage| outage.since < closed_at) {
             let manager = &self.record.target.manager;
             format!("{manager} has been failing since {:.0} ({})", outage.since, outage.failure)
+        } else if let Some((scope, pause)) = self.paused_before(closed_at) {
+            format!("paused with {scope} ({})", pause.reason)
         } else if let Some((failure, _)) = &self.record.setback {
             format!("attempt {} failed ({failure})", self.record.attempt)
         } else {

@@ -3,11 +3,19 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::{RotationId, TargetId};
+use crate::domain::{RotationId, Target, TargetId};
 
 /// The target's place, in whole seconds from 0 up to and including `width`: the same for ever.
 pub(super) fn place(target: &TargetId, width: u64) -> u64 {
     hash(&[b"rekeyd-spread-v1", target.as_str().as_bytes()]) % (width + 1)
+}
+
+/// The same, for whom the id would only be put together for this.
+pub(super) fn place_of(target: &Target, width: u64) -> u64 {
+    let (manager, project, cluster) = (&target.manager, &target.project_id, &target.cluster_id);
+    let id = [manager.as_str(), "/", project.as_str(), "/", cluster.as_str()].map(str::as_bytes);
+    let [manager, first, project, second, cluster] = id;
+    hash(&[b"rekeyd-spread-v1", manager, first, project, second, cluster]) % (width + 1)
 }
 
 /// A fraction from 0 up to 1 that differs from attempt to attempt and from target to target: the jitter of a retry.

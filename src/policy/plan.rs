@@ -1,19 +1,17 @@
 //! The planner: what is to be done with every target now, each with its reason. There is no second opinion anywhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::due::due_at;
-use super::gate::{Gates, shut};
+use super::gate::{Gates, Shut};
+use super::line::Line;
 use super::pace::waits;
-use super::pauses::paused;
 use super::rules::{ManagerRules, Rules};
-use super::settings::{MemberOrder, Policy};
-use crate::domain::{
-    Decision, Fleet, ManagerName, Phase, Planned, ProjectId, Role, Standing, TargetId, TargetName, TargetRecord,
-    WaitReason,
-};
+use super::settings::Policy;
+use super::turn::{Candidate, Places, in_turn};
+use crate::domain::{Decision, Fleet, Phase, Planned, Standing, TargetId, TargetRecord, WaitReason};
 
 /// A decision for every target, in the order of the targets' ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +20,8 @@ pub struct Plan {
     pub decisions: Vec<Planned>,
     /// When time alone will change one of them.
     pub next_at: Option<Timestamp>,
+    /// Who begins as places come free.
+    pub line: Line,
 }
 
 /// Decides, given everything known, the rules, the time, and the targets that the engine has in hand.
@@ -33,12 +33,15 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
     let mut plan = Plan::default();
     let mut places = Places::default();
     let mut candidates = Vec::new();
-    let gates = Gates::new(now, rules);
+    let gates = Gates::new(now, fleet, rules);
     for (id, record) in &fleet.targets {
         // What nobody may settle any more must not hold the others for ever.
         let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
         if open || in_hand.contains(id) {
             places.take(record);
+        }
+        if open {
+            plan.line.add_open(id);
         }
         places.mind(record);
         match assess(&gates, fleet, record) {
@@ -63,6 +66,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
                     if let Some(window) = gates.window(candidate.policy, candidate.manager.request_timeout) {
                         plan.again_at(window.end);
                     }
+                    plan.line.add(&candidate, &reason);
                     Decision::Wait { until: None, due_at: Some(candidate.due_at), reason }
                 }
                 None => {
@@ -81,62 +85,6 @@ impl Plan {
     fn again_at(&mut self, at: Timestamp) {
         self.next_at = Some(self.next_at.map_or(at, |next| next.min(at)));
     }
-}
-
-/// A target that would be rotated now if there is a place for it.
-pub(super) struct Candidate<'a> {
-    pub(super) due_at: Timestamp,
-    pub(super) record: &'a TargetRecord,
-    pub(super) manager: &'a ManagerRules,
-    pub(super) policy: &'a Policy,
-    pub(super) id: &'a TargetId,
-}
-
-impl<'a> Candidate<'a> {
-    fn rotate(&self) -> Decision {
-        Decision::Rotate { rotation: self.record.next_rotation(), due_at: self.due_at }
-    }
-
-    fn cluster(&self) -> Cluster<'a> {
-        cluster(self.record)
-    }
-
-    /// Its turn among the members of its cluster, the due time left aside.
-    fn rank(&self) -> u8 {
-        let config_server = self.record.target.role == Role::ConfigServer;
-        match self.policy.member_order {
-            MemberOrder::ConfigServersLast => u8::from(config_server),
-            MemberOrder::ConfigServersFirst => u8::from(!config_server),
-            MemberOrder::OldestFirst => 0,
-        }
-    }
-}
-
-/// A cluster within everything: its manager, its project, its name.
-type Cluster<'a> = (&'a ManagerName, &'a ProjectId, &'a str);
-
-fn cluster(record: &TargetRecord) -> Cluster<'_> {
-    (&record.target.manager, &record.target.project_id, record.target.cluster.as_str())
-}
-
-/// The candidates in the order in which they are given places: a cluster by its oldest member that is due, the members in
-/// their policy's order, each by its due time.
-pub(super) fn in_turn(mut candidates: Vec<Candidate<'_>>) -> Vec<Candidate<'_>> {
-    let mut oldest: HashMap<Cluster<'_>, Timestamp> = HashMap::new();
-    for candidate in &candidates {
-        let due_at = oldest.entry(candidate.cluster()).or_insert(candidate.due_at);
-        *due_at = candidate.due_at.min(*due_at);
-    }
-    candidates.sort_by_cached_key(|candidate| {
-        let line = match candidate.policy.member_order {
-            MemberOrder::OldestFirst => candidate.due_at,
-            MemberOrder::ConfigServersLast | MemberOrder::ConfigServersFirst => {
-                oldest.get(&candidate.cluster()).copied().unwrap_or(candidate.due_at)
-            }
-        };
-        (candidate.record.request.is_none(), line, candidate.rank(), candidate.due_at, candidate.id)
-    });
-    candidates
 }
 
 pub(super) enum Assessment<'a> {
@@ -163,11 +111,9 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
         since: outage.since,
         failure: outage.failure.clone(),
     });
-    let paused = paused(fleet, now, record);
     if let Some(rotation) = &record.rotation {
-        let shut = policy.filter(|_| rotation.phase == Phase::Intended);
-        let shut = shut.and_then(|policy| paused.or_else(|| gates.shut(record, policy)));
-        let shut = shut.map(|shut| shut.reason.to_string());
+        let unsent = policy.filter(|_| rotation.phase == Phase::Intended);
+        let shut = unsent.and_then(|policy| gates.shut(record, policy)).map(|shut| shut.reason.to_string());
         return match (unmanaged, &rotation.phase, failing, shut) {
             // It would hold its place until the time is right again.
             (Err(why), Phase::Intended, _, _) | (Ok(_), Phase::Intended, _, Some(why)) => {
@@ -192,8 +138,8 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
     if now < due && record.request.is_none() {
         return wait(Some(due), WaitReason::NotDue);
     }
-    if let Some(paused) = paused {
-        return wait(paused.until, paused.reason);
+    if let Some(Shut { until, reason }) = gates.held(record) {
+        return wait(until, reason);
     }
     if let Some((failure, retry_at)) = &record.setback
         && waits(now, *retry_at)
@@ -201,57 +147,12 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
         let reason = WaitReason::BackingOff { attempt: record.attempt, failure: failure.clone() };
         return wait(Some(*retry_at), reason);
     }
-    if let Some(shut) = gates.shut(record, policy) {
-        return wait(shut.until, shut.reason);
+    if let Some(Shut { until, reason }) = gates.outside(record, policy) {
+        return wait(until, reason);
     }
     match failing {
         Some(failing) => wait(None, failing),
         None => Assessment::Due { due_at: due, manager, policy },
-    }
-}
-
-/// What keeps an attempt from being sent at `at`, in words; none if nothing does.
-pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, rules: &Rules) -> Option<String> {
-    shut(at, record, policy, rules).map(|shut| shut.reason.to_string())
-}
-
-/// Who is being rotated, and so which places are taken.
-#[derive(Default)]
-pub(super) struct Places<'a> {
-    clusters: BTreeMap<Cluster<'a>, TargetName>,
-    managers: BTreeMap<&'a ManagerName, usize>,
-    failed: BTreeMap<Cluster<'a>, &'a TargetRecord>,
-}
-
-impl<'a> Places<'a> {
-    pub(super) fn take(&mut self, record: &'a TargetRecord) {
-        self.clusters.entry(cluster(record)).or_insert_with(|| record.target.name());
-        *self.managers.entry(&record.target.manager).or_default() += 1;
-    }
-
-    /// Remembers a member whose attempt failed: it may stop the others of its cluster.
-    fn mind(&mut self, record: &'a TargetRecord) {
-        if (record.setback.is_some() || record.quarantine.is_some()) && record.standing() == Standing::Managed {
-            self.failed.entry(cluster(record)).or_insert(record);
-        }
-    }
-
-    pub(super) fn refusal(&self, candidate: &Candidate<'_>) -> Option<WaitReason> {
-        let target = &candidate.record.target;
-        let cluster = candidate.cluster();
-        if let Some(member) = self.clusters.get(&cluster) {
-            return Some(WaitReason::MemberFirst { member: member.clone() });
-        }
-        // Whoever failed itself may try again, or two that failed would wait for each other.
-        if candidate.policy.stop_cluster_on_failure
-            && candidate.record.setback.is_none()
-            && let Some(failed) = self.failed.get(&cluster)
-        {
-            return Some(WaitReason::MemberFailed { member: failed.target.name() });
-        }
-        let taken = self.managers.get(&target.manager).copied().unwrap_or_default();
-        let limit = candidate.manager.max_concurrent;
-        (taken >= limit).then_some(WaitReason::ManagerFull { limit })
     }
 }
 

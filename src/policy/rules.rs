@@ -3,20 +3,31 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wildmatch::WildMatch;
 
-use super::freeze::Freeze;
 use super::settings::Policy;
-use crate::domain::{Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target};
+use crate::domain::{
+    Freeze, Glob, Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target,
+};
 
 /// Every manager's rules, as the configuration states them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// By the manager's name.
     pub managers: BTreeMap<ManagerName, ManagerRules>,
     /// When nothing is rotated.
     pub freezes: Vec<Freeze>,
+    /// A daemon that has made no plan for so long is stuck: sweeps come every few seconds.
+    pub stalled_after: Period,
+}
+
+impl Default for Rules {
+    /// Those of a configuration that says nothing.
+    fn default() -> Self {
+        Self { managers: BTreeMap::new(), freezes: Vec::new(), stalled_after: Period::minutes(1) }
+    }
 }
 
 /// What holds for one manager.
@@ -43,38 +54,6 @@ pub struct Override {
     pub cluster: Glob,
     /// Its policy.
     pub policy: Arc<Policy>,
-}
-
-/// A pattern over names: `*` for any text, `?` for any character.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Glob {
-    matcher: WildMatch,
-    /// How much it says: a name more than a pattern, a pattern more than `*`; of two patterns, the one with more letters.
-    specificity: (u8, usize),
-}
-
-impl Glob {
-    /// Reads a pattern; every text is one.
-    pub fn new(text: &str) -> Self {
-        let letters = text.chars().filter(|letter| !matches!(letter, '*' | '?')).count();
-        let specificity = match text {
-            "*" => (0, 0),
-            text if text.contains(['*', '?']) => (1, letters),
-            _ => (2, letters),
-        };
-        Self { matcher: WildMatch::new(text), specificity }
-    }
-
-    /// Whether it matches.
-    pub fn matches(&self, name: &str) -> bool {
-        self.matcher.matches(name)
-    }
-}
-
-impl fmt::Display for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.matcher.fmt(f)
-    }
 }
 
 /// Why a target has its policy.
@@ -112,6 +91,11 @@ pub struct ProjectRules {
 }
 
 impl Rules {
+    /// Whether a daemon whose newest plan is so old, by the clock that only runs, is stuck.
+    pub fn is_stalled(&self, since_sweep: Duration) -> bool {
+        since_sweep > self.stalled_after.as_duration()
+    }
+
     /// The policy of a target; none if the configuration names neither its manager nor its project.
     pub fn policy_of(&self, target: &Target) -> Option<&Arc<Policy>> {
         self.choice_of(target).map(|(policy, _)| policy)
@@ -127,7 +111,7 @@ impl Rules {
         let named = project.and_then(|project| Some((project.policy.as_ref()?, Chosen::ByProject(project))));
         let overriding = manager.override_of(target).filter(|rule| {
             // A project's own section names it exactly: only what speaks of the cluster, too, says more.
-            named.is_none() || rule.cluster.specificity.0 > 0
+            named.is_none() || rule.cluster.specificity() > (0, 0)
         });
         let overriding = overriding.map(|rule| (&rule.policy, Chosen::ByOverride(rule)));
         Some(overriding.or(named).unwrap_or((&manager.policy, Chosen::ByManager)))
@@ -169,7 +153,7 @@ impl ManagerRules {
             .iter()
             .filter(|rule| rule.project.matches(&target.project) && rule.cluster.matches(&target.cluster));
         // Of equals the last is the greatest to `max_by_key`, and the first is wanted.
-        matching.rev().max_by_key(|rule| (rule.cluster.specificity, rule.project.specificity))
+        matching.rev().max_by_key(|rule| (rule.cluster.specificity(), rule.project.specificity()))
     }
 
     fn project(&self, id: &ProjectId, name: &str) -> Option<&ProjectRules> {

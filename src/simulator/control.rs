@@ -15,7 +15,7 @@ use super::state::Shared;
 pub(super) const BASE: &str = "/_sim/";
 
 /// What a person who strayed here is told.
-const ROUTES: &str = "the simulator's routes: GET truth, GET targets, GET faults, POST faults (an array of texts), \
+const ROUTES: &str = "the simulator's routes: GET truth, GET requests, GET targets, GET faults, POST faults (an array of texts), \
                       POST foreign-rotation/TARGET, POST regression/TARGET, POST switches ({\"down\": bool, \
                       \"wrong_password\": bool})";
 
@@ -57,6 +57,7 @@ fn show(shared: &Shared, what: &str) -> Outcome {
             let truth = serde_json::to_value(shared.truth());
             truth.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
         }
+        "requests" => Ok(json!(shared.state().counts)),
         "targets" => {
             let layout = shared.state().world.layout();
             let members = layout.entries().filter(|(_, entry)| !entry.is_parent());

@@ -76,17 +76,10 @@ impl Record {
 
     /// The hash that its other fields demand.
     pub fn expected_hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(DOMAIN);
-        hash.update(self.prev_hash);
-        hash.update(self.seq.to_be_bytes());
-        hash.update(self.at.as_microsecond().to_be_bytes());
-        for text in [&self.kind, &self.actor, &self.target, &self.rotation, &self.payload] {
-            let length = u32::try_from(text.len()).expect("SQLite holds no text of four gigabytes");
-            hash.update(length.to_be_bytes());
-            hash.update(text.as_bytes());
-        }
-        hash.finalize().into()
+        let texts = [&self.kind, &self.actor, &self.target, &self.rotation, &self.payload].map(String::as_str);
+        let mut bytes = Vec::with_capacity(128 + self.payload.len());
+        lay_out(&mut bytes, &self.prev_hash, self.seq, self.at, texts);
+        Sha256::digest(&bytes).into()
     }
 
     /// Whether it is the next record after `head`, and whole.
@@ -119,6 +112,19 @@ impl Record {
             prev_hash: row.get("prev_hash")?,
             hash: row.get("hash")?,
         })
+    }
+}
+
+/// Appends the bytes that a record's hash is made of; `texts` are kind, actor, target, rotation and payload.
+pub(super) fn lay_out(bytes: &mut Vec<u8>, prev_hash: &[u8; 32], seq: u64, at: Timestamp, texts: [&str; 5]) {
+    bytes.extend_from_slice(DOMAIN);
+    bytes.extend_from_slice(prev_hash);
+    bytes.extend_from_slice(&seq.to_be_bytes());
+    bytes.extend_from_slice(&at.as_microsecond().to_be_bytes());
+    for text in texts {
+        let length = u32::try_from(text.len()).expect("SQLite holds no text of four gigabytes");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(text.as_bytes());
     }
 }
 

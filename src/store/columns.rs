@@ -1,9 +1,31 @@
 //! How domain values stand in columns: times as microseconds, enum words as text, the rest as JSON.
 
 use jiff::Timestamp;
+use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// A row whose columns are asked for by name: of the database, or of a replay.
+pub(super) trait Columns {
+    fn get<T: FromSql>(&self, column: &str) -> rusqlite::Result<T>;
+
+    /// A time that may be absent.
+    fn time(&self, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+        Ok(self.get::<Option<Micros>>(column)?.map(|Micros(time)| time))
+    }
+
+    /// A value in JSON that may be absent.
+    fn json<T: DeserializeOwned>(&self, column: &str) -> rusqlite::Result<Option<T>> {
+        Ok(self.get::<Option<Json<T>>>(column)?.map(|Json(value)| value))
+    }
+}
+
+impl Columns for Row<'_> {
+    fn get<T: FromSql>(&self, column: &str) -> rusqlite::Result<T> {
+        Row::get(self, column)
+    }
+}
 
 /// A time: whole microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,48 +2,39 @@
 
 use rusqlite::Row;
 
-use super::columns::{Micros, Word};
-use super::load::time;
+use super::columns::{Columns, Micros, Word};
 use super::reader::{ReadError, Reader};
 use crate::domain::{KeyId, KeyLife, KeyUse, TargetName};
 
 impl Reader {
     /// Every time that a target took the key into use, in order.
     pub fn life_of(&self, key: &KeyId) -> Result<Vec<KeyLife>, ReadError> {
-        self.lives("WHERE key.id = ?1 ORDER BY came_seq", Some(key.as_str()))
-    }
-
-    /// The same of every key: target by target, in order.
-    pub fn lives_of_all_keys(&self) -> Result<Vec<KeyLife>, ReadError> {
-        self.lives("WHERE ?1 IS NULL ORDER BY name, target.id, came_seq", None)
-    }
-
-    fn lives(&self, wanted: &str, key: Option<&str>) -> Result<Vec<KeyLife>, ReadError> {
-        let sql = format!(
+        let mut lives = self.conn.prepare(
             "SELECT key.*, name, (SELECT next.id FROM key AS next
                WHERE next.target = key.target AND next.came_seq > key.came_seq ORDER BY next.came_seq LIMIT 1) AS replaced_by
-             FROM key JOIN target ON target.id = key.target {wanted}"
-        );
-        Ok(self.conn.prepare(&sql)?.query_map([key], life)?.collect::<rusqlite::Result<_>>()?)
+             FROM key JOIN target ON target.id = key.target WHERE key.id = ? ORDER BY came_seq",
+        )?;
+        Ok(lives.query_map([key.as_str()], life)?.collect::<rusqlite::Result<_>>()?)
     }
 }
 
 fn life(row: &Row<'_>) -> rusqlite::Result<KeyLife> {
-    Ok(KeyLife {
-        name: TargetName::new(row.get::<_, String>("name")?),
-        used: key_use(row)?,
-        rotation: row.get("rotation")?,
-        replaced_by: row.get::<_, Option<String>>("replaced_by")?.map(KeyId::new),
-    })
+    let replaced_by = row.get::<_, Option<String>>("replaced_by")?.map(KeyId::new);
+    key_life(row, TargetName::new(row.get::<_, String>("name")?), replaced_by)
 }
 
-pub(super) fn key_use(row: &Row<'_>) -> rusqlite::Result<KeyUse> {
+/// The life of a row of the table `key`, with what is not in it.
+pub(super) fn key_life(row: &impl Columns, name: TargetName, replaced_by: Option<KeyId>) -> rusqlite::Result<KeyLife> {
+    Ok(KeyLife { name, used: key_use(row)?, rotation: row.get("rotation")?, replaced_by })
+}
+
+pub(super) fn key_use(row: &impl Columns) -> rusqlite::Result<KeyUse> {
     Ok(KeyUse {
-        id: KeyId::new(row.get::<_, String>("id")?),
-        not_before: time(row, "not_before")?,
-        first_seen: row.get::<_, Micros>("first_seen")?.0,
-        last_seen: row.get::<_, Micros>("last_seen")?.0,
-        replaced_at: time(row, "replaced_at")?,
-        came: row.get::<_, Word<_>>("how")?.0,
+        id: KeyId::new(row.get::<String>("id")?),
+        not_before: row.time("not_before")?,
+        first_seen: row.get::<Micros>("first_seen")?.0,
+        last_seen: row.get::<Micros>("last_seen")?.0,
+        replaced_at: row.time("replaced_at")?,
+        came: row.get::<Word<_>>("how")?.0,
     })
 }

@@ -1,17 +1,17 @@
 //! Reads back what the tables say: the fleet, the head of the ledger and its identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::VerifierKey;
 use super::chain::Record;
-use super::columns::{Json, Micros, Word};
+use super::columns::{Columns, Json, Micros, Word};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClusterId, Credential, Fleet, Gap, KeyId, KeyRecord,
-    ManagerName, ManagerRecord, Outage, Pause, Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord,
-    Rotation, RotationId, State, Target, TargetId, TargetRecord, Told,
+    AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClockStep, ClusterId, Credential, Fleet, Freeze, Gap,
+    Glob, KeyId, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Phase, PolicyName, ProjectId,
+    Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -63,7 +63,7 @@ pub(super) fn past_key(conn: &Connection, target: &TargetId, key: &KeyId) -> rus
     .query_row([target.as_str(), key.as_str()], |row| {
         Ok(KeyRecord {
             id: key_id(row, "id")?,
-            not_before: time(row, "not_before")?,
+            not_before: row.time("not_before")?,
             first_seen: row.get::<_, Micros>("first_seen")?.0,
             last_seen: row.get::<_, Micros>("last_seen")?.0,
         })
@@ -79,18 +79,37 @@ pub(super) fn fleet(conn: &Connection) -> rusqlite::Result<Fleet> {
         alerts: alerts(conn)?,
         policies: policies(conn)?,
         pauses: pauses(conn)?,
+        freezes: freezes(conn)?,
         receivers: receivers(conn)?,
         api_keys: api_keys(conn)?,
+        clock_step: clock_step(conn)?,
     })
 }
 
+fn clock_step(conn: &Connection) -> rusqlite::Result<Option<ClockStep>> {
+    conn.prepare_cached(
+        "SELECT at, payload ->> '$.by_s' AS by_s FROM ledger WHERE kind = 'clock_stepped' ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row([], |row| Ok(ClockStep { at: row.get::<_, Micros>("at")?.0, by_s: row.get("by_s")? }))
+    .optional()
+}
+
 fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetRecord>>> {
+    // Those of one project, which stand together, share its id and their manager's name.
+    let mut shared: Option<(ManagerName, ProjectId)> = None;
     conn.prepare(
         "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
          FROM target LEFT JOIN rotation ON rotation.target = target.id
            AND rotation.state IN ('intended', 'sending', 'confirming')",
     )?
-    .query_map([], |row| Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(target(row)?))))?
+    .query_map([], |row| {
+        let mut record = target(row)?;
+        let names = (record.target.manager, record.target.project_id);
+        let names = shared.take().filter(|shared| *shared == names).unwrap_or(names);
+        (record.target.manager, record.target.project_id) = names.clone();
+        shared = Some(names);
+        Ok((TargetId::new(row.get::<_, String>("id")?), Arc::new(record)))
+    })?
     .collect()
 }
 
@@ -108,24 +127,25 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         },
         listing: row.get::<_, Json<_>>("listing")?.0,
         found_at: row.get::<_, Micros>("found_at")?.0,
-        gone_since: time(row, "gone_since")?,
-        refusal: json(row, "refusal")?,
+        gone_since: row.time("gone_since")?,
+        refusal: row.json("refusal")?,
         key: key(row)?,
-        regressed_at: time(row, "regressed_at")?,
-        unread: time(row, "unread_since")?.zip(json(row, "unread")?),
+        regressed_at: row.time("regressed_at")?,
+        unread: row.time("unread_since")?.zip(row.json("unread")?),
         slot: row.get("slot")?,
         attempt: row.get("attempt")?,
         failures: row.get("failures")?,
         rotation: rotation(row)?,
-        unconfirmed: json(row, "unconfirmed")?,
-        setback: json(row, "setback")?.zip(time(row, "retry_at")?),
-        missed_until: time(row, "missed_until")?,
-        held_until: time(row, "held_until")?,
-        quarantine: time(row, "quarantined_since")?
-            .zip(json(row, "quarantine")?)
+        unconfirmed: row.json("unconfirmed")?,
+        setback: row.json("setback")?.zip(row.time("retry_at")?),
+        missed_until: row.time("missed_until")?,
+        held_until: row.time("held_until")?,
+        quarantine: row
+            .time("quarantined_since")?
+            .zip(row.json("quarantine")?)
             .map(|(since, failure)| Quarantine { since, failure }),
-        request: json(row, "request")?,
-        last_rotation_at: time(row, "last_rotation_at")?,
+        request: row.json("request")?,
+        last_rotation_at: row.time("last_rotation_at")?,
     })
 }
 
@@ -133,7 +153,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {
     let Some(id) = row.get::<_, Option<String>>("key_id")? else { return Ok(None) };
     Ok(Some(KeyRecord {
         id: KeyId::new(id),
-        not_before: time(row, "key_not_before")?,
+        not_before: row.time("key_not_before")?,
         first_seen: row.get::<_, Micros>("key_first_seen")?.0,
         last_seen: row.get::<_, Micros>("key_last_seen")?.0,
     }))
@@ -143,7 +163,7 @@ fn rotation(row: &Row<'_>) -> rusqlite::Result<Option<Rotation>> {
     let Some(Word(state)) = row.get::<_, Option<Word<State>>>("state")? else { return Ok(None) };
     let phase = match state {
         State::Intended => Phase::Intended,
-        State::Sending => Phase::Sending { since: row.get::<_, Micros>("sent_at")?.0, lost: json(row, "failure")? },
+        State::Sending => Phase::Sending { since: row.get::<_, Micros>("sent_at")?.0, lost: row.json("failure")? },
         State::Confirming => Phase::Confirming {
             sent_at: row.get::<_, Micros>("sent_at")?.0,
             since: row.get::<_, Micros>("accepted_at")?.0,
@@ -164,21 +184,21 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
     let mut managers = conn
         .prepare("SELECT * FROM manager")?
         .query_map([], |row| {
-            let outage = time(row, "failing_since")?.zip(json(row, "failure")?);
+            let outage = row.time("failing_since")?.zip(row.json("failure")?);
             let record = ManagerRecord {
                 outage: outage.map(|(since, failure)| Outage { since, failure }),
-                gaps: BTreeSet::new(),
+                gaps: BTreeMap::new(),
                 unread: BTreeMap::new(),
                 key_lists: BTreeMap::new(),
                 credential: row
                     .get::<_, Option<String>>("public_key")?
-                    .zip(time(row, "public_key_since")?)
+                    .zip(row.time("public_key_since")?)
                     .map(|(public_key, since)| Credential { public_key, since }),
             };
             Ok((ManagerName::new(row.get::<_, String>("name")?), record))
         })?
         .collect::<rusqlite::Result<BTreeMap<_, _>>>()?;
-    let mut statement = conn.prepare("SELECT * FROM gap")?;
+    let mut statement = conn.prepare("SELECT gap.*, ledger.at FROM gap JOIN ledger USING (seq)")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let gap = Gap {
@@ -186,20 +206,21 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
             project: row.get("project")?,
             cluster: row.get("cluster")?,
         };
-        managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default().gaps.insert(gap);
+        let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
+        manager.gaps.insert(gap, row.get::<_, Micros>("at")?.0);
     }
     let mut statement = conn.prepare("SELECT * FROM unread_project")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let Some((since, failure)) = time(row, "since")?.zip(json(row, "failure")?) else { continue };
+        let Some((since, failure)) = row.time("since")?.zip(row.json("failure")?) else { continue };
         manager.unread.insert(row.get("project")?, Outage { since, failure });
     }
     let mut statement = conn.prepare("SELECT * FROM api_key_list")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let outage = time(row, "unread_since")?.zip(json(row, "failure")?);
+        let outage = row.time("unread_since")?.zip(row.json("failure")?);
         let outage = outage.map(|(since, failure)| Outage { since, failure });
         manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, outage);
     }
@@ -219,7 +240,7 @@ fn api_keys(conn: &Connection) -> rusqlite::Result<BTreeMap<(ManagerName, ApiKey
                     lists: row.get::<_, Json<_>>("lists")?.0,
                 },
                 first_seen: row.get::<_, Micros>("first_seen")?.0,
-                empowered_at: time(row, "empowered_at")?,
+                empowered_at: row.time("empowered_at")?,
             };
             Ok(((ManagerName::new(row.get::<_, String>("manager")?), id), Arc::new(record)))
         })?
@@ -258,7 +279,7 @@ fn receivers(conn: &Connection) -> rusqlite::Result<BTreeMap<ReceiverName, Arc<R
     conn.prepare("SELECT * FROM receiver")?
         .query_map([], |row| {
             let name: String = row.get("name")?;
-            let failing = time(row, "failing_since")?.zip(row.get("error")?);
+            let failing = row.time("failing_since")?.zip(row.get("error")?);
             let record = ReceiverRecord { failing, told: told.remove(&name).unwrap_or_default() };
             Ok((ReceiverName::new(name), Arc::new(record)))
         })?
@@ -285,14 +306,21 @@ fn pauses(conn: &Connection) -> rusqlite::Result<BTreeMap<String, Pause>> {
         .collect()
 }
 
-/// A time that may be absent.
-pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<jiff::Timestamp>> {
-    Ok(row.get::<_, Option<Micros>>(column)?.map(|Micros(time)| time))
-}
-
-/// A value in JSON that may be absent.
-pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
-    Ok(row.get::<_, Option<Json<T>>>(column)?.map(|Json(value)| value))
+fn freezes(conn: &Connection) -> rusqlite::Result<BTreeMap<String, OrderedFreeze>> {
+    conn.prepare("SELECT * FROM freeze")?
+        .query_map([], |row| {
+            let name: String = row.get("name")?;
+            let (start, end) = (row.get::<_, Micros>("begins_at")?.0, row.get::<_, Micros>("ends_at")?.0);
+            let scope = Glob::new(&row.get::<_, String>("scope")?);
+            let ordered = OrderedFreeze {
+                freeze: Freeze { name: name.clone(), reason: row.get("reason")?, span: Span { start, end }, scope },
+                ordered_at: row.get::<_, Micros>("ordered_at")?.0,
+                by: row.get::<_, Json<_>>("caller")?.0,
+                ended: row.get("ended")?,
+            };
+            Ok((name, ordered))
+        })?
+        .collect()
 }
 
 fn key_id(row: &Row<'_>, column: &str) -> rusqlite::Result<KeyId> {

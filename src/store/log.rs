@@ -6,10 +6,17 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::chain::Record;
-use super::columns::{Json, Micros};
-use super::question::{Question, page_by_page};
+use super::columns::Micros;
+use super::question::{Question, Shape, page_by_page};
 use super::reader::{ReadError, Reader};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, TargetName};
+
+const SHAPE: Shape = Shape {
+    select: "SELECT ledger.*, name FROM ledger LEFT JOIN target ON target.id = ledger.target",
+    time: "at",
+    place: "ledger.seq",
+    order: "at DESC, seq DESC",
+};
 
 /// Pages of records, one behind the other.
 pub(super) struct Log {
@@ -19,13 +26,13 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn wanted(conn: &Connection, filter: &LedgerFilter) -> rusqlite::Result<Self> {
-        let mut question = Question::default();
+        let mut question = Question::about(SHAPE);
         question.ask_targets(conn, "ledger.target", filter.target.as_deref(), filter.project.as_deref())?;
         if filter.target.is_some() || filter.project.is_some() {
             question.ask("ledger.target <> ?", "");
         }
         if !filter.kinds.is_empty() {
-            question.ask("kind IN (SELECT value FROM json_each(?))", Json(filter.kinds.clone()));
+            question.ask_one_of("kind", filter.kinds.clone());
         }
         if let Some(actor) = &filter.actor {
             question.ask("actor = ?", actor.clone());
@@ -40,8 +47,7 @@ impl Log {
 
     /// The next at most `limit` records.
     pub(super) fn next(&mut self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, LedgerRow)>> {
-        const SELECT: &str = "SELECT ledger.*, name FROM ledger LEFT JOIN target ON target.id = ledger.target";
-        let page = self.question.page(conn, SELECT, ("at", "ledger.seq"), self.behind, limit, |row| {
+        let page = self.question.page(conn, self.behind, limit, |row| {
             let name: Option<String> = row.get("name")?;
             let row = LedgerRow { name: name.map(TargetName::new), ..Record::from_row(row)?.into() };
             Ok((Cursor { at: row.at, place: i64::try_from(row.seq).unwrap_or(i64::MAX) }, row))

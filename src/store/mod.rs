@@ -15,14 +15,18 @@ mod life;
 mod load;
 mod lock;
 mod log;
+mod page;
 mod past;
 mod project;
 mod question;
 mod reader;
+mod relay;
 mod replay;
 mod rotations;
 mod schema;
+mod seal;
 mod sql;
+mod unsettled;
 mod verify;
 mod walk;
 mod writer;
@@ -38,7 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::domain::RotationFilter;
 pub use crate::domain::RotationRow;
-pub use as_of::AsOf;
+pub use as_of::{AsOf, Stretch, Telling};
 pub use backup::{BackupError, restore};
 pub use checkpoint::{
     CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,

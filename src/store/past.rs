@@ -53,7 +53,7 @@ fn past(conn: &Connection, target: &TargetId, limit: u32) -> rusqlite::Result<Pa
     let rotations = moment
         .prepare(
             "SELECT rotation.*, name, manager, project_id, cluster_id, mechanism
-             FROM rotation JOIN target ON target.id = rotation.target
+             FROM rotation CROSS JOIN target ON target.id = rotation.target
              WHERE rotation.target = ? ORDER BY began_at DESC, rotation.rowid DESC LIMIT ?",
         )?
         .query_map(params![target.as_str(), limit], rotation_row)?
@@ -63,7 +63,7 @@ fn past(conn: &Connection, target: &TargetId, limit: u32) -> rusqlite::Result<Pa
             "SELECT id, not_before, first_seen, last_seen, replaced_at, how
              FROM key WHERE target = ? ORDER BY came_seq DESC LIMIT ?",
         )?
-        .query_map(params![target.as_str(), limit], key_use)?
+        .query_map(params![target.as_str(), limit], |row| key_use(row))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Past { rotations, keys })
 }

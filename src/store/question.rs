@@ -11,38 +11,61 @@ use crate::domain::Cursor;
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
-/// With more matching targets than this, walking all rows by time beats looking each target up.
-const FEW_TARGETS: usize = 64;
+/// With more values than this, walking all rows by time beats looking each value up.
+const FEW: usize = 64;
 
-/// What follows WHERE, with its values.
-#[derive(Default)]
+/// What is asked of one table, page by page, the newest first.
 pub(super) struct Question {
+    shape: Shape,
     wanted: Vec<String>,
     values: Vec<Box<dyn ToSql>>,
+    /// A column that must have one of these values. Each is looked up by itself, in the order of time, and the newest of what
+    /// is found are taken: no index serves several values and that order at once.
+    one_of: Option<(&'static str, Vec<String>)>,
+}
+
+/// How a table is read: what stands before WHERE, and the columns that say where a row stands, time and then place.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) select: &'static str,
+    pub(super) time: &'static str,
+    pub(super) place: &'static str,
+    /// The same two by the names that they have in the answer.
+    pub(super) order: &'static str,
 }
 
 impl Question {
+    pub(super) fn about(shape: Shape) -> Self {
+        Self { shape, wanted: Vec::new(), values: Vec::new(), one_of: None }
+    }
+
     /// Each `?` of the condition stands for the value.
     pub(super) fn ask(&mut self, condition: &str, value: impl ToSql + 'static) {
         self.values.push(Box::new(value));
         self.wanted.push(condition.replace('?', &format!("?{}", self.values.len())));
     }
 
+    /// Only rows whose column has one of the values.
+    pub(super) fn ask_one_of(&mut self, column: &'static str, values: Vec<String>) {
+        if self.one_of.is_none() && (1..=FEW).contains(&values.len()) {
+            self.one_of = Some((column, values));
+        } else {
+            // A plus keeps the planner from an index that is in another order.
+            self.ask(&format!("+{column} IN (SELECT value FROM json_each(?))"), Json(values));
+        }
+    }
+
     /// Only rows about targets whose name matches, or whose project has this name or id; `column` holds the target's id.
     pub(super) fn ask_targets(
         &mut self,
         conn: &Connection,
-        column: &str,
+        column: &'static str,
         glob: Option<&str>,
         project: Option<&str>,
     ) -> rusqlite::Result<()> {
-        if glob.is_none() && project.is_none() {
-            return Ok(());
+        if glob.is_some() || project.is_some() {
+            self.ask_one_of(column, matching_targets(conn, glob, project)?);
         }
-        let ids = matching_targets(conn, glob, project)?;
-        // A plus keeps the planner from the index by target.
-        let plus = if ids.len() <= FEW_TARGETS { "" } else { "+" };
-        self.ask(&format!("{plus}{column} IN (SELECT value FROM json_each(?))"), Json(ids));
         Ok(())
     }
 
@@ -50,21 +73,32 @@ impl Question {
     pub(super) fn page<T>(
         &self,
         conn: &Connection,
-        select: &str,
-        (time, place): (&str, &str),
         behind: Cursor,
         limit: u32,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
+        let Shape { select, time, place, order } = self.shape;
+        let mut values: Vec<&dyn ToSql> = self.values.iter().map(AsRef::as_ref).collect();
+        let at = Micros(behind.at);
+        values.extend([&at as &dyn ToSql, &behind.place, &limit]);
+        let last = values.len();
         let wanted: String = self.wanted.iter().map(|condition| format!("{condition} AND ")).collect();
-        let next = self.values.len() + 1;
-        let sql = format!(
-            "{select} WHERE {wanted}({time}, {place}) < (?{next}, ?{}) ORDER BY {time} DESC, {place} DESC LIMIT ?{}",
-            next + 1,
-            next + 2
-        );
-        let own: [Box<dyn ToSql>; 3] = [Box::new(Micros(behind.at)), Box::new(behind.place), Box::new(limit)];
-        let values = self.values.iter().chain(&own);
+        let some = |more: &str| {
+            format!(
+                "{select} WHERE {wanted}{more}({time}, {place}) < (?{}, ?{}) ORDER BY {time} DESC, {place} DESC LIMIT ?{last}",
+                last - 2,
+                last - 1
+            )
+        };
+        let sql = match &self.one_of {
+            None => some(""),
+            Some((column, ones)) => {
+                values.extend(ones.iter().map(|one| one as &dyn ToSql));
+                let parts = (last + 1..=values.len()).map(|number| some(&format!("{column} = ?{number} AND ")));
+                let parts: Vec<String> = parts.map(|part| format!("SELECT * FROM ({part})")).collect();
+                format!("{} ORDER BY {order} LIMIT ?{last}", parts.join(" UNION ALL "))
+            }
+        };
         conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), read)?.collect()
     }
 }

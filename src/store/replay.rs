@@ -1,17 +1,25 @@
-//! The fold over a ledger, beside a database of its own that it fills as the writer would.
+//! The fold over a ledger, and beside it the rows that the writer would have written.
+
+use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::chain::Record;
-use super::fault::Fault;
+use super::page::Sight;
+use super::unsettled::{Settled, Shapes, Unsettled};
 use super::verify::{Broken, VerifyError};
 use super::{project, schema};
-use crate::domain::{Actor, Entry, Fleet};
+use crate::domain::{Actor, Entry, Fleet, Folded, TargetId};
 
 /// What follows from the records so far.
+///
+/// The rows of the two tables that grow with the ledger leave it when they are settled. Those of targets are written at the
+/// end, and all others at once, into a database of its own.
 pub(super) struct Replay {
     pub(super) scratch: Connection,
     pub(super) fleet: Fleet,
+    pub(super) unsettled: Unsettled,
+    /// The newest record about each target.
+    newest: HashMap<TargetId, u64>,
     /// Records of kinds that this version does not know. From the first on nothing is folded.
     pub(super) unknown: u64,
 }
@@ -20,12 +28,13 @@ impl Replay {
     pub(super) fn begin() -> Result<Self, VerifyError> {
         let scratch = schema::connect_scratch().map_err(VerifyError::Scratch)?;
         scratch.execute_batch("BEGIN")?;
-        Ok(Self { scratch, fleet: Fleet::default(), unknown: 0 })
+        let unsettled = Unsettled::new(Shapes::of(&scratch)?);
+        Ok(Self { scratch, fleet: Fleet::default(), unsettled, newest: HashMap::new(), unknown: 0 })
     }
 
     /// Takes the next record in. Returns its entry, unless it is unknown or follows on an unknown one.
-    pub(super) fn take(&mut self, record: &Record) -> Result<Option<Entry>, VerifyError> {
-        let (Ok(event), Some(actor)) = (record.event(), Actor::from_word(&record.actor)) else {
+    pub(super) fn take(&mut self, record: &Sight<'_>) -> Result<Option<Entry>, VerifyError> {
+        let (Ok(event), Some(actor)) = (record.event(), Actor::from_word(record.actor)) else {
             self.unknown += 1;
             return Ok(None);
         };
@@ -34,18 +43,44 @@ impl Replay {
             return Ok(None);
         }
         let broken = |why: String| Broken { seq: record.seq, why };
-        let target = event.target().map(|target| target.as_str().to_owned()).unwrap_or_default();
-        let rotation = event.transition().map(|step| step.id.to_string()).unwrap_or_default();
-        if (&target, &rotation) != (&record.target, &record.rotation) {
+        let target = event.target();
+        let rotation = event.transition().map(|step| step.id.to_string());
+        let written = (record.target, record.rotation);
+        if (target.as_ref().map_or("", TargetId::as_str), rotation.as_deref().unwrap_or("")) != written {
             return Err(broken("target or rotation is not the one in its payload".to_owned()).into());
         }
         let entry = Entry { at: record.at, actor, event };
-        match project::apply(&self.scratch, &mut self.fleet, record.seq, &entry) {
-            Ok(_) => Ok(Some(entry)),
-            Err(Fault::Impossible(contradiction)) => Err(broken(contradiction.to_string()).into()),
-            Err(Fault::Row(error) | Fault::Ledger(error)) => {
-                Err(broken(format!("its consequences do not fit the tables: {error}")).into())
+        let seq = record.seq;
+        let written = match self.fleet.fold(entry.at, &entry.event).map_err(|error| broken(error.to_string()))? {
+            None => Ok(()),
+            Some(Folded::Target(id, record)) => {
+                let written = project::write_histories(&self.unsettled, seq, &entry, &id, record);
+                self.unsettled.settle(&id, record);
+                self.newest.insert(id, seq);
+                written
             }
+            Some(Folded::Rest(change)) => project::write_rest(&self.scratch, seq, &entry, &change),
+        };
+        written.map_err(|error| broken(format!("its consequences do not fit the tables: {error}")))?;
+        Ok(Some(entry))
+    }
+
+    /// Settles every row, and writes those of targets: there are no more records.
+    pub(super) fn finish(&self) -> rusqlite::Result<()> {
+        self.unsettled.settle_all();
+        for (id, record) in &self.fleet.targets {
+            let seq = self.newest.get(id).copied().unwrap_or_default();
+            project::write_target(&self.scratch, seq, id, record)?;
         }
+        Ok(())
+    }
+
+    /// Writes a settled row beside the others.
+    pub(super) fn insert(&self, settled: &Settled) -> rusqlite::Result<()> {
+        let Settled { table, row } = settled;
+        let columns = self.unsettled.shapes.columns(*table).join(", ");
+        let places = vec!["?"; row.len()].join(", ");
+        let sql = format!("INSERT INTO {} ({columns}) VALUES ({places})", table.name());
+        self.scratch.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(row)).map(drop)
     }
 }

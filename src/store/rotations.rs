@@ -5,12 +5,21 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
-use super::columns::{Json, Micros, Word};
-use super::load::{json, time};
-use super::question::{Question, page_by_page};
+use super::columns::{Columns, Json, Micros, Word};
+use super::question::{Question, Shape, page_by_page};
 use super::reader::{ReadError, Reader};
 use crate::domain::{
-    ClusterId, Cursor, KeyId, ManagerName, ProjectId, RotationFilter, RotationId, RotationRow, TargetId, TargetName,
+    ClusterId, Cursor, KeyId, ManagerName, Mechanism, ProjectId, RotationFilter, RotationId, RotationRow, Target,
+    TargetId, TargetName,
+};
+
+/// The order of the join is given: without statistics the planner might walk all rotations of each target, and sort them.
+const SHAPE: Shape = Shape {
+    select: "SELECT rotation.*, rotation.rowid AS place, name, manager, project_id, cluster_id, mechanism
+             FROM rotation CROSS JOIN target ON target.id = rotation.target",
+    time: "began_at",
+    place: "rotation.rowid",
+    order: "began_at DESC, place DESC",
 };
 
 /// Pages of rotations, one behind the other.
@@ -21,7 +30,7 @@ pub(super) struct Rotations {
 
 impl Rotations {
     pub(super) fn wanted(conn: &Connection, filter: &RotationFilter) -> rusqlite::Result<Self> {
-        let mut question = Question::default();
+        let mut question = Question::about(SHAPE);
         question.ask_targets(conn, "rotation.target", filter.target.as_deref(), filter.project.as_deref())?;
         if let Some(key) = &filter.key {
             question.ask("(key_before = ? OR key_after = ?)", key.as_str().to_owned());
@@ -42,10 +51,7 @@ impl Rotations {
 
     /// The next at most `limit` rows, each with its place.
     pub(super) fn next(&mut self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, RotationRow)>> {
-        const SELECT: &str =
-            "SELECT rotation.*, rotation.rowid AS place, name, manager, project_id, cluster_id, mechanism
-             FROM rotation JOIN target ON target.id = rotation.target";
-        let page = self.question.page(conn, SELECT, ("began_at", "rotation.rowid"), self.behind, limit, |row| {
+        let page = self.question.page(conn, self.behind, limit, |row| {
             let row_and_place = (rotation_row(row)?, row.get("place")?);
             Ok((Cursor { at: row_and_place.0.began_at, place: row_and_place.1 }, row_and_place.0))
         })?;
@@ -82,29 +88,64 @@ impl Reader {
 }
 
 pub(super) fn rotation_row(row: &Row<'_>) -> rusqlite::Result<RotationRow> {
-    let key = |column| row.get::<_, Option<String>>(column).map(|id| id.map(KeyId::new));
-    Ok(RotationRow {
-        target: TargetId::new(row.get::<_, String>("target")?),
-        name: TargetName::new(row.get::<_, String>("name")?),
-        manager: ManagerName::new(row.get::<_, String>("manager")?),
-        project_id: ProjectId::new(row.get::<_, String>("project_id")?),
-        cluster_id: ClusterId::new(row.get::<_, String>("cluster_id")?),
+    let text = |column| row.get::<_, String>(column);
+    let about = About {
+        name: TargetName::new(text("name")?),
+        manager: ManagerName::new(text("manager")?),
+        project_id: ProjectId::new(text("project_id")?),
+        cluster_id: ClusterId::new(text("cluster_id")?),
         mechanism: row.get::<_, Word<_>>("mechanism")?.0,
+    };
+    rotation_of(row, about)
+}
+
+/// What the target of a rotation is called.
+pub(super) struct About {
+    pub(super) name: TargetName,
+    pub(super) manager: ManagerName,
+    pub(super) project_id: ProjectId,
+    pub(super) cluster_id: ClusterId,
+    pub(super) mechanism: Mechanism,
+}
+
+impl About {
+    pub(super) fn of(target: &Target) -> Self {
+        Self {
+            name: target.name(),
+            manager: target.manager.clone(),
+            project_id: target.project_id.clone(),
+            cluster_id: target.cluster_id.clone(),
+            mechanism: target.mechanism,
+        }
+    }
+}
+
+/// The rotation of a row of the table `rotation`.
+pub(super) fn rotation_of(row: &impl Columns, about: About) -> rusqlite::Result<RotationRow> {
+    let key = |column| row.get::<Option<String>>(column).map(|id| id.map(KeyId::new));
+    let About { name, manager, project_id, cluster_id, mechanism } = about;
+    Ok(RotationRow {
+        target: TargetId::new(row.get::<String>("target")?),
+        name,
+        manager,
+        project_id,
+        cluster_id,
+        mechanism,
         id: RotationId { slot: row.get("slot")?, attempt: row.get("attempt")? },
         actor: row.get("actor")?,
-        state: row.get::<_, Word<_>>("state")?.0,
-        how: row.get::<_, Option<Word<_>>>("how")?.map(|Word(how)| how),
-        due_at: row.get::<_, Micros>("due_at")?.0,
-        began_at: row.get::<_, Micros>("began_at")?.0,
+        state: row.get::<Word<_>>("state")?.0,
+        how: row.get::<Option<Word<_>>>("how")?.map(|Word(how)| how),
+        due_at: row.get::<Micros>("due_at")?.0,
+        began_at: row.get::<Micros>("began_at")?.0,
         key_before: key("key_before")?,
         key_after: key("key_after")?,
-        intended_at: time(row, "intended_at")?,
-        sent_at: time(row, "sent_at")?,
-        accepted_at: time(row, "accepted_at")?,
-        ended_at: time(row, "ended_at")?,
-        stage: row.get::<_, Option<Word<_>>>("stage")?.map(|Word(stage)| stage),
-        failure: json(row, "failure")?,
-        retry_at: time(row, "retry_at")?,
+        intended_at: row.time("intended_at")?,
+        sent_at: row.time("sent_at")?,
+        accepted_at: row.time("accepted_at")?,
+        ended_at: row.time("ended_at")?,
+        stage: row.get::<Option<Word<_>>>("stage")?.map(|Word(stage)| stage),
+        failure: row.json("failure")?,
+        retry_at: row.time("retry_at")?,
         why: row.get("why")?,
         seq: row.get("seq")?,
     })

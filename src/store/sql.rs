@@ -4,18 +4,21 @@ use rusqlite::{Connection, ToSql};
 
 /// A column and the value that it takes.
 pub(super) type Column<'a> = (&'static str, &'a dyn ToSql);
+/// Statements are made anew for each row, so that the longest is not to grow as it is written.
+const LONG: usize = 2048;
 
 /// Adds a row.
 pub(super) fn insert(conn: &Connection, table: &str, columns: &[Column<'_>]) -> rusqlite::Result<()> {
-    run(conn, &insertion(table, columns.len(), columns.iter()), columns.iter()).map(drop)
+    run(conn, &insertion(table, columns, &[]), columns.iter()).map(drop)
 }
 
 /// Adds a row, or writes over the one with the same key.
 pub(super) fn upsert(conn: &Connection, table: &str, key: &[Column<'_>], rest: &[Column<'_>]) -> rusqlite::Result<()> {
-    let insertion = insertion(table, key.len() + rest.len(), key.iter().chain(rest));
-    let key_names = joined(key.iter().map(|(name, _)| (*name).to_owned()));
-    let taken = joined(rest.iter().map(|(name, _)| format!("{name} = excluded.{name}")));
-    let sql = format!("{insertion} ON CONFLICT ({key_names}) DO UPDATE SET {taken}");
+    let mut sql = insertion(table, key, rest);
+    sql.push_str(" ON CONFLICT (");
+    list(&mut sql, ", ", key, |sql, name| sql.push_str(name));
+    sql.push_str(") DO UPDATE SET ");
+    list(&mut sql, ", ", rest, |sql, name| sql.extend([name, " = excluded.", name]));
     run(conn, &sql, key.iter().chain(rest)).map(drop)
 }
 
@@ -26,20 +29,58 @@ pub(super) fn update(
     key: &[Column<'_>],
     rest: &[Column<'_>],
 ) -> rusqlite::Result<bool> {
-    let taken = joined(rest.iter().map(|(name, _)| format!("{name} = ?")));
-    let wanted: Vec<String> = key.iter().map(|(name, _)| format!("{name} IS ?")).collect();
-    let sql = format!("UPDATE {table} SET {taken} WHERE {}", wanted.join(" AND "));
+    let mut sql = updating(table, rest);
+    list(&mut sql, " AND ", key, |sql, name| sql.extend([name, " IS ?"]));
     run(conn, &sql, rest.iter().chain(key)).map(|rows| rows > 0)
 }
 
-fn insertion<'a>(table: &str, count: usize, columns: impl Iterator<Item = &'a Column<'a>>) -> String {
-    let names = joined(columns.map(|(name, _)| (*name).to_owned()));
-    let places = joined(std::iter::repeat_n("?".to_owned(), count));
-    format!("INSERT INTO {table} ({names}) VALUES ({places})")
+/// Writes over the rows that the condition wants, with its values, and says whether there was one.
+pub(super) fn update_where(
+    conn: &Connection,
+    table: &str,
+    wanted: &str,
+    values: &[&dyn ToSql],
+    rest: &[Column<'_>],
+) -> rusqlite::Result<bool> {
+    let sql = updating(table, rest) + wanted;
+    let values = rest.iter().map(|(_, value)| *value).chain(values.iter().copied());
+    let rows = conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+    Ok(rows > 0)
 }
 
-fn joined(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
+/// An UPDATE of these columns, up to its condition.
+fn updating(table: &str, rest: &[Column<'_>]) -> String {
+    let mut sql = String::with_capacity(LONG);
+    sql.extend(["UPDATE ", table, " SET "]);
+    list(&mut sql, ", ", rest, |sql, name| sql.extend([name, " = ?"]));
+    sql.push_str(" WHERE ");
+    sql
+}
+
+fn insertion(table: &str, key: &[Column<'_>], rest: &[Column<'_>]) -> String {
+    let mut sql = String::with_capacity(LONG);
+    sql.extend(["INSERT INTO ", table, " ("]);
+    let columns = key.iter().chain(rest);
+    list(&mut sql, ", ", columns.clone(), |sql, name| sql.push_str(name));
+    sql.push_str(") VALUES (");
+    list(&mut sql, ", ", columns, |sql, _| sql.push('?'));
+    sql.push(')');
+    sql
+}
+
+/// Writes something for each column.
+fn list<'a>(
+    sql: &mut String,
+    between: &str,
+    columns: impl IntoIterator<Item = &'a Column<'a>>,
+    write: impl Fn(&mut String, &str),
+) {
+    for (number, (name, _)) in columns.into_iter().enumerate() {
+        if number > 0 {
+            sql.push_str(between);
+        }
+        write(sql, name);
+    }
 }
 
 fn run<'a>(conn: &Connection, sql: &str, columns: impl Iterator<Item = &'a Column<'a>>) -> rusqlite::Result<usize> {

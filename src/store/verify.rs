@@ -1,15 +1,19 @@
 //! Verifies a ledger: the chain, the checkpoints that were made of it, and that every table follows from it.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::checkpoint::{Checkpoint, origin_of};
 use super::columns::Micros;
-use super::compare::{compare_guards, compare_tables};
+use super::compare::{compare_guards, compare_long_tables, compare_short_tables};
+use super::page::Page;
 use super::reader::{ReadError, Reader};
+use super::relay::relay;
 use super::replay::Replay;
+use super::seal::Seals;
 use super::walk::{Pins, Walk};
 use super::{OpenError, VerifierKey, load};
 use crate::ports::Head;
@@ -88,8 +92,6 @@ impl From<rusqlite::Error> for VerifyError {
     }
 }
 
-/// Records read at a time.
-const PAGE: u32 = 4096;
 /// How a pin of each kind is told.
 const SIGNED: &str = "a signed checkpoint";
 const KEPT: &str = "a head that was kept";
@@ -110,9 +112,9 @@ impl Reader {
 
     /// The same, held against what is known from elsewhere.
     ///
-    /// Holds one page of records and the fleet in memory; the replayed tables stand in a temporary file. Records are
-    /// read in pages that do not hold up a working daemon; only the last page and the comparison see one moment.
-    /// When a present key was last seen has no record, and is not compared.
+    /// Holds some pages of records, the fleet, and a few rows for each target in memory. Records are read in pages that do
+    /// not hold up a working daemon; only what was written meanwhile and the comparison see one moment. When a present key
+    /// was last seen has no record, and is not compared.
     ///
     /// # Errors
     /// [`VerifyError::Broken`] names the first record that does not hold.
@@ -123,43 +125,81 @@ impl Reader {
     ) -> Result<Verified, VerifyError> {
         let start = self.start(demands.since)?;
         let mut walk = Walk::begin(start.clone(), self.pins(demands, start.seq)?);
-        let mut replay = if demands.since.is_none() { Some(Replay::begin()?) } else { None };
+        let mut expected = if demands.since.is_none() { Some(Expected::begin()?) } else { None };
         let total = load::head(&self.conn)?.seq;
+        let mut take = |page: &Page| {
+            expected.as_mut().map_or(Ok(()), |expected| expected.take(page))?;
+            let done = page.last_seq().unwrap_or_default();
+            told(progress(done, total.max(done)))
+        };
+        relay(self.path(), &mut walk, total, &mut take)?;
+        let moment = self.conn.unchecked_transaction()?;
+        let mut page = Page::default();
         loop {
-            let moment = self.conn.unchecked_transaction()?;
-            let page = load::records(&moment, walk.head.seq, PAGE)?;
-            for record in &page {
-                walk.take(record)?;
-                if let Some(replay) = &mut replay {
-                    replay.take(record)?;
-                }
+            page.fill(&moment, walk.head.seq, i64::MAX.unsigned_abs())?;
+            if page.last_seq().is_none() {
+                break;
             }
-            if progress(walk.head.seq, total.max(walk.head.seq)).is_break() {
-                return Err(VerifyError::BrokenOff);
-            }
-            if page.len() < PAGE as usize {
-                walk.finish()?;
-                check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
-                let known = replay.as_ref().filter(|replay| replay.unknown == 0);
-                if let Some(replay) = known {
-                    compare_tables(&moment, &replay.scratch)?;
-                }
-                if let Some(replay) = &replay {
-                    compare_guards(&moment, &replay.scratch, walk.head.seq)?;
-                }
-                let checkpoints = demands.checkpoints.iter().map(|checkpoint| &checkpoint.head);
-                return Ok(Verified {
-                    records: walk.head.seq - start.seq,
-                    first_at: walk.first_at,
-                    last_at: walk.last_at,
-                    unknown: replay.as_ref().map_or(0, |replay| replay.unknown),
-                    tables: known.is_some(),
-                    checkpoints: demands.checkpoints.len() as u64,
-                    anchored: checkpoints.chain(&demands.kept).map(|head| head.seq).max(),
-                    head: walk.head,
-                });
-            }
+            page.records().try_for_each(|record| walk.take(&record))?;
+            take(&page)?;
         }
+        walk.finish()?;
+        check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
+        let unknown = expected.as_ref().map_or(0, |expected| expected.replay.unknown);
+        let tables = expected.is_some() && unknown == 0;
+        if let Some(expected) = &mut expected {
+            if unknown == 0 && !expected.are_in(&moment)? {
+                self.explain(&moment, &mut progress)?;
+            }
+            compare_guards(&moment, &expected.replay.scratch, walk.head.seq)?;
+        }
+        let checkpoints = demands.checkpoints.iter().map(|checkpoint| &checkpoint.head);
+        Ok(Verified {
+            records: walk.head.seq - start.seq,
+            first_at: walk.first_at,
+            last_at: walk.last_at,
+            unknown,
+            tables,
+            checkpoints: demands.checkpoints.len() as u64,
+            anchored: checkpoints.chain(&demands.kept).map(|head| head.seq).max(),
+            head: walk.head,
+        })
+    }
+
+    /// Finds the row that is not what it ought to be: writes down all that follow from the records, and compares them in
+    /// order.
+    fn explain(
+        &self,
+        moment: &Connection,
+        progress: &mut impl FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<(), VerifyError> {
+        let total = load::head(moment)?.seq;
+        let (mut replay, mut page) = (Replay::begin()?, Page::default());
+        let mut done = 0;
+        while done < total {
+            page.fill(moment, done, total)?;
+            for record in page.records() {
+                replay.take(&record)?;
+            }
+            done = page.last_seq().unwrap_or(total);
+            if done == total {
+                replay.finish()?;
+            }
+            for settled in replay.unsettled.take_settled() {
+                let fits = replay.insert(&settled);
+                fits.map_err(|error| Broken {
+                    seq: done,
+                    why: format!("what follows from it does not fit the tables: {error}"),
+                })?;
+            }
+            told(progress(done, total))?;
+        }
+        compare_long_tables(moment, &replay.scratch)?;
+        unreachable!("rows that differ by their seals differ when they are compared")
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        Path::new(self.conn.path().unwrap_or_default())
     }
 
     /// What is trusted: the ledger's id, or the record before the first that is asked about.
@@ -201,6 +241,45 @@ impl Reader {
         }
         Ok(pins)
     }
+}
+
+/// What the tables must hold, by the records so far.
+struct Expected {
+    replay: Replay,
+    seals: Seals,
+}
+
+impl Expected {
+    fn begin() -> Result<Self, VerifyError> {
+        Ok(Self { replay: Replay::begin()?, seals: Seals::new() })
+    }
+
+    fn take(&mut self, page: &Page) -> Result<(), VerifyError> {
+        for record in page.records() {
+            self.replay.take(&record)?;
+        }
+        self.seal();
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        for settled in self.replay.unsettled.take_settled() {
+            self.seals.demand(&self.replay.unsettled.shapes, &settled);
+        }
+    }
+
+    /// Compares what a database holds. False: the rows of rotations and keys are not those that they ought to be.
+    fn are_in(&mut self, found: &Connection) -> Result<bool, VerifyError> {
+        self.replay.finish()?;
+        self.seal();
+        compare_short_tables(found, &self.replay.scratch)?;
+        Ok(self.seals.hold(found, &self.replay.unsettled.shapes)?)
+    }
+}
+
+/// Whether whoever is told wants to hear more.
+pub(super) fn told(answer: ControlFlow<()>) -> Result<(), VerifyError> {
+    if answer.is_break() { Err(VerifyError::BrokenOff) } else { Ok(()) }
 }
 
 /// Each must be signed by a key that the ledger names at that point.

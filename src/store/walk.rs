@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::chain::Record;
+use super::page::Sight;
 use super::verify::Broken;
 use crate::ports::Head;
 
@@ -51,16 +51,16 @@ impl Walk {
     }
 
     /// Checks the next record against the chain and against what is pinned.
-    pub(super) fn take(&mut self, record: &Record) -> Result<(), Broken> {
+    pub(super) fn take(&mut self, record: &Sight<'_>) -> Result<(), Broken> {
         let next = self.head.seq + 1;
         let broken = |why: &str| Broken { seq: next, why: why.to_owned() };
         if record.seq != next {
             return Err(broken(&format!("is missing; {} follows on {}", record.seq, self.head.seq)));
         }
-        if record.prev_hash != self.head.hash {
+        if *record.prev_hash != self.head.hash {
             return Err(broken("does not continue the chain: prev_hash is not the hash of the one before"));
         }
-        if record.hash != record.expected_hash() {
+        if *record.hash != record.expected_hash() {
             return Err(broken("does not have the hash that its fields demand"));
         }
         self.head = record.head();

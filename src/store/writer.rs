@@ -174,7 +174,7 @@ impl Writer {
     fn commit(&mut self, calls: Vec<(Work, Ack)>) {
         let recovered = self.unblock().and_then(|()| self.recover());
         let start = self.head.clone();
-        match recovered.and_then(|()| self.transact(calls.iter().map(|(work, _)| work))) {
+        match recovered.and_then(|()| self.transact(&calls)) {
             Ok(results) => {
                 let done = calls.iter().zip(&results).filter(|(_, result)| result.is_ok());
                 if done.map(|((work, _), _)| work).any(Work::wants_checkpoint) {
@@ -187,9 +187,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                if !self.conn.is_autocommit() {
-                    let _ = self.conn.execute_batch("ROLLBACK");
-                }
+                self.roll_back();
                 self.take_back(0, start);
                 self.suspicion = Some(error.clone());
                 for (_, ack) in calls {
@@ -200,12 +198,22 @@ impl Writer {
     }
 
     /// Runs a group in one transaction. The inner results count only if the outer one is good.
-    fn transact<'a>(
-        &mut self,
-        calls: impl Iterator<Item = &'a Work>,
-    ) -> Result<Vec<Result<(), JournalError>>, JournalError> {
-        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.told(&error))?;
-        let results = calls.map(|work| self.attempt(work)).collect::<Result<Vec<_>, _>>()?;
+    ///
+    /// Nearly always every call of a group is good. Only if one is not the group begins anew with a savepoint for each call: it
+    /// would have to copy every page that the call changes.
+    fn transact(&mut self, calls: &[(Work, Ack)]) -> Result<Vec<Result<(), JournalError>>, JournalError> {
+        let start = self.head.clone();
+        self.begin()?;
+        let results = match calls.iter().try_for_each(|(work, _)| self.write(work)) {
+            Ok(()) => vec![Ok(()); calls.len()],
+            Err(error @ JournalError::Io(_)) => return Err(error),
+            Err(_) => {
+                self.take_back(0, start);
+                self.roll_back();
+                self.begin()?;
+                calls.iter().map(|(work, _)| self.attempt(work)).collect::<Result<Vec<_>, _>>()?
+            }
+        };
         let watch = self.shared.stopwatch.get();
         let began = watch.map(|watch| watch.clock.monotonic());
         self.conn.execute_batch("COMMIT").map_err(|error| self.told(&error))?;
@@ -215,16 +223,22 @@ impl Writer {
         Ok(results)
     }
 
+    fn begin(&self) -> Result<(), JournalError> {
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.told(&error))
+    }
+
+    fn roll_back(&self) {
+        if !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+
     /// Does one call's work behind a savepoint. The outer error means that the whole transaction is lost.
     fn attempt(&mut self, work: &Work) -> Result<Result<(), JournalError>, JournalError> {
         let (mark, head) = (self.group.undos.len(), self.head.clone());
         let lost = |error: rusqlite::Error| classify(&error);
-        self.conn.prepare_cached("SAVEPOINT call").and_then(|mut save| save.execute([])).map_err(lost)?;
-        let result = match work {
-            Work::Record(entries) => entries.iter().try_for_each(|entry| self.append(entry)),
-            Work::SeenAgain(sightings) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
-        };
-        let result = result.map_err(JournalError::from);
+        self.conn.execute_batch("SAVEPOINT call").map_err(lost)?;
+        let result = self.write(work);
         if let Err(error) = &result {
             self.take_back(mark, head);
             // SQLite ends the whole transaction on some errors, a full disk among them. What is neither the caller's doing
@@ -234,8 +248,17 @@ impl Writer {
             }
             self.conn.execute_batch("ROLLBACK TO call").map_err(lost)?;
         }
-        self.conn.prepare_cached("RELEASE call").and_then(|mut release| release.execute([])).map_err(lost)?;
+        self.conn.execute_batch("RELEASE call").map_err(lost)?;
         Ok(result)
+    }
+
+    /// Does one call's work, or a part of it.
+    fn write(&mut self, work: &Work) -> Result<(), JournalError> {
+        let written = match work {
+            Work::Record(entries) => entries.iter().try_for_each(|entry| self.append(entry)),
+            Work::SeenAgain(sightings) => sightings.iter().try_for_each(|(target, at)| self.see_again(target, *at)),
+        };
+        written.map_err(JournalError::from)
     }
 
     fn append(&mut self, entry: &Entry) -> Result<(), Fault> {

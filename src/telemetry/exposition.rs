@@ -2,7 +2,7 @@
 //!
 //! The format is that of <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use prometheus::TextEncoder;
 
@@ -26,28 +26,43 @@ impl Gauges {
         Self { name, text, empty: true }
     }
 
-    /// Adds one series. The caller keeps label sets apart: a label set that comes twice breaks the scrape.
-    pub fn push(&mut self, labels: &[(&str, &str)], value: f64) {
+    /// Adds one series, with a number as its value. The caller keeps label sets apart: a label set that comes twice breaks the scrape.
+    pub fn push(&mut self, labels: &Labels, value: impl Display) {
         self.empty = false;
         self.text.push_str(&self.name);
+        self.text.push_str(&labels.text);
+        writeln!(self.text, " {value}").expect("a string takes every text");
+    }
+}
+
+/// The labels of a series as they stand in the text: put together once for all series that carry them.
+#[derive(Debug, Default)]
+pub struct Labels {
+    text: String,
+}
+
+impl Labels {
+    /// These labels, by name and value.
+    pub fn of(labels: &[(&str, &str)]) -> Self {
+        let mut text = String::with_capacity(128);
         let mut before = '{';
         for (name, value) in labels {
-            self.text.push(before);
-            self.text.push_str(name);
-            self.text.push_str("=\"");
-            push_escaped(&mut self.text, value);
-            self.text.push('"');
+            text.push(before);
+            text.push_str(name);
+            text.push_str("=\"");
+            push_escaped(&mut text, value);
+            text.push('"');
             before = ',';
         }
-        self.text.push_str(if labels.is_empty() { " " } else { "} " });
-        writeln!(self.text, "{value}").expect("a string takes every text");
+        text.push('}');
+        Self { text }
     }
 }
 
 /// A label's value between its quotes.
 fn push_escaped(text: &mut String, value: &str) {
     let mut rest = value;
-    while let Some(at) = rest.find(['\\', '"', '\n']) {
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         let (plain, special) = rest.split_at(at);
         text.push_str(plain);
         text.push('\\');
@@ -82,27 +97,34 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    /// The crate's own encoder is the measure: the same series, to the letter.
+    /// The crate's own encoder is the measure: the same text to the letter, whatever a far end calls its clusters.
     #[test]
     fn the_text_is_the_crates() {
-        let labels = [("manager", "emea"), ("target", "a\\b\"c\nd/ü"), ("empty", "")];
+        let nasty =
+            ["", " ", "plain", "a\\b", "\"", "\\\"", "two\nlines", "\\n", "{a=\"b\"} 1", "d/ü ☃", "\t\r", "ends\\"];
+        let values = [0.0, 1.0, -2.5, 0.1, 1e-7, 1e21, 1_769_901_000.000_001, f64::MAX];
+        let names = ["manager", "target"];
         let mut ours = Gauges::new("x", "Help, in words.");
-        let opts = prometheus::Opts::new("rekeyd_x", "Help, in words.");
-        let theirs = prometheus::GaugeVec::new(opts, &labels.map(|(name, _)| name)).unwrap();
-        ours.push(&labels, 1_769_901_000.000_001);
-        theirs.with_label_values(&labels.map(|(_, value)| value)).set(1_769_901_000.000_001);
+        let theirs = prometheus::GaugeVec::new(prometheus::Opts::new("rekeyd_x", "Help, in words."), &names).unwrap();
+        for (number, (nasty, value)) in nasty.iter().zip(values.into_iter().cycle()).enumerate() {
+            // The crate keeps series apart by their values joined, so each has a part of its own.
+            for labels in [[*nasty, &format!("c{number}")], [&format!("d{number}"), nasty]] {
+                ours.push(&Labels::of(&[(names[0], labels[0]), (names[1], labels[1])]), value);
+                theirs.with_label_values(&labels).set(value);
+            }
+        }
         let families = prometheus::core::Collector::collect(&theirs);
-        // Which labels come first is of no meaning; the crate sorts them.
-        let letters = |text: &str| {
-            let mut lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
-            lines.iter_mut().for_each(|line| line.sort_unstable());
-            lines
-        };
-        assert_eq!(letters(&ours.text), letters(&TextEncoder::new().encode_to_string(&families).unwrap()));
+        // In which order the series come is of no meaning.
+        let lines = |text: &str| text.split('\n').map(str::to_owned).collect::<BTreeSet<_>>();
+        let text = TextEncoder::new().encode_to_string(&families).unwrap();
+        assert_eq!(lines(&ours.text), lines(&text));
+        assert_eq!(lines(&text).len(), 2 * nasty.len() + 3);
         let mut bare = Gauges::new("y", "Help.");
-        bare.push(&[], 1.0);
+        bare.push(&Labels::default(), 1.0);
         assert!(bare.text.ends_with("\nrekeyd_y 1\n"), "{}", bare.text);
     }
 }

@@ -13,40 +13,6 @@ pub(super) struct Subject<'a> {
     pub(super) manager: &'a ManagerName,
 }
 
-/// Writes one event with the fields that every line has, those given, and the message.
-macro_rules! line {
-    ($level:ident, $entry:ident, $kind:ident, $subject:ident, { $($fields:tt)* }, $($message:tt)+) => {
-        tracing::event!(
-            tracing::Level::$level,
-            event = $kind.as_str(),
-            actor = %$entry.actor,
-            target = $subject.map(|subject| subject.name.as_str()),
-            target_id = $subject.map(|subject| subject.id.as_str()),
-            $($fields)*
-            $($message)+
-        )
-    };
-}
-
-/// The same for a failure, with its parts as fields.
-macro_rules! failure {
-    ($level:ident, $entry:ident, $kind:ident, $subject:ident, $failure:expr, { $($fields:tt)* }, $($message:tt)+) => {{
-        let Failure { reason, verdict: _, scope: _, status, code, retry_after_s, detail } = $failure;
-        line!(
-            $level, $entry, $kind, $subject,
-            {
-                reason = reason.as_str(),
-                status = *status,
-                code = code.as_deref(),
-                retry_after_s = *retry_after_s,
-                detail = detail.as_str(),
-                $($fields)*
-            },
-            $($message)+
-        )
-    }};
-}
-
 /// Logs `entry` as exactly one line. `subject` is its target, where it has one that is known.
 pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
     let (kind, _) = entry.event.to_record();
@@ -57,120 +23,145 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         (None, Some(id)) => id.to_string(),
         (None, None) => String::new(),
     };
+    /// Writes the event with the fields that every line has, those given, and the message.
+    macro_rules! line {
+        ($level:ident, { $($fields:tt)* }, $($message:tt)+) => {
+            tracing::event!(
+                tracing::Level::$level,
+                event = kind.as_str(),
+                actor = %entry.actor,
+                target = subject.map(|subject| subject.name.as_str()),
+                target_id = subject.map(|subject| subject.id.as_str()),
+                $($fields)*
+                $($message)+
+            )
+        };
+    }
+    /// The same for a failure, with its parts as fields.
+    macro_rules! failure {
+        ($level:ident, $failure:expr, { $($fields:tt)* }, $($message:tt)+) => {{
+            let Failure { reason, verdict: _, scope: _, status, code, retry_after_s, detail } = $failure;
+            line!(
+                $level,
+                {
+                    reason = reason.as_str(),
+                    status = *status,
+                    code = code.as_deref(),
+                    retry_after_s = *retry_after_s,
+                    detail = detail.as_str(),
+                    $($fields)*
+                },
+                $($message)+
+            )
+        }};
+    }
     match &entry.event {
         Event::DaemonStarted { version, pid, host } => {
-            line!(INFO, entry, kind, subject, { version, pid, host, }, "rekeyd {version} started on {host}");
+            line!(INFO, { version, pid, host, }, "rekeyd {version} started on {host}");
         }
         Event::DaemonStopped { parked } => {
-            line!(INFO, entry, kind, subject, { parked, }, "stopped; {parked} rotations wait to be settled");
+            line!(INFO, { parked, }, "stopped; {parked} rotations wait to be settled");
         }
         Event::LedgerRecovered { since, error } => {
             line!(
-                WARN, entry, kind, subject,
-                { since = %since, error, },
+                WARN, { since = %since, error, },
                 "the ledger can be written again; since {since:.0} it could not: {error}"
             );
         }
         Event::ClockStepped { by_s } => {
-            line!(WARN, entry, kind, subject, { by_s, }, "the wall clock stepped by {by_s} s");
+            line!(WARN, { by_s, }, "the wall clock stepped by {by_s} s");
         }
         Event::PolicySet { policy, words } => {
-            line!(
-                INFO, entry, kind, subject,
-                { policy = policy.as_str(), words, },
-                "policy {policy}: {words}"
-            );
+            line!(INFO, { policy = policy.as_str(), words, }, "policy {policy}: {words}");
         }
         Event::ConfigReloaded { changes, by } => {
             line!(
-                INFO, entry, kind, subject,
-                { changes = changes.join("; "), caller = by.as_ref().map(Caller::name), },
+                INFO, { changes = changes.join("; "), caller = by.as_ref().map(Caller::name), },
                 "the configuration was read again: {}",
                 if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") }
             );
         }
         Event::ConfigRefused { error, by } => {
             line!(
-                ERROR, entry, kind, subject,
-                { error, caller = by.as_ref().map(Caller::name), },
+                ERROR, { error, caller = by.as_ref().map(Caller::name), },
                 "the configuration was read again and refused, the former one stays in force: {error}"
             );
         }
         Event::PauseSet { scope, until, reason, by } => {
             line!(
-                WARN, entry, kind, subject,
-                { scope, until = %until, why = reason, caller = by.name(), caller_pid = by.pid, },
+                WARN, { scope, until = %until, why = reason, caller = by.name(), caller_pid = by.pid, },
                 "{} pauses {scope} until {until:.0}: {reason}", by.name()
             );
         }
         Event::PauseEnded { scope, reason, by } => {
             line!(
-                INFO, entry, kind, subject,
-                { scope, why = reason.as_deref(), caller = by.as_ref().map(Caller::name), },
+                INFO, { scope, why = reason.as_deref(), caller = by.as_ref().map(Caller::name), },
                 "the pause of {scope} is over: {}", reason.as_deref().unwrap_or("its time has come")
+            );
+        }
+        Event::FreezeSet { name, scope, start, end, reason, by } => {
+            line!(
+                WARN,
+                { freeze = name, scope, start = %start, end = %end, why = reason, caller = by.name(), caller_pid = by.pid, },
+                "{} orders freeze {name} of {scope} from {start:.0} until {end:.0}: {reason}", by.name()
+            );
+        }
+        Event::FreezeEnded { name, reason, by } => {
+            line!(
+                INFO,
+                { freeze = name, why = reason.as_deref(), caller = by.as_ref().map(Caller::name), },
+                "freeze {name} is over: {}", reason.as_deref().unwrap_or("its time has come")
             );
         }
         Event::LookRequested { scope, targets, reason, by } => {
             line!(
-                INFO, entry, kind, subject,
-                { scope, targets, why = reason, caller = by.name(), caller_pid = by.pid, },
+                INFO, { scope, targets, why = reason, caller = by.name(), caller_pid = by.pid, },
                 "{} asks for a look at {targets} keys of {scope}: {reason}", by.name()
             );
         }
         Event::CheckpointKeySet { key } => {
-            line!(INFO, entry, kind, subject, { key, }, "from here on checkpoints are signed by {key}");
+            line!(INFO, { key, }, "from here on checkpoints are signed by {key}");
         }
         Event::TargetFound { description, listing } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
+                INFO, { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
                 "{who}: found; {}", Standing::Listed(listing)
             );
         }
         Event::TargetChanged { description, listing } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
+                INFO, { manager, role = description.role.as_str(), standing = %Standing::Listed(listing), },
                 "{who}: its description changed; {}", Standing::Listed(listing)
             );
         }
         Event::TargetGone { listings, .. } => {
-            line!(
-                WARN, entry, kind, subject,
-                { manager, listings, },
-                "{who}: gone, {listings} listings did not name it"
-            );
+            line!(WARN, { manager, listings, }, "{who}: gone, {listings} listings did not name it");
         }
-        Event::TargetReturned { .. } => line!(INFO, entry, kind, subject, { manager, }, "{who}: listed again"),
+        Event::TargetReturned { .. } => line!(INFO, { manager, }, "{who}: listed again"),
         Event::TargetRefused { refusal, .. } => {
             line!(
-                WARN, entry, kind, subject,
-                { manager, standing = %Standing::Refused(refusal), },
+                WARN, { manager, standing = %Standing::Refused(refusal), },
                 "{who}: not rotated any more, {}", Standing::Refused(refusal)
             );
         }
         Event::TargetReadable { .. } => {
-            line!(INFO, entry, kind, subject, { manager, }, "{who}: its key can be read again");
+            line!(INFO, { manager, }, "{who}: its key can be read again");
         }
         Event::KeySeen { key, .. } => {
-            line!(
-                INFO, entry, kind, subject,
-                { manager, key = key.as_str(), },
-                "{who}: first sight of key {key}, its age unknown"
-            );
+            line!(INFO, { manager, key = key.as_str(), }, "{who}: first sight of key {key}, its age unknown");
         }
         Event::KeyChanged { change, before, after, last_seen, suspect, .. } => match (change, suspect) {
             (KeyChange::Foreign, None) => {
                 line!(
-                    WARN, entry, kind, subject,
-                    { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
+                    WARN, {
+                        manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen,
+                    },
                     "{who}: somebody else changed its key from {before} to {after}"
                 );
             }
             (KeyChange::Foreign, Some(suspect)) => {
                 line!(
-                    WARN, entry, kind, subject,
-                    {
+                    WARN, {
                         manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen,
                         suspect = %suspect,
                     },
@@ -179,61 +170,49 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             }
             (KeyChange::Regression, _) => {
                 line!(
-                    ERROR, entry, kind, subject,
-                    { manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen, },
+                    ERROR, {
+                        manager, key_before = before.as_str(), key_after = after.as_str(), last_seen = %last_seen,
+                    },
                     "{who}: its key {before} was replaced by the earlier key {after}"
                 );
             }
         },
         Event::KeyRedated { first_seen, .. } => {
             line!(
-                WARN, entry, kind, subject,
-                { manager, first_seen = %first_seen, },
+                WARN, { manager, first_seen = %first_seen, },
                 "{who}: its key was dated by a clock that ran ahead; now dated {first_seen:.0}"
             );
         }
         Event::ObservationFailing { failure, .. } => {
-            failure!(
-                WARN, entry, kind, subject, failure,
-                { manager, },
-                "{who}: its key can not be read: {failure}"
-            );
+            failure!(WARN, failure, { manager, }, "{who}: its key can not be read: {failure}");
         }
         Event::ObservationRecovered { .. } => {
-            line!(INFO, entry, kind, subject, { manager, }, "{who}: its key can be read again");
+            line!(INFO, { manager, }, "{who}: its key can be read again");
         }
         Event::RotationIntended { rotation, due_at, key_before, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, rotation = %rotation, due_at = %due_at, key_before = key_before.as_str(), },
+                INFO, { manager, rotation = %rotation, due_at = %due_at, key_before = key_before.as_str(), },
                 "{who}: rotation {rotation} begins, due since {due_at:.0}"
             );
         }
         Event::RotationSending { rotation, .. } => {
-            line!(
-                INFO, entry, kind, subject,
-                { manager, rotation = %rotation, },
-                "{who}: rotation {rotation} is being sent"
-            );
+            line!(INFO, { manager, rotation = %rotation, }, "{who}: rotation {rotation} is being sent");
         }
         Event::RotationAccepted { rotation, status, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, rotation = %rotation, status, },
+                INFO, { manager, rotation = %rotation, status, },
                 "{who}: rotation {rotation} accepted with {status}, not proved yet"
             );
         }
         Event::RotationReplyLost { rotation, failure, .. } => {
             failure!(
-                WARN, entry, kind, subject, failure,
-                { manager, rotation = %rotation, },
+                WARN, failure, { manager, rotation = %rotation, },
                 "{who}: the outcome of rotation {rotation} is unknown: {failure}"
             );
         }
         Event::RotationDone { rotation, due_at, how, key_before, key_after, last_seen, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                {
+                INFO, {
                     manager, rotation = %rotation, due_at = %due_at, how = how.as_str(),
                     key_before = key_before.as_str(), key_after = key_after.as_str(), last_seen = %last_seen,
                 },
@@ -242,29 +221,25 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::RotationFailed { rotation, due_at, failure, retry_at, .. } => {
             failure!(
-                WARN, entry, kind, subject, failure,
-                { manager, rotation = %rotation, due_at = %due_at, retry_at = %retry_at, },
+                WARN, failure, { manager, rotation = %rotation, due_at = %due_at, retry_at = %retry_at, },
                 "{who}: rotation {rotation} failed: {failure}; not again before {retry_at:.0}"
             );
         }
         Event::RotationUnconfirmed { rotation, failure, retry_at, .. } => {
             failure!(
-                WARN, entry, kind, subject, failure,
-                { manager, rotation = %rotation, retry_at = %retry_at, },
+                WARN, failure, { manager, rotation = %rotation, retry_at = %retry_at, },
                 "{who}: rotation {rotation} was not confirmed in time: {failure}; not again before {retry_at:.0}"
             );
         }
         Event::RotationWithdrawn { rotation, why, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, rotation = %rotation, why, },
+                INFO, { manager, rotation = %rotation, why, },
                 "{who}: rotation {rotation} given up before anything was sent: {why}"
             );
         }
         Event::SlotMissed { slot, due_at, windows, opened_at, closed_at, why, .. } => {
             line!(
-                WARN, entry, kind, subject,
-                {
+                WARN, {
                     manager, slot, due_at = %due_at, windows, opened_at = %opened_at, closed_at = %closed_at,
                     why = why.as_str(),
                 },
@@ -273,62 +248,52 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::SlotHeld { slot, due_at, freeze, reason, until, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                {
-                    manager, slot, due_at = %due_at, freeze = freeze.as_str(), reason = reason.as_str(), until = %until,
+                INFO, {
+                    manager, slot, due_at = %due_at, freeze = freeze.as_str(), reason = reason.as_str(),
+                    until = %until,
                 },
                 "{who}: due since {due_at:.0}, it is held by freeze {freeze} until {until:.0}: {reason}"
             );
         }
         Event::TargetQuarantined { attempts, failure, .. } => {
             failure!(
-                ERROR, entry, kind, subject, failure,
-                { manager, attempts, },
+                ERROR, failure, { manager, attempts, },
                 "{who}: quarantined after {attempts} attempts, waits for an operator: {failure}"
             );
         }
         Event::TargetRearmed { reason, by, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, why = reason, caller = by.as_ref().map(Caller::name), },
+                INFO, { manager, why = reason, caller = by.as_ref().map(Caller::name), },
                 "{who}: may be rotated again: {reason}"
             );
         }
         Event::RotationRequested { reason, by, overrides, .. } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager, why = reason, overrides, caller = by.name(), caller_pid = by.pid, },
+                INFO, { manager, why = reason, overrides, caller = by.name(), caller_pid = by.pid, },
                 "{who}: {} asks for a rotation now: {reason}", by.name()
             );
         }
         Event::ManagerFailing { manager, failure } => {
-            failure!(
-                WARN, entry, kind, subject, failure,
-                { manager = manager.as_str(), },
-                "{manager} fails: {failure}"
-            );
+            failure!(WARN, failure, { manager = manager.as_str(), }, "{manager} fails: {failure}");
         }
         Event::ManagerAnswering { manager } => {
-            line!(INFO, entry, kind, subject, { manager = manager.as_str(), }, "{manager} answers again");
+            line!(INFO, { manager = manager.as_str(), }, "{manager} answers again");
         }
         Event::ProjectUnread { manager, project, failure } => {
             failure!(
-                WARN, entry, kind, subject, failure,
-                { manager = manager.as_str(), project, },
+                WARN, failure, { manager = manager.as_str(), project, },
                 "{manager}/{project} can not be listed: {failure}"
             );
         }
         Event::ProjectRead { manager, project } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), project, },
+                INFO, { manager = manager.as_str(), project, },
                 "{manager}/{project} can be listed again, or is no longer asked for"
             );
         }
         Event::GapFound { manager, gap } => {
             line!(
-                WARN, entry, kind, subject,
-                {
+                WARN, {
                     manager = manager.as_str(), project_id = gap.project_id.as_str(), project = gap.project,
                     cluster_name = gap.cluster,
                 },
@@ -337,8 +302,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::GapClosed { manager, gap } => {
             line!(
-                INFO, entry, kind, subject,
-                {
+                INFO, {
                     manager = manager.as_str(), project_id = gap.project_id.as_str(), project = gap.project,
                     cluster_name = gap.cluster,
                 },
@@ -347,91 +311,76 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::ApiKeyAdded { manager, key, baseline } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), baseline, },
+                INFO, { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), baseline, },
                 "{manager}: API key {} ({}) is listed, {}", key.public_key, key.description, roles(&key.grants)
             );
         }
         Event::ApiKeyRemoved { manager, key } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
+                INFO, { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
                 "{manager}: API key {} ({}) is listed no more", key.public_key, key.description
             );
         }
         Event::ApiKeyRolesChanged { manager, key, before } => {
             line!(
-                WARN, entry, kind, subject,
-                { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
+                WARN, { manager = manager.as_str(), api_key = key.public_key, power = key.power().as_str(), },
                 "{manager}: the roles of API key {} ({}) changed from {} to {}",
                 key.public_key, key.description, roles(before), roles(&key.grants)
             );
         }
         Event::ApiKeyChanged { manager, key } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), api_key = key.public_key, },
+                INFO, { manager = manager.as_str(), api_key = key.public_key, },
                 "{manager}: API key {} is now described as {:?}, or listed elsewhere", key.public_key, key.description
             );
         }
         Event::ApiKeysRead { manager, list } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), list = %list, },
+                INFO, { manager = manager.as_str(), list = %list, },
                 "{manager}: the list of API keys can be read: {list}"
             );
         }
         Event::ApiKeysUnread { manager, list, failure } => {
             failure!(
-                INFO, entry, kind, subject, failure,
-                { manager = manager.as_str(), list = %list, },
+                INFO, failure, { manager = manager.as_str(), list = %list, },
                 "{manager}: who may rotate is not known from this list: {list}: {failure}"
             );
         }
         Event::CredentialUsed { manager, public_key } => {
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager.as_str(), api_key = public_key, },
+                INFO, { manager = manager.as_str(), api_key = public_key, },
                 "{manager} is asked with API key {public_key}"
             );
         }
         Event::AlertRaised { alert, subject: about, words } => {
             line!(
-                WARN, entry, kind, subject,
-                { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                WARN, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {}: {words}", alert.as_str()
             );
         }
         Event::AlertCleared { alert, subject: about } => {
             let about_name = subject.map_or_else(|| about.to_string(), |subject| subject.name.to_string());
             line!(
-                INFO, entry, kind, subject,
-                { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                INFO, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {} is over: {about_name}", alert.as_str()
             );
         }
         Event::AlertsDelivered { receiver, firing, resolved } => {
             let (firing, resolved) = (firing.len(), resolved.len());
             line!(
-                INFO, entry, kind, subject,
-                { receiver = receiver.as_str(), firing, resolved, },
+                INFO, { receiver = receiver.as_str(), firing, resolved, },
                 "{receiver} was told of {firing} alerts that fire and {resolved} that are over"
             );
         }
         Event::ReceiverFailing { receiver, error } => {
-            line!(
-                WARN, entry, kind, subject,
-                { receiver = receiver.as_str(), error, },
-                "{receiver} can not be told of alerts: {error}"
-            );
+            line!(WARN, { receiver = receiver.as_str(), error, }, "{receiver} can not be told of alerts: {error}");
         }
         Event::ReceiverAnswering { receiver } => {
-            line!(INFO, entry, kind, subject, { receiver = receiver.as_str(), }, "{receiver} takes alerts again");
+            line!(INFO, { receiver = receiver.as_str(), }, "{receiver} takes alerts again");
         }
         Event::ReceiverDropped { receiver } => {
             line!(
-                INFO, entry, kind, subject,
-                { receiver = receiver.as_str(), },
+                INFO, { receiver = receiver.as_str(), },
                 "{receiver} is no longer configured: it is told of no alert any more"
             );
         }

@@ -9,7 +9,7 @@ mod metrics;
 mod observer;
 mod process;
 
-pub use exposition::Gauges;
+pub use exposition::{Gauges, Labels};
 pub use log::{LogFormat, init};
 pub use metrics::Metrics;
 pub use observer::Narrator;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use rekeyd::simulator::{
     AccessSpec, ApiKeySpec, Challenge, ClusterSpec, ConfigServer, DigestRules, FleetSpec, ProjectSpec, Simulator,
     SimulatorSpec,
@@ -14,7 +15,8 @@ use rekeyd::simulator::{
 use serde_json::Value;
 
 use crate::daemon::site::{Site, Wanted};
-use crate::tls::{Authority, serve};
+use crate::delivery::OnCall;
+use crate::tls::{Authority, Signed, serve};
 
 /// A check is something that a person waits for.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -146,14 +148,113 @@ async fn certificates_that_do_not_hold() {
         assert_line(&trusting(authority, url), &[], ("tls", "fail", said));
     }
     // Warned of before it happens. This server knows nothing but TLS, so that more is wrong later on.
-    let soon = jiff::Timestamp::now() + SignedDuration::from_hours(9 * 24);
-    let soon = soon.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let day = (i32::from(soon.year()), u8::try_from(soon.month()).unwrap(), u8::try_from(soon.day()).unwrap());
-    let address = serve(&authority.sign_until(day.0, day.1, day.2), None).await;
+    let soon = in_nine_days();
+    let address = serve(&sign_until(&authority, soon), None).await;
     let (_, lines) = check(&trusting(&authority, format!("https://localhost:{}", address.port())), &[]);
     let tls = lines.iter().find(|line| line["step"] == "tls").unwrap();
     assert_eq!(tls["outcome"], "warn", "{tls}");
     assert!(tls["words"].as_str().unwrap().contains(&format!("expires at {soon}T00:00:00Z")), "{tls}");
+}
+
+fn in_nine_days() -> Date {
+    let soon = jiff::Timestamp::now() + SignedDuration::from_hours(9 * 24);
+    soon.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+fn sign_until(authority: &Authority, day: Date) -> Signed {
+    authority.sign_until(i32::from(day.year()), u8::try_from(day.month()).unwrap(), u8::try_from(day.day()).unwrap())
+}
+
+/// What the listener shows to whoever connects holds, for long enough, and for the names that it is called by.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_whose_certificates_do_not_hold() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let (authority, stranger, soon) = (Authority::new("internal"), Authority::new("other"), in_nine_days());
+    let shown = |own: &str, more: &str, hosts: &str| {
+        let site = Site::new(&Wanted::of(&simulator));
+        let file = |name: &str, text: &str| std::fs::write(site.path().join(name), text).unwrap();
+        file("own.pem", own);
+        file("clients.pem", &authority.sign(2020).pem());
+        file("web.yml", &format!("tls_server_config:\n  cert_file: own.pem\n  key_file: own.pem\n{more}"));
+        let web = site.path().join("web.yml");
+        let section = format!("web_config_file = {web:?}\nallowed_hosts = [{hosts}]\n[policy.default]");
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        site.configure(&text.replace("[policy.default]", &section));
+        site
+    };
+    let (good, alien) = (authority.sign(2200).pem(), String::from_utf8(stranger.pem()).unwrap());
+    let clients = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.pem\n";
+    let expires = format!("a certificate of `cert_file` expires at {soon}T00:00:00Z");
+    for (own, more, hosts, outcome, said) in [
+        (authority.sign(2020).pem(), "", "", "fail", "a certificate of `cert_file` expired at 2020-01-01T00:00:00Z"),
+        (sign_until(&authority, soon).pem(), "", "", "warn", expires.as_str()),
+        (good.clone(), clients, "", "fail", "a certificate of `client_ca_file` expired at 2020-01-01T00:00:00Z"),
+        (format!("{good}{alien}"), "", "", "warn", "a certificate is not issued by the one behind it"),
+        (
+            good.clone(),
+            "",
+            "\"rekeyd.example.com\"",
+            "warn",
+            "`allowed_hosts` has rekeyd.example.com, and the certificate",
+        ),
+    ] {
+        assert_line(&shown(&own, more, hosts), &[], ("web_config", outcome, said));
+    }
+    let whole = format!("{good}{}", String::from_utf8(authority.pem()).unwrap());
+    let (code, lines) = check(&shown(&whole, "", "\"localhost\""), &[]);
+    let line = lines.iter().find(|line| line["step"] == "web_config").unwrap();
+    assert_eq!((code, &line["outcome"]), (Some(0), &Value::from("pass")), "{lines:?}");
+    assert!(
+        line["words"].as_str().unwrap().ends_with("can be followed: TLS, with a certificate for localhost"),
+        "{line}"
+    );
+    no_put(&simulator);
+}
+
+/// Whoever is to be told can be reached; and a rehearsal tells nobody anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_can_not_be_reached() {
+    let (simulator, on_call) = (simulator(SimulatorSpec::default()).await, OnCall::start().await);
+    let nobody = crate::far_end::free_address();
+    let stranger = serve(&Authority::new("other").sign(2200), None).await.port();
+    let webhook =
+        |url: &str| format!("[[webhook]]\nname = \"oncall\"\nurl = \"{url}\"\nauthorization = {{ file = \"KEY\" }}");
+    let with = |section: &str| {
+        let site = with_manager(&simulator, section);
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        site.configure(&text.replace("KEY", &site.path().join("private-key").display().to_string()));
+        site
+    };
+    for (section, said) in [
+        (
+            webhook(&format!("http://{nobody}/hook/hunter2")),
+            format!("webhook oncall at http://{nobody} can not be reached: no connection: Connection refused"),
+        ),
+        (
+            format!("[[alertmanager]]\nname = \"am\"\nurl = \"https://localhost:{stranger}\""),
+            format!(
+                "alertmanager am at https://localhost:{stranger} can not be reached: no connection: invalid peer certificate"
+            ),
+        ),
+        (
+            "[heartbeat]\nurl = \"https://nowhere.invalid/ping/hunter2\"".to_owned(),
+            "heartbeat at https://nowhere.invalid can not be reached: no connection".to_owned(),
+        ),
+    ] {
+        let site = with(&section);
+        assert_line(&site, &[], ("receiver", "fail", &said));
+        let (_, lines) = check(&site, &[]);
+        assert!(!format!("{lines:?}").contains("hunter2"), "the path is a secret: {lines:?}");
+    }
+    on_call.answer(404);
+    let (code, lines) = check(&with(&webhook(&on_call.url("/hook/hunter2"))), &[]);
+    let line = lines.iter().find(|line| line["step"] == "receiver").unwrap();
+    assert_eq!((code, &line["outcome"]), (Some(0), &Value::from("pass")), "{lines:?}");
+    let words = line["words"].as_str().unwrap();
+    assert!(words.ends_with("answers (HTTP 404 at its front page); that it takes alerts was not tried"), "{words}");
+    let [knock] = on_call.requests().try_into().unwrap();
+    assert_eq!((knock.head.as_str(), knock.header("authorization")), ("HEAD / HTTP/1.1", None));
+    no_put(&simulator);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,6 +331,9 @@ async fn what_can_not_be_read_or_rotated() {
     // An Ops Manager that manages no old deployment: said plainly, and nothing is left to rotate.
     let modern = simulator(fleet(ClusterSpec::replica_set("ledger").governed_by_deployment())).await;
     let (code, lines) = check(&Site::new(&Wanted::of(&modern)), &[]);
+    let version = lines.iter().find(|line| line["step"] == "version").unwrap();
+    assert_eq!(version["outcome"], "warn", "{version}");
+    assert!(version["words"].as_str().unwrap().ends_with("no key here says otherwise"), "{version}");
     let mechanism = lines.iter().find(|line| line["step"] == "mechanism").unwrap();
     let words = mechanism["words"].as_str().unwrap();
     assert_eq!((code, &mechanism["outcome"]), (Some(3), &Value::from("warn")), "{lines:?}");

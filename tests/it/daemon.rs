@@ -9,6 +9,7 @@ mod commands;
 mod demonstration;
 mod disk;
 mod failpoints;
+mod freezes;
 mod history;
 mod kills;
 mod main_job;

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use rekeyd::alerts::delivery::{Address, Courier, Desk, Form, Heartbeat, Key, Receiver, Tidings};
 use rekeyd::alerts::{Alert, Severity};
 use rekeyd::domain::{AlertKind, AlertSubject, Event, Fleet, Period, ReceiverName};
+use rekeyd::policy::Rules;
 use rekeyd::ports::{Clock, DeliveryObserver, Gauge, Head, JournalError, Notebook, RequestOutcome, Situation};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -146,7 +147,7 @@ impl Work {
 
     /// These fire now, and no others.
     fn fire(&self, alerts: impl IntoIterator<Item = Alert>) {
-        let next = self.tidings.borrow().after(&self.world.read(), alerts.into_iter().collect());
+        let next = self.tidings.borrow().after(&self.world.read(), &Rules::default(), alerts.into_iter().collect());
         self.tidings.send_replace(Arc::new(next));
     }
 
@@ -402,7 +403,7 @@ async fn the_heart_beats_only_while_all_is_well() {
     let weigh = |change: fn(&mut Situation)| {
         let mut situation = world.read();
         change(&mut situation);
-        let next = tidings.borrow().after(&situation, Vec::new());
+        let next = tidings.borrow().after(&situation, &Rules::default(), Vec::new());
         tidings.send_replace(Arc::new(next));
     };
     weigh(|situation| situation.last_sweep = None);

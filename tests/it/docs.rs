@@ -233,3 +233,21 @@ async fn the_readme_has_every_metric_and_no_other() {
     // Dropped, not stopped: the rotation in hand would take its grace.
     drop(daemon);
 }
+
+/// The measurements that the documents tell people to make are there, and find the places that they write into.
+#[test]
+fn the_benches_that_the_documents_name_exist() {
+    let manifest: toml::Table = document("Cargo.toml").parse().unwrap();
+    let benches = manifest["bench"].as_array().unwrap().iter();
+    let benches: BTreeSet<_> = benches.map(|bench| bench["name"].as_str().unwrap()).collect();
+    let documents = ["README.md", "CONTRIBUTING.md", "docs/performance.md"].map(document);
+    let named = documents.iter().flat_map(|text| text.split("cargo bench --bench ").skip(1));
+    let named: BTreeSet<_> = named.filter_map(|rest| rest.split([' ', '\n', '`']).next()).collect();
+    assert!(named.contains("rekey"), "{named:?}");
+    assert!(named.is_subset(&benches), "{named:?} are named, and there are {benches:?}");
+    for part in ["rotate", "rest"] {
+        for mark in ["begin", "end"] {
+            assert_eq!(documents[2].matches(&format!("<!-- {part}: {mark} -->\n")).count(), 1, "{part}: {mark}");
+        }
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{Actor, Entry, Event, How, KeyChange, Period, RotationId};
-use rekeyd::policy::{FirstRotation, Policy, Spread, due_at};
+use rekeyd::policy::{FirstRotation, Policy, Spread, Windows, due_at};
 
 use rekeyd::ports::{Clock, Journal};
 
@@ -63,6 +64,24 @@ async fn members_take_turns_and_the_limit_holds() {
         }
     }
     assert_eq!(most, 4);
+    daemon.stop().await;
+}
+
+/// A place that comes free is for the next in line, and takes no plan of the whole fleet.
+#[tokio::test(start_paused = true)]
+async fn a_fleet_is_rotated_with_far_fewer_plans_than_rotations() {
+    let windows = Windows::new(TimeZone::UTC, vec!["Sat 01:00-05:00".parse().unwrap()]);
+    let world = World::new(20, 200, Policy { windows, ..policy() }, 4, &[Fate::Apply]);
+    let daemon = world.start();
+    let opens: Timestamp = "2026-01-03T01:00:00Z".parse().unwrap();
+    world.pass(opens.duration_since(world.clock.now()).unsigned_abs() - Duration::from_secs(1)).await;
+    assert_eq!(world.journal.count(done), 0);
+    let before = *daemon.plans.borrow();
+    world.pass(Duration::from_secs(600)).await;
+    assert_eq!(world.journal.count(done), 200);
+    let plans = *daemon.plans.borrow() - before;
+    assert!(plans < 20, "{plans} plans");
+    world.check().unwrap();
     daemon.stop().await;
 }
 

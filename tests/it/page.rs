@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
-    Actor, Entry, Event, Failure, Gap, How, KeyChange, KeyOrigin, Listing, Mechanism, PolicyName, Reason, Role,
-    RotationId, Scope, Stage, State, Target, TargetId, Verdict,
+    Actor, Caller, Entry, Event, Failure, Freeze, Gap, Glob, How, KeyChange, KeyOrigin, Listing, Mechanism, PolicyName,
+    Reason, Role, RotationId, Scope, Span, Stage, State, Target, TargetId, Verdict,
 };
 use rekeyd::http::{self, Inputs};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
@@ -68,7 +68,14 @@ impl Drop for Scene {
 fn rules() -> Rules {
     let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
     let manager = || ManagerRules::new(4, Arc::clone(&policy));
-    Rules { managers: BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]), ..Rules::default() }
+    let freeze = Freeze {
+        name: "year-end".to_owned(),
+        reason: "books are closed".to_owned(),
+        span: Span { start: days_ago(2.0), end: days_ago(-5.0) },
+        scope: Glob::new("apac/orders/*"),
+    };
+    let managers = BTreeMap::from([("apac".into(), manager()), ("emea".into(), manager())]);
+    Rules { managers, freezes: vec![freeze], ..Rules::default() }
 }
 
 fn target(manager: &str, project: &str, cluster: &str, replica_set: &str, role: Role) -> Target {
@@ -109,7 +116,6 @@ impl Scene {
             rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
-            stall_after: std::time::Duration::from_secs(60),
         });
         tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { store, address, shutdown, _folder: folder }
@@ -287,6 +293,15 @@ async fn trouble() -> (Scene, String) {
     scene.tell_all(life(&new, 3.0, 0)).await;
     let gap = Gap { project_id: "5fsearch".into(), project: "search".to_owned(), cluster: "catalogue".to_owned() };
     scene.tell(days_ago(3.0), Event::GapFound { manager: "apac".into(), gap }).await;
+    let by = Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
+    let pause = |scope: &str, until| Event::PauseSet {
+        scope: scope.to_owned(),
+        until,
+        reason: "CHG-4711, the migration of the KMIP server".to_owned(),
+        by: by.clone(),
+    };
+    scene.tell(days_ago(0.1), pause("emea/identity/*", days_ago(-1.5))).await;
+    scene.tell(days_ago(3.0), pause("apac/*", days_ago(1.0))).await;
     look(&scene).await;
     let refused = failure(Reason::CredentialsRefused, "Current user is not authorized");
     scene.tell(days_ago(0.3), Event::ManagerFailing { manager: "apac".into(), failure: refused }).await;
@@ -377,11 +392,23 @@ async fn what_is_wrong_comes_first() {
     assert!(place("Key too old") < place("Target quarantined"));
     assert!(place("critical") < place("warning"));
     assert!(place("Rotation failing") < place(">billing</h3>"));
+    let held = &page[place("Held up on purpose")..place("<h2>apac</h2>")];
+    for text in [
+        "<code>emea/identity/*</code>",
+        "in 1d 12h",
+        "ada at ",
+        "CHG-4711",
+        "<b>Frozen</b> <code>apac/orders/*</code>",
+        "year-end: books",
+    ] {
+        assert!(held.contains(text), "no {text} in\n{held}");
+    }
+    assert!(!held.contains("<b>Paused</b> <code>apac/*</code>"), "that one is over: {held}");
     assert!(page.contains(&format!("<a href=\"{target}\">")));
     assert!(page.contains("excluded by &#34;load-*&#34;"), "{page}");
     let (_, page) = scene.get(&target).await;
     for text in [
-        "waits for an operator",
+        "waiting for an operator",
         "rekeyd rearm &#39;emea/billing/ledger/ledger-1&#39; --reason",
         "HTTP 500: KMIP server did not answer",
         "A new key every 30d",

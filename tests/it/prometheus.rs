@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rekeyd::alerts;
-use rekeyd::domain::AlertKind;
+use rekeyd::domain::{AlertKind, Period};
+use rekeyd::policy::Rules;
 use rekeyd::simulator::{Simulator, SimulatorSpec};
 use serde_json::{Value, json};
 use servers::{Server, alertmanager, daemon, eventually, get, get_json, prometheus};
@@ -79,10 +80,37 @@ fn the_daemons_own_alerts_are_those_of_the_rules() {
     }
 }
 
+/// The part of the rules that is about one alert.
+fn section(rule: &str) -> &'static str {
+    let (_, rest) = RULES.split_once(&format!("- alert: {rule}\n")).unwrap_or_else(|| panic!("no rule {rule}"));
+    rest.split_once("- alert: ").map_or(rest, |(section, _)| section)
+}
+
+/// How long a rule waits from when its condition came true: its `for`, and for an outage the length that it compares with.
+fn wait_of(section: &str) -> u64 {
+    let period = |text: &&str| text.parse::<Period>().unwrap().as_secs();
+    let stays = values(section, "for:").first().map_or(0, period);
+    let (expression, _) = section.split_once("labels:").unwrap();
+    let outage = expression.contains("_failing_since_timestamp_seconds") && !expression.contains("unless");
+    let longer_than = expression.rsplit_once("> ").and_then(|(_, number)| number.trim().parse::<u64>().ok());
+    stays + longer_than.filter(|_| outage).unwrap_or(0)
+}
+
+/// Whoever is told by the daemon itself is told no sooner and no later than whoever is told by Prometheus.
+#[test]
+fn the_daemon_is_as_patient_as_the_rules() {
+    for kind in AlertKind::ALL {
+        let patience = alerts::patience(kind).map_or(0, Period::as_secs);
+        assert_eq!(wait_of(section(alerts::rule(kind))), patience, "{kind:?}");
+    }
+    let stalled = format!("last_sweep_timestamp_seconds > {}\n", Rules::default().stalled_after.as_secs());
+    assert!(section(alerts::rule(AlertKind::SchedulerStalled)).contains(&stalled), "{stalled}");
+}
+
 /// The rules as shipped, but for the lengths of time that no test can wait for.
 fn compressed() -> String {
-    let mut rules = RULES.replace("> 2 * 3600", "> 5").replace("> 900", "> 2").replace("> 120", "> 30");
-    for length in ["1m", "2m", "5m", "10m", "1h"] {
+    let mut rules = RULES.replace("> 2 * 3600", "> 5").replace("> 900", "> 2");
+    for length in ["1m", "2m", "5m", "1h"] {
         rules = rules.replace(&format!("for: {length}\n"), "for: 1s\n");
     }
     rules
@@ -206,6 +234,28 @@ fn dashboard_and_rules_name_only_series_that_exist() {
         let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
         let exists = |name: &str| made.contains(&format!("\"{name}\""));
         assert!(exists(name) || of_histogram.is_some_and(exists), "no series rekeyd_{name}");
+    }
+}
+
+/// Keys, rotations, managers, the daemon itself, and those who are told: what no panel shows, nobody sees.
+#[test]
+fn the_dashboard_shows_every_part() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let expressions = expressions(&dashboard);
+    let shown: BTreeSet<&str> = expressions.iter().flat_map(|text| series_in(text)).collect();
+    for name in [
+        "key_created_timestamp_seconds",
+        "next_rotation_timestamp_seconds",
+        "rotation_attempts_total",
+        "rotation_failures_total",
+        "manager_failing_since_timestamp_seconds",
+        "api_request_duration_seconds_bucket",
+        "ledger_writable",
+        "scheduler_last_sweep_timestamp_seconds",
+        "receiver_requests_total",
+        "receiver_failing_since_timestamp_seconds",
+    ] {
+        assert!(shown.contains(name), "no panel shows rekeyd_{name}");
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rekeyd::domain::{
-    Event, Failure, Fleet, How, LedgerFilter, LedgerRow, Listing, Mechanism, PolicyName, Reason, Role, RotationFilter,
-    RotationId, RotationRow, Scope, Target, TargetId, Verdict,
+    Caller, Event, Failure, Fleet, How, LedgerFilter, LedgerRow, Listing, Mechanism, PolicyName, Reason, Role,
+    RotationFilter, RotationId, RotationRow, Scope, Target, TargetId, Verdict,
 };
 use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
@@ -159,7 +159,6 @@ impl Shown {
             rules: tokio::sync::watch::channel(Arc::new(rules())).1,
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
-            stall_after: STALL_AFTER,
         });
         let served = tokio::spawn(http::serve(listener, router, shutdown.clone()));
         Self { address, gauge, shutdown, served }
@@ -483,6 +482,36 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
     assert_eq!(alert["severity"], "critical");
     assert_eq!(alert["subject"]["target"], id.as_str());
     assert_eq!(alert["since"], "2026-01-31T23:30:00Z");
+}
+
+/// What is shown as next is when a rotation will begin, with its due time beside it: a freeze that was ordered moves the one and
+/// not the other.
+#[tokio::test]
+async fn what_is_next_is_when_it_will_begin() {
+    let shown = Shown::new().await;
+    shown.gauge.add(&target("6a", "ledger-0"));
+    let plan = shown.json("/api/v1/plan").await;
+    assert_eq!(plan["plan"][0]["begins_at"], plan["plan"][0]["due_at"]);
+    assert_eq!(plan["freezes"], Value::Array(Vec::new()));
+    let due_at = at(plan["plan"][0]["due_at"].as_str().unwrap());
+    let by = Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
+    let (name, scope, reason) = ("audit".to_owned(), "emea/*".to_owned(), "CHG-1".to_owned());
+    let (start, end) = (at("2026-02-01T00:00:00Z"), at("2026-12-01T06:00:00Z"));
+    shown.gauge.tell("2026-02-01T00:00:00Z", Event::FreezeSet { name, scope, start, end, reason, by });
+    let plan = shown.json("/api/v1/plan").await;
+    let targets = shown.json("/api/v1/targets").await;
+    for planned in [&plan["plan"][0], &targets["targets"][0]] {
+        assert_eq!(at(planned["due_at"].as_str().unwrap()), due_at);
+        assert_eq!(planned["begins_at"], "2026-12-01T06:00:00Z");
+    }
+    assert_eq!(plan["freezes"][0]["ordered_by"], "ada");
+    let words = format!("2026-12-01 06:00:00 UTC, due {}", due_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+    for path in ["/", "/targets/emea/billing/ledger/ledger-0"] {
+        let (_, page) = shown.text(path).await;
+        assert!(page.contains(&words), "no {words} in {path}:\n{page}");
+    }
+    let held = "audit of emea/*, from 2026-02-01 00:00:00 UTC until 2026-12-01 06:00:00 UTC: CHG-1";
+    assert!(shown.text("/").await.1.contains(held));
 }
 
 /// No method changes anything: only reading exists, on every route and off them.

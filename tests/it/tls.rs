@@ -54,7 +54,8 @@ impl Authority {
 }
 
 impl Signed {
-    fn pem(&self) -> String {
+    /// Key and certificate in one text.
+    pub(crate) fn pem(&self) -> String {
         self.key.serialize_pem() + &self.certificate.pem()
     }
 }

@@ -20,7 +20,7 @@ use crate::ports::{Clock, DeliveryObserver, Notebook};
 
 pub use courier::Courier;
 pub use heartbeat::Heartbeat;
-pub use post::{Address, SetupError};
+pub use post::{Address, SetupError, knock};
 pub use tidings::{Firing, Tidings};
 
 /// What identifies an alert.

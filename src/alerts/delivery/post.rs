@@ -53,6 +53,15 @@ pub(super) struct Refused {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// Whether somebody answers at an address: the HTTP status, or in words what is in the way. Tells nobody of anything. Needs the
+/// process-wide crypto provider of rustls to be installed.
+///
+/// # Errors
+/// If the receiver can never be reached as it is configured.
+pub async fn knock(address: &Address) -> Result<Result<u16, String>, SetupError> {
+    Ok(Post::new(address)?.knock().await)
+}
+
 /// A way to one receiver.
 pub(super) struct Post {
     client: Client,
@@ -87,6 +96,14 @@ impl Post {
         }
         let client = client.build().map_err(|_| SetupError::Tls)?;
         Ok(Self { client, url, authorization: authorization.transpose()? })
+    }
+
+    /// Asks for the receiver's front page, without the address's path and without the login, which are nobody's business there:
+    /// that tells an answer from no answer, and is neither news nor a sign of life.
+    async fn knock(&self) -> Result<u16, String> {
+        let front = self.url.join("/").map_err(|_| "its address has no front page".to_owned())?;
+        let reply = self.client.head(front).send().await.map_err(|error| words_of(&error))?;
+        Ok(reply.status().as_u16())
     }
 
     /// Sends the body as JSON by POST, or asks by GET without one. The status, if it was taken.

@@ -1,13 +1,18 @@
 //! When each alert fires and when it does not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::*;
+use crate::alerts::patience::has_lasted;
 use crate::domain::{
-    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Mechanism, PolicyName, Reach, Reason, Refusal, Role,
-    RotationId, Scope, Stage, Target, TargetId, Verdict,
+    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Listing, Mechanism, PolicyName, Reach, Reason, Refusal,
+    Role, RotationId, Scope, Stage, Target, TargetId, Verdict,
 };
-use crate::policy::{FirstRotation, ManagerRules, Spread};
+use crate::policy::{FirstRotation, ManagerRules, Policy, Spread};
 use crate::ports::Head;
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
@@ -78,7 +83,7 @@ impl World {
             unwritable: None,
             started_at: self.started_at,
             last_sweep: Some(now),
-            since_sweep: std::time::Duration::ZERO,
+            since_sweep: Duration::ZERO,
         };
         let manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
         fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() })
@@ -313,6 +318,7 @@ fn a_cluster_without_config_servers_is_named() {
     let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "ledger".to_owned() };
     world.tell("2026-01-01T00:00:00Z", Event::GapFound { manager: "emea".into(), gap });
     let alert = world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
     assert_eq!(alert.name, "emea/billing/ledger");
 }
@@ -418,7 +424,7 @@ fn a_refused_credential_is_no_outage() {
 #[test]
 fn a_stalled_scheduler_is_told() {
     let situation = |since_sweep| Situation {
-        now: at("2026-01-12T00:00:00Z"),
+        now: at("2026-01-12T00:00:00.001Z"),
         fleet: Arc::default(),
         head: Head { seq: 1, hash: [0; 32] },
         unwritable: None,
@@ -426,9 +432,50 @@ fn a_stalled_scheduler_is_told() {
         last_sweep: Some(at("2026-01-11T23:59:00Z")),
         since_sweep,
     };
-    assert_eq!(fire(&situation(STALL_AFTER), &Rules::default()), []);
-    let fired = fire(&situation(STALL_AFTER + Duration::from_millis(1)), &Rules::default());
+    let stalled_after = Rules::default().stalled_after.as_duration();
+    let late = stalled_after + Duration::from_millis(1);
+    assert_eq!(fire(&situation(stalled_after), &Rules::default()), []);
+    let fired = fire(&situation(late), &Rules::default());
     assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::SchedulerStalled]);
+    assert_eq!(fired[0].since, Some(at("2026-01-12T00:00:00Z")), "when it became too late");
+    let patient = Rules { stalled_after: Period::minutes(5), ..Rules::default() };
+    assert_eq!(fire(&situation(late), &patient), []);
+}
+
+/// What passes by itself is shown and wakes nobody; and a clock that was set back does not make it pass.
+#[test]
+fn an_outage_is_told_when_it_has_lasted() {
+    for (reason, told_at) in [(Reason::Unreachable, "00:15:00"), (Reason::CredentialsRefused, "00:05:00")] {
+        let mut world = World::rotated("2026-01-10T00:00:00Z");
+        world.tell("2026-01-10T00:00:00Z", Event::ManagerFailing { manager: "emea".into(), failure: failure(reason) });
+        let told = |now: Timestamp| {
+            let fired = world.fired(now);
+            assert_eq!(fired.len(), 1, "it is shown at once: {fired:?}");
+            has_lasted(&fired[0], now)
+        };
+        let due = at(&format!("2026-01-10T{told_at}Z"));
+        assert!(!told(due - SignedDuration::from_micros(1)), "{reason:?}");
+        assert!(told(due), "{reason:?}");
+        assert!(told(at("2026-01-09T12:00:00Z")), "dated in the future, it may last for long");
+    }
+}
+
+/// Ages and due times are read off the clock: that it leapt is told for a day, whichever way it went.
+#[test]
+fn a_clock_that_stepped_is_told_for_a_day() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    let told = |world: &World, now: &str| {
+        world.fired(at(now)).into_iter().filter(|alert| alert.kind == AlertKind::ClockStepped).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
+    world.tell("2026-01-10T02:00:00Z", Event::ClockStepped { by_s: -7200 });
+    let fired = told(&world, "2026-01-10T02:00:01Z");
+    assert!(fired[0].words.contains("was set back by 7200s at 2026-01-10T02:00:00Z"), "{}", fired[0].words);
+    assert_eq!(told(&world, "2026-01-11T02:00:00Z").len(), 1);
+    assert_eq!(told(&world, "2026-01-11T02:00:01Z"), []);
+    world.tell("2026-02-01T00:00:00Z", Event::ClockStepped { by_s: 60 });
+    let fired = told(&world, "2026-02-01T00:00:00Z");
+    assert!(fired[0].words.contains("was set ahead by 60s"), "{}", fired[0].words);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::ports::{Discovery, Greeting};
 /// From this version on Ops Manager manages no deployment of a feature compatibility version of 4.0 or earlier.
 const NOTHING_LEGACY_FROM: u32 = 7;
 
+/// The next step where nothing can be rotated by this mechanism.
+const OTHER_WAY: &str =
+    "rotate by the deployment's own encryption setting; see the README, what it manages and what it does not";
 /// The next step where the time was too short.
 pub(super) const MORE_TIME: &str = "give it more time with --within, or name fewer targets with --target";
 
@@ -30,15 +33,23 @@ fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.trim().parse().ok()
 }
 
-pub(super) fn version(greeting: &Greeting) -> Line {
+/// The version, and what it implies for those keys that could be read; none while nobody has asked for them.
+pub(super) fn version(greeting: &Greeting, readable: Option<usize>) -> Line {
+    let step = Step::Version;
     let Some(version) = &greeting.server_version else {
-        return Step::Version.skip("the server does not tell its version");
+        return step.skip("the server does not tell its version");
     };
-    match major(version) {
-        Some(major) if major >= NOTHING_LEGACY_FROM => Step::Version.pass(format!(
-            "Ops Manager {version}; by MongoDB's tables it manages no deployment whose backup key can be rotated this way (FCV 4.0 or earlier)"
-        )),
-        Some(_) | None => Step::Version.pass(format!("Ops Manager {version}")),
+    if major(version).is_none_or(|major| major < NOTHING_LEGACY_FROM) {
+        return step.pass(format!("Ops Manager {version}"));
+    }
+    let words = format!(
+        "Ops Manager {version}; by MongoDB's tables it manages no deployment whose backup key can be rotated this way \
+         (FCV 4.0 or earlier)"
+    );
+    match readable {
+        None => step.pass(words),
+        Some(0) => step.warn(format!("{words}, and no key here says otherwise"), OTHER_WAY),
+        Some(some) => step.pass(format!("{words}; {some} keys here can be read all the same")),
     }
 }
 
@@ -105,10 +116,7 @@ pub(super) fn mechanism(keys: &BTreeMap<TargetId, Result<KeyId, Failure>>, versi
         _ => return step.pass(words),
     }
     let told = version.map_or("", |line| line.words.as_str());
-    step.warn(
-        format!("{words}: this version can rotate none of them ({told})"),
-        "rotate by the deployment's own encryption setting; see the README, what it manages and what it does not",
-    )
+    step.warn(format!("{words}: this version can rotate none of them ({told})"), OTHER_WAY)
 }
 
 #[cfg(test)]
@@ -119,17 +127,24 @@ mod tests {
     /// A version is read as far as it is one, and old servers get no remark.
     #[test]
     fn a_version_tells_what_it_implies() {
-        let told = |version: &str| {
+        let told = |version: &str, readable| {
             let greeting = Greeting {
                 login: Ok(()),
                 server_version: Some(version.to_owned()),
                 server_time: None,
                 certificate: None,
             };
-            super::version(&greeting)
+            super::version(&greeting, readable)
         };
-        assert!(told("8.0.12.500.20250722T1512Z").words.contains("manages no deployment"));
-        assert_eq!(told("6.0.27").words, "Ops Manager 6.0.27");
-        assert_eq!((told("odd").outcome, told("odd").words.as_str()), (Outcome::Pass, "Ops Manager odd"));
+        let modern = |readable| told("8.0.12.500.20250722T1512Z", readable);
+        assert!(modern(None).words.contains("manages no deployment"));
+        assert_eq!(
+            [None, Some(3), Some(0)].map(|readable| modern(readable).outcome),
+            [Outcome::Pass, Outcome::Pass, Outcome::Warn]
+        );
+        let old = told("6.0.27", Some(0));
+        assert_eq!((old.outcome, old.words.as_str()), (Outcome::Pass, "Ops Manager 6.0.27"));
+        let odd = told("odd", Some(0));
+        assert_eq!((odd.outcome, odd.words.as_str()), (Outcome::Pass, "Ops Manager odd"));
     }
 }

@@ -23,7 +23,7 @@ use crate::remote::ops_manager::OpsManager;
 
 /// The longest wait for a name, a connection, or one reply. The daemon itself waits longer; whoever sits before a check
 /// wants to know that it takes long.
-const PATIENCE: Period = Period::seconds(3);
+pub(super) const PATIENCE: Period = Period::seconds(3);
 /// Clocks that differ by more than this, in seconds, make times in the two logs hard to match.
 const CLOCK_TOLERANCE_S: i64 = 30;
 
@@ -101,7 +101,7 @@ impl Way {
             }
         };
         lines.extend(self.tls(&greeting));
-        lines.push(version(&greeting));
+        lines.push(version(&greeting, None));
         lines.push(self.clocks(&greeting));
         keep(lines, login(&greeting, &self.config.public_key).map(|line| ((), line)))?;
         let discovery = match timeout(self.left(), self.service.discover()).await {
@@ -120,6 +120,12 @@ impl Way {
         lines.extend(projects(&discovery));
         let unasked = self.read_keys(&discovery, &mut found.keys).await;
         found.lines.extend(targets(&found.keys, unasked));
+        if unasked == 0
+            && let Some(told) = found.lines.iter_mut().find(|line| line.step == Step::Version)
+        {
+            // What a version implies is known from tables; the keys themselves know better.
+            *told = version(&greeting, Some(found.keys.values().filter(|key| key.is_ok()).count()));
+        }
         found.lines.push(mechanism(&found.keys, found.lines.iter().find(|line| line.step == Step::Version)));
         found.lines.extend(self.roles().await);
         found.discovery = Some(discovery);
@@ -209,17 +215,9 @@ impl Way {
         }];
         let own = self.config.client_identity.as_ref().map(|identity| identity.certificates_pem.as_slice());
         let ours = [("client_cert_file", own), ("ca_file", self.config.ca_pem.as_deref())];
-        for (setting, pem) in ours {
-            match pem.and_then(certificates::first_to_expire) {
-                Some(at) if at <= now => {
-                    lines.push(step.fail(format!("a certificate of `{setting}` expired at {at:.0}"), "renew it"));
-                }
-                Some(at) if certificates::is_soon(at, now) => {
-                    lines.push(step.warn(format!("a certificate of `{setting}` expires at {at:.0}"), "renew it"));
-                }
-                Some(_) | None => {}
-            }
-        }
+        lines.extend(ours.into_iter().filter_map(|(setting, pem)| {
+            certificates::aging(step, setting, pem.and_then(certificates::first_to_expire), now)
+        }));
         lines
     }
 

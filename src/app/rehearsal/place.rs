@@ -1,19 +1,16 @@
-//! The place that the daemon would work in: the state directory, the ledger in it, the address it listens at.
+//! The place that the daemon would work in: the state directory and the ledger in it.
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Access, StatVfsMountFlags};
-use tokio::net::TcpSocket;
 
-use super::{Line, Step};
+use super::{Line, Step, listener};
 use crate::config::Settings;
 use crate::domain::Fleet;
-use crate::http::WebConfig;
 use crate::ports::Clock;
 use crate::store::{self, ReadError, Reader};
 
@@ -43,16 +40,7 @@ pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line
     });
     let (ledger, fleet) = ledger(dir);
     lines.push(ledger);
-    lines.push(listener(settings.http.listen, holder));
-    if let Some(path) = &settings.http.web_config_file {
-        lines.push(match WebConfig::open(path, Arc::clone(clock)) {
-            Ok(web) if web.is_tls() => Step::WebConfig.pass(format!("{} can be followed: TLS", path.display())),
-            Ok(_) => Step::WebConfig.pass(format!("{} can be followed: no TLS", path.display())),
-            Err(error) => {
-                Step::WebConfig.fail(format!("{}: {error}", path.display()), "mend the web configuration file")
-            }
-        });
-    }
+    lines.extend(listener::rehearse(&settings.http, holder, clock));
     (lines, fleet)
 }
 
@@ -205,27 +193,4 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
         },
     };
     (line, Fleet::default())
-}
-
-/// Whether the address is free, or the daemon's own. The socket is bound and does not listen: so it is in the way of no daemon
-/// that starts just then.
-fn listener(address: SocketAddr, holder: Option<String>) -> Line {
-    let step = Step::Listener;
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let bound = socket.and_then(|socket| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)
-    });
-    match (bound, holder) {
-        (Ok(()), _) => step.pass(format!("{address} is free")),
-        (Err(error), Some(pid)) if error.kind() == io::ErrorKind::AddrInUse => {
-            step.pass(format!("{address} is in use, as it should be while process {pid} works here"))
-        }
-        (Err(error), None) if error.kind() == io::ErrorKind::AddrInUse => {
-            let next = format!("find out who listens (`ss -ltnp 'sport = :{}'`), or set `listen`", address.port());
-            step.fail(format!("{address} is taken by somebody else"), next)
-        }
-        (Err(error), _) => step
-            .fail(format!("{address} can not be listened at: {error}"), "set `listen` to an address of this machine"),
-    }
 }

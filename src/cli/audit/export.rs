@@ -9,7 +9,7 @@ use super::super::{Answer, Exit, Stop};
 use super::kept::checkpoints_of;
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::evidence::{self, Span};
+use crate::evidence::{self, Span, Wanted};
 use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
@@ -39,11 +39,14 @@ pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> A
     let checkpoints = checkpoints_of(&settings.ledger.checkpoint_file)?.unwrap_or_default();
     let top = format!("rekeyd-evidence-{}-{}", args.from, args.to);
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{top}.tar.gz")));
-    let evidence = evidence::gather(&reader, &checkpoints, &settings.rules, span).map_err(|error| words(&error))?;
-    let files = evidence::files(&evidence);
-    let written =
-        if is_archive(&path) { evidence::archive(&path, &top, &files) } else { evidence::folder(&path, &files) };
-    written.map_err(|error| Stop::Words(format!("cannot write the evidence: {error}")))?;
+    let wanted = Wanted { span, path: &path, archive: is_archive(&path).then_some(top.as_str()) };
+    let bar = output.progress("records");
+    let exported = evidence::export(&reader, &checkpoints, &settings.rules, wanted, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    exported.map_err(|error| words(&error))?;
     output.line(path.display())?;
     Ok(Exit::Done)
 }

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::super::output::{BOLD, DIM, Output, WARN, styled};
-use super::horizon::Slot;
-use crate::config::Settings;
-use crate::policy::{Freeze, name_of};
+use super::horizon::{Slot, count};
+use crate::domain::Span;
+use crate::policy::name_of;
 
 /// A blank, a day's number, whether a freeze touches it, and its count.
 const DAY: usize = 8;
@@ -18,20 +18,20 @@ const MONTH: usize = 7 * DAY;
 /// Between two months that stand side by side.
 const GAP: usize = 4;
 
+/// The slots of `shown`, by the days of the zone; `frozen` is when freezes hold the targets that they are of.
 pub(super) fn show(
     slots: &[Slot],
-    now: Timestamp,
-    until: Timestamp,
-    settings: &Settings,
+    shown: Span,
+    frozen: Vec<Span>,
+    zone: &TimeZone,
     output: &mut Output,
 ) -> std::io::Result<()> {
-    let zone = &settings.timezone;
     let day = |at: Timestamp| at.to_zoned(zone.clone()).date();
     let mut load: BTreeMap<Date, usize> = BTreeMap::new();
     for slot in slots {
         *load.entry(day(slot.occasion.at)).or_default() += 1;
     }
-    let grid = Grid { load: &load, first: day(now), last: day(until), zone, freezes: &settings.rules.freezes };
+    let grid = Grid { load, first: day(shown.start), last: day(shown.end), zone, frozen };
     let months: Vec<Vec<String>> = grid.months().map(|month| grid.month(month)).collect();
     let abreast = if output.width().is_some_and(|width| width >= 2 * MONTH + GAP) { 2 } else { 1 };
     for row in months.chunks(abreast) {
@@ -41,24 +41,24 @@ pub(super) fn show(
         }
         output.line("")?;
     }
-    let busiest = load.iter().max_by_key(|(day, count)| (**count, std::cmp::Reverse(**day)));
-    if let Some((day, count)) = busiest {
-        output.line(format_args!("{} rotations; most on {day}: {count}.", slots.len()))?;
+    let busiest = grid.load.iter().max_by_key(|(day, count)| (**count, std::cmp::Reverse(**day)));
+    if let Some((day, most)) = busiest {
+        output.line(format_args!("{}; most on {day}: {most}.", count(slots.len(), "rotation")))?;
     } else {
         output.line("No rotations in that time.")?;
     }
-    if settings.rules.freezes.iter().any(|freeze| freeze.span.start < until && freeze.span.end > now) {
+    if !grid.frozen.is_empty() {
         output.line(format_args!("{} a freeze holds targets on that day", styled(WARN, "~")))?;
     }
     output.line(styled(DIM, format!("Days are those of {}.", name_of(zone))))
 }
 
 struct Grid<'a> {
-    load: &'a BTreeMap<Date, usize>,
+    load: BTreeMap<Date, usize>,
     first: Date,
     last: Date,
     zone: &'a TimeZone,
-    freezes: &'a [Freeze],
+    frozen: Vec<Span>,
 }
 
 impl Grid<'_> {
@@ -110,6 +110,6 @@ impl Grid<'_> {
     fn is_frozen(&self, day: Date) -> bool {
         let midnight = |day: Date| day.to_zoned(self.zone.clone()).ok().map(|start| start.timestamp());
         let (Some(start), Some(end)) = (midnight(day), day.tomorrow().ok().and_then(midnight)) else { return false };
-        self.freezes.iter().any(|freeze| freeze.span.start < end && freeze.span.end > start)
+        self.frozen.iter().any(|span| span.start < end && span.end > start)
     }
 }

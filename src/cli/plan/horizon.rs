@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use wildmatch::WildMatch;
 
-use super::super::output::{DIM, Output, moment, styled};
+use super::super::output::{DIM, Output, minute, moment, styled};
 use super::super::{Answer, Exit, Stop, found_some};
 use super::{calendar, ical};
 use crate::app::View;
 use crate::config::Settings;
-use crate::domain::{Period, TargetName, WaitReason};
-use crate::policy::{Occasion, horizon};
+use crate::domain::{Period, Span, TargetName, WaitReason};
+use crate::policy::{Occasion, freezes_from, horizon};
 
 /// How the slots to come are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +31,22 @@ impl Slot {
     /// What it waits for between falling due and beginning, in words.
     pub(super) fn reason(&self) -> String {
         let Occasion { at, due_at, window, waited_for, .. } = &self.occasion;
-        match (waited_for, window) {
-            (Some(WaitReason::Frozen { freeze, reason, .. }), _) => {
-                format!("due {due_at:.0}, held by freeze {freeze} ({reason})")
-            }
-            (Some(_), Some(window)) => format!("due {due_at:.0}, waits for its window {window}"),
-            (Some(_), None) => format!("due {due_at:.0}, waits"),
-            (None, _) if due_at < at => format!("overdue since {due_at:.0}"),
-            (None, Some(window)) => format!("due then, in the window {window}"),
-            (None, None) => "due then".to_owned(),
-        }
+        let due = match waited_for {
+            None if due_at < at => format!("overdue since {}", minute(Some(*due_at))),
+            None => "due then".to_owned(),
+            Some(_) => format!("due {}", minute(Some(*due_at))),
+        };
+        let held = match waited_for {
+            Some(WaitReason::Frozen { freeze, reason, .. }) => format!(", held by freeze {freeze} ({reason})"),
+            Some(WaitReason::OutsideWindow { .. }) | None => String::new(),
+            Some(other) => format!(", {other}"),
+        };
+        // When the window opens, or that it is open, the beginning tells.
+        let window = window.map_or_else(String::new, |window| {
+            let same_day = window.end.strftime("%F").to_string() == at.strftime("%F").to_string();
+            format!(", window until {}", window.end.strftime(if same_day { "%H:%MZ" } else { "%Y-%m-%dT%H:%MZ" }))
+        });
+        format!("{due}{held}{window}")
     }
 }
 
@@ -50,17 +56,24 @@ pub(super) fn show(length: Period, form: Form, glob: &str, settings: &Settings, 
     let pattern = WildMatch::new(glob);
     // All targets are planned, whatever is shown: they wait for each other.
     let occasions = horizon(view.now, until, &view.fleet, &settings.rules);
+    let occasions = occasions.map_err(|too_many| Stop::Words(too_many.to_string()))?;
     let named = |occasion: Occasion| {
         let name = view.fleet.targets.get(&occasion.target)?.target.name();
         Some(Slot { occasion, name }).filter(|slot| pattern.matches(slot.name.as_str()))
     };
     let slots: Vec<Slot> = occasions.into_iter().filter_map(named).collect();
-    let known = view.fleet.targets.values().filter(|record| pattern.matches(record.target.name().as_str())).count();
-    found_some(known, glob)?;
+    let mut known: Vec<_> = view.fleet.targets.values().map(|record| record.target.name()).collect();
+    known.retain(|name| pattern.matches(name.as_str()));
+    found_some(known.len(), glob)?;
     match form {
         Form::Json => slots.iter().try_for_each(|slot| output.json(&as_json(slot)))?,
-        Form::Table => table(&slots, known, until, output)?,
-        Form::Calendar => calendar::show(&slots, view.now, until, settings, output)?,
+        Form::Table => table(&slots, known.len(), until, output)?,
+        Form::Calendar => {
+            let freezes = freezes_from(view.now, &settings.rules, &view.fleet).map(|(freeze, _)| freeze);
+            let touching = freezes.filter(|freeze| known.iter().any(|name| freeze.covers(name)));
+            let frozen = touching.map(|freeze| freeze.span).filter(|span| span.start < until).collect();
+            calendar::show(&slots, Span { start: view.now, end: until }, frozen, &settings.timezone, output)?;
+        }
         Form::ICalendar => output.raw(ical::text(&slots, view.now, settings).as_bytes()).map_err(Stop::from)?,
     }
     Ok(Exit::Done)
@@ -77,12 +90,19 @@ fn table(slots: &[Slot], known: usize, until: Timestamp, output: &mut Output) ->
     targets.sort_unstable();
     targets.dedup();
     let (rotations, planned) = (slots.len(), targets.len());
-    output.line(format_args!("\n{rotations} rotations of {planned} targets before {until:.0}, if nothing fails."))?;
-    if planned < known {
-        let words = format!("{} targets have no slot in that time; `rekeyd plan` says why.", known - planned);
+    let (rotations, planned) = (count(rotations, "rotation"), count(planned, "target"));
+    output.line(format_args!("\n{rotations} of {planned} before {until:.0}, if nothing fails."))?;
+    if known > targets.len() {
+        let words =
+            format!("Without a slot in that time: {}; `rekeyd plan` says why.", count(known - targets.len(), "target"));
         output.line(styled(DIM, words))?;
     }
     Ok(())
+}
+
+/// A number of things, in words.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn as_json(slot: &Slot) -> serde_json::Value {

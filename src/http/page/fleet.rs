@@ -1,17 +1,17 @@
 //! `/`: what is wrong first, then every key, then what comes next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use askama::Template;
 
 use super::Shell;
+use super::held::{Held, held};
 use super::map::{Map, Twins};
-use super::words::{AlertWords, Piece, address, count, distance, legible, moment, title};
+use super::words::{AlertWords, Piece, address, beside, count, distance, legible, moment, title};
 use crate::alerts::{Alert, Severity, fire};
-use crate::domain::{Decision, TargetName};
+use crate::domain::{Decision, Freeze, TargetName};
 use crate::http::router::ROUTES;
-use crate::policy::{Plan, Rules, plan};
+use crate::policy::{Plan, Rules, freezes_from, next_at, plan};
 use crate::ports::Situation;
 
 /// So many alerts of one kind are spelled out before the rest is folded.
@@ -34,6 +34,7 @@ pub(super) struct FleetPage {
     /// What is wrong with the daemon itself.
     own_troubles: Vec<String>,
     wrong: Vec<Wrong>,
+    held: Vec<Held>,
     map: Map,
     next: Vec<Next>,
     /// How many more rotations are planned.
@@ -63,25 +64,26 @@ struct Next {
 }
 
 impl FleetPage {
-    pub(super) fn of(situation: &Situation, rules: &Rules, stall_after: Duration, shell: Shell) -> Self {
+    pub(super) fn of(situation: &Situation, rules: &Rules, shell: Shell) -> Self {
         // What is in hand is known by its open rotation.
         let plan = plan(situation.now, &situation.fleet, rules, &BTreeSet::new());
         let twins = Twins::of(situation);
         let alerts = fire(situation, rules);
         let map = Map::of(situation, rules, &plan, &twins);
-        let own_troubles = own_troubles(situation, stall_after);
+        let own_troubles = own_troubles(situation, rules);
         let (headline, tone) = headline(&map, &alerts, &own_troubles);
-        let (next, next_more) = next(situation, &plan, &twins);
+        let (next, next_more) = next(situation, rules, &plan, &twins);
         Self {
             shell,
             headline,
             tone,
             own_troubles,
             wrong: wrong(&alerts, &twins),
+            held: held(situation, rules),
             map,
             next,
             next_more,
-            facts: facts(situation),
+            facts: facts(situation, rules),
             routes: ROUTES,
         }
     }
@@ -101,7 +103,7 @@ fn headline(map: &Map, alerts: &[Alert], own_troubles: &[String]) -> (String, &'
     }
 }
 
-fn own_troubles(situation: &Situation, stall_after: Duration) -> Vec<String> {
+fn own_troubles(situation: &Situation, rules: &Rules) -> Vec<String> {
     let unwritable = situation.unwritable.as_ref().map(|(since, why)| {
         format!(
             "The ledger can not be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
@@ -109,7 +111,7 @@ fn own_troubles(situation: &Situation, stall_after: Duration) -> Vec<String> {
             moment(*since)
         )
     });
-    let stalled = (situation.since_sweep > stall_after).then(|| {
+    let stalled = rules.is_stalled(situation.since_sweep).then(|| {
         format!(
             "No plan was made for {} seconds: the scheduler is stuck. Next: restart the service, and keep its log.",
             situation.since_sweep.as_secs()
@@ -139,7 +141,7 @@ fn wrong(alerts: &[Alert], twins: &Twins) -> Vec<Wrong> {
         .collect()
 }
 
-fn next(situation: &Situation, plan: &Plan, twins: &Twins) -> (Vec<Next>, usize) {
+fn next(situation: &Situation, rules: &Rules, plan: &Plan, twins: &Twins) -> (Vec<Next>, usize) {
     let mut next: Vec<_> = plan
         .decisions
         .iter()
@@ -151,30 +153,33 @@ fn next(situation: &Situation, plan: &Plan, twins: &Twins) -> (Vec<Next>, usize)
                 Decision::Wait { due_at, .. } => (*due_at)?,
                 Decision::Withdraw { .. } | Decision::Quarantined { .. } | Decision::NotManaged { .. } => return None,
             };
-            Some((due_at, planned, record))
+            let begins_at = next_at(situation.now, record, &situation.fleet, rules).unwrap_or(due_at);
+            Some((begins_at, due_at, planned, record))
         })
         .collect();
-    next.sort_by_key(|(due_at, planned, _)| (*due_at, &planned.target));
+    next.sort_by_key(|(begins_at, due_at, planned, _)| (*begins_at, *due_at, &planned.target));
     let more = next.len().saturating_sub(SHOWN_NEXT);
-    let shown = next.into_iter().take(SHOWN_NEXT).map(|(due_at, planned, record)| {
+    let shown = next.into_iter().take(SHOWN_NEXT).map(|(begins_at, due_at, planned, record)| {
         let name = record.target.name();
         let address = address(&name, twins.id(&name, &planned.target));
         let why = || legible(&planned.decision.to_string());
         let (when, note) = if let Decision::Resume { .. } = &planned.decision {
             ("now".to_owned(), why())
-        } else if due_at <= situation.now {
+        } else if begins_at <= situation.now {
             ("due".to_owned(), why())
+        } else if due_at <= situation.now {
+            (distance(begins_at, situation.now), why())
         } else {
-            (distance(due_at, situation.now), moment(due_at))
+            (distance(begins_at, situation.now), beside(begins_at, due_at))
         };
         Next { name, address, when, note }
     });
     (shown.collect(), more)
 }
 
-fn facts(situation: &Situation) -> Vec<(&'static str, String)> {
+fn facts(situation: &Situation, rules: &Rules) -> Vec<(&'static str, String)> {
     let head: String = situation.head.hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    vec![
+    let mut facts = vec![
         (
             "Last look at the plan",
             situation.last_sweep.map_or_else(|| "none yet".to_owned(), |at| distance(at, situation.now)),
@@ -194,5 +199,15 @@ fn facts(situation: &Situation) -> Vec<(&'static str, String)> {
                 moment(situation.started_at)
             ),
         ),
-    ]
+    ];
+    let standing = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    facts.extend(
+        standing
+            .map(|(scope, pause)| ("Pause", format!("of {scope}, until {}: {}", moment(pause.until), pause.reason))),
+    );
+    let freezes = freezes_from(situation.now, rules, &situation.fleet);
+    facts.extend(freezes.map(|(Freeze { name, scope, span, reason }, _)| {
+        ("Freeze", format!("{name} of {scope}, from {} until {}: {reason}", moment(span.start), moment(span.end)))
+    }));
+    facts
 }

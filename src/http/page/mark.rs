@@ -111,7 +111,7 @@ impl Mark {
     /// Its word.
     pub(super) const fn word(self) -> &'static str {
         match self {
-            Self::Waits => "waits for an operator",
+            Self::Waits => "waiting for an operator",
             Self::TooOld => "too old",
             Self::WentBack => "went back to an earlier key",
             Self::Failing => "failing, will be tried again",

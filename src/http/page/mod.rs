@@ -4,6 +4,7 @@
 //! the commands do. The templates are in `templates/`; every text in them is escaped.
 
 mod fleet;
+mod held;
 mod map;
 mod mark;
 mod past;
@@ -74,7 +75,7 @@ pub(super) async fn fleet(State(shared): State<Arc<Shared>>, RawQuery(query): Ra
     let asked = Asked::read(query.as_deref());
     let page = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        let page = FleetPage::of(&situation, &rules, shared.inputs.stall_after, Shell::of(&situation, &asked));
+        let page = FleetPage::of(&situation, &rules, Shell::of(&situation, &asked));
         (page.render(), asked.still)
     });
     let (html, still) = page.await?;

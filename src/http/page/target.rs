@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
+use jiff::Timestamp;
 
 use super::Shell;
 use super::map::Twins;
 use super::mark::Mark;
 use super::past::{Item, items};
 use super::timeline::Timeline;
-use super::words::{AlertWords, Piece, capital, distance, legible, moment, title};
+use super::words::{AlertWords, Piece, beside, capital, distance, legible, moment, title};
 use crate::alerts::{self, fire};
 use crate::domain::{AlertSubject, Decision, TargetId, TargetName, TargetRecord};
-use crate::policy::{FirstRotation, Policy, Rhythm, Rules, due_at, plan};
+use crate::policy::{FirstRotation, Policy, Rhythm, Rules, due_at, next_at, plan};
 use crate::ports::{ArchiveError, Past, Situation};
 
 #[derive(Template)]
@@ -101,6 +102,7 @@ impl TargetPage {
                 record,
                 situation,
                 managed.then(|| policy.and_then(|policy| due_at(record, policy))).flatten(),
+                next_at(now, record, &situation.fleet, rules),
             ),
             policy: policy.map(|policy| (policy.name.to_string(), policy_words(policy))),
             timeline: Timeline::of(record, policy.map(|policy| &**policy), &past, now),
@@ -140,7 +142,12 @@ fn policy_words(policy: &Policy) -> Vec<String> {
     ]
 }
 
-fn facts(record: &TargetRecord, situation: &Situation, due_at: Option<jiff::Timestamp>) -> Vec<(&'static str, String)> {
+fn facts(
+    record: &TargetRecord,
+    situation: &Situation,
+    due_at: Option<Timestamp>,
+    begins_at: Option<Timestamp>,
+) -> Vec<(&'static str, String)> {
     let now = situation.now;
     let both = |at| format!("{} ({})", moment(at), distance(at, now));
     let mut facts = Vec::new();
@@ -152,7 +159,10 @@ fn facts(record: &TargetRecord, situation: &Situation, due_at: Option<jiff::Time
         });
         facts.push(("Last read", both(key.last_seen)));
     }
-    facts.extend(due_at.map(|at| ("Next rotation", both(at))));
+    facts.extend(due_at.map(|due_at| {
+        let at = begins_at.unwrap_or(due_at);
+        ("Next rotation", format!("{} ({})", beside(at, due_at), distance(at, now)))
+    }));
     facts.push(("Last rotation", record.last_rotation_at.map_or_else(|| "none yet".to_owned(), both)));
     facts.extend(record.gone_since.map(|at| ("Gone since", both(at))));
     let target = &record.target;

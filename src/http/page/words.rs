@@ -14,6 +14,12 @@ pub(super) fn moment(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// The moment at which a rotation begins, and where that is another one, when it falls due.
+pub(super) fn beside(begins_at: Timestamp, due_at: Timestamp) -> String {
+    let begins = moment(begins_at);
+    if begins_at == due_at { begins } else { format!("{begins}, due {}", moment(due_at)) }
+}
+
 /// The day alone.
 pub(super) fn day(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string()

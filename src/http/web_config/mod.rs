@@ -22,6 +22,7 @@ use super::problem::Problem;
 use crate::ports::Clock;
 use file::{File, Headers};
 use limit::Limit;
+pub use tls::Certificates;
 use users::{Users, Verified};
 
 /// A web configuration has a few dozen lines and perhaps certificates in them.
@@ -69,7 +70,7 @@ type Stamp = (u64, i64, i64, u64);
 
 /// What holds now.
 struct Rules {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<tls::Server>,
     users: Users,
     headers: Vec<(HeaderName, HeaderValue)>,
     limit: Option<Limit>,
@@ -89,12 +90,17 @@ impl WebConfig {
 
     /// What new connections speak: TLS by these rules, or plain text.
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.rules().tls.clone()
+        self.rules().tls.as_ref().map(|server| Arc::clone(&server.config))
+    }
+
+    /// What is shown to whoever connects; none while connections are not encrypted.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.rules().tls.as_ref().map(|server| server.certificates.clone())
     }
 
     /// Whether connections are encrypted now.
     pub fn is_tls(&self) -> bool {
-        self.tls().is_some()
+        self.rules().tls.is_some()
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -160,7 +166,7 @@ fn read(path: &Path, seen: &mut Vec<(PathBuf, Option<Stamp>)>) -> Result<Rules, 
     seen.extend(tls::files(&tls, folder).into_iter().map(|path| (path.clone(), stamp(&path))));
     let limit = file.rate_limit.and_then(|limit| Some(Limit::new(limit.interval.0?, limit.burst)));
     Ok(Rules {
-        tls: tls::server_config(&tls, folder)?,
+        tls: tls::server(&tls, folder)?,
         users: Users::new(file.basic_auth_users.unwrap_or_default())?,
         headers: headers(file.http_server_config.unwrap_or_default().headers)?,
         limit,

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
     SupportedCipherSuite, SupportedProtocolVersion,
@@ -30,8 +31,37 @@ pub(super) fn files(tls: &Tls, folder: &Path) -> Vec<PathBuf> {
     [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().flatten().map(|file| folder.join(file)).collect()
 }
 
+/// What the listener shows of itself, and by whom its clients have to be vouched for.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// Its own certificate, and those between it and its authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its clients' authorities; none where nobody has to be vouched for.
+    pub clients: Vec<CertificateDer<'static>>,
+}
+
+impl Certificates {
+    /// The names in its own certificate; none where it can not be understood.
+    pub fn names(&self) -> Vec<String> {
+        self.chain.first().and_then(|own| names(own).ok()).unwrap_or_default()
+    }
+
+    /// Whether its own certificate holds for a client that calls it by this name, or address.
+    pub fn hold_for(&self, host: &str) -> bool {
+        let own = self.chain.first().and_then(|own| ParsedCertificate::try_from(own).ok());
+        let name = ServerName::try_from(host).ok();
+        own.zip(name).is_some_and(|(own, name)| verify_server_name(&own, &name).is_ok())
+    }
+}
+
+/// TLS as the listener speaks it.
+pub(super) struct Server {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) certificates: Certificates,
+}
+
 /// What the listener's TLS follows; none if the section asks for none.
-pub(super) fn server_config(tls: &Tls, folder: &Path) -> Result<Option<Arc<ServerConfig>>, WebConfigError> {
+pub(super) fn server(tls: &Tls, folder: &Path) -> Result<Option<Server>, WebConfigError> {
     let text = |inline: &Option<String>, file: &Option<String>, name: &str| match (inline, file) {
         (Some(_), Some(_)) => Err(wrong(format!("both `{name}` and `{name}_file` are given; one of them"))),
         (Some(text), None) => Ok(Some(text.clone().into_bytes())),
@@ -52,13 +82,15 @@ pub(super) fn server_config(tls: &Tls, folder: &Path) -> Result<Option<Arc<Serve
         (None, None) => return Err(wrong("`cert_file` and `key_file` are missing")),
     };
     let chain = certificates(&certificate, "cert")?;
+    let authorities = authority.as_deref().map_or(Ok(Vec::new()), |pem| certificates(pem, "client_ca"))?;
+    let known = Certificates { chain: chain.clone(), clients: authorities.clone() };
     // The library's words name no part of the key.
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong(format!("`key_file`: {error}")))?;
     let provider = Arc::new(provider(tls)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(tls)?)
         .map_err(|error| wrong(error.to_string()))?;
-    let builder = match clients(tls, authority.as_deref(), &provider)? {
+    let builder = match clients(tls, authorities, &provider)? {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
@@ -66,7 +98,7 @@ pub(super) fn server_config(tls: &Tls, folder: &Path) -> Result<Option<Arc<Serve
         builder.with_single_cert(chain, key).map_err(|error| wrong(format!("`cert_file` and `key_file`: {error}")))?;
     config.ignore_client_order = tls.prefer_server_cipher_suites.unwrap_or(true);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(Arc::new(config)))
+    Ok(Some(Server { config: Arc::new(config), certificates: known }))
 }
 
 fn certificates(pem: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, WebConfigError> {
@@ -126,11 +158,11 @@ fn cipher_suite(name: &str) -> Result<Option<SupportedCipherSuite>, WebConfigErr
 
 fn clients(
     tls: &Tls,
-    authority: Option<&[u8]>,
+    authorities: Vec<CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, WebConfigError> {
     let (verified, mandatory) = match tls.client_auth_type {
-        ClientAuth::NoClientCert if authority.is_some() => {
+        ClientAuth::NoClientCert if !authorities.is_empty() => {
             return Err(wrong("`client_ca_file` is given, but `client_auth_type` asks no client for a certificate"));
         }
         ClientAuth::NoClientCert | ClientAuth::RequestClientCert | ClientAuth::VerifyClientCertIfGiven
@@ -147,14 +179,14 @@ fn clients(
         ClientAuth::VerifyClientCertIfGiven => (true, false),
         ClientAuth::RequireAndVerifyClientCert => (true, true),
     };
-    let authority = match (verified, authority) {
-        (false, _) => None,
-        (true, None) => {
+    let authority = match verified {
+        false => None,
+        true if authorities.is_empty() => {
             return Err(wrong("`client_auth_type` verifies certificates, but there is no `client_ca_file`"));
         }
-        (true, Some(pem)) => {
+        true => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(pem, "client_ca")? {
+            for certificate in authorities {
                 roots.add(certificate).map_err(|error| wrong(format!("`client_ca_file`: {error}")))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();

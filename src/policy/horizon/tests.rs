@@ -8,8 +8,11 @@ use proptest::prelude::*;
 
 use super::super::window::tests::{any_moment, any_windows};
 use super::*;
-use crate::domain::{Listing, Mechanism, Period, Role, Target};
-use crate::policy::{Cron, FirstRotation, Freeze, Glob, ManagerRules, Policy, Rhythm, Spread, Windows, plan};
+use crate::domain::{
+    Caller, Freeze, Glob, KeyRecord, Listing, ManagerRecord, Mechanism, OrderedFreeze, Outage, Pause, Period, Role,
+    Target,
+};
+use crate::policy::{Cron, FirstRotation, ManagerRules, Policy, Rhythm, Spread, Windows, plan};
 
 const CRONS: [&str; 4] = ["0 2 1 * *", "30 2 * * SUN", "0 0 0 L * *", "15 3 1,15 * *"];
 
@@ -34,12 +37,23 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 
 fn rules(policy: &Policy, freezes: Vec<Freeze>) -> Rules {
     let manager = ManagerRules::new(2, Arc::new(policy.clone()));
-    Rules { managers: BTreeMap::from([("emea".into(), manager)]), freezes }
+    Rules { managers: BTreeMap::from([("emea".into(), manager)]), freezes, ..Rules::default() }
 }
 
 fn freeze(start: Timestamp, hours: i64, scope: &str) -> Freeze {
     let span = Span { start, end: start + SignedDuration::from_hours(hours) };
     Freeze { name: "year-end".to_owned(), reason: "CHG-1".to_owned(), span, scope: Glob::new(scope) }
+}
+
+/// In the configuration or by an operator's order: it makes no difference.
+fn set(rules: &mut Rules, fleet: &mut Fleet, freeze: Freeze, by_order: bool) {
+    if by_order {
+        let by = Caller { uid: 0, gid: 0, pid: 7, user: None, login: None };
+        let ordered_at = freeze.span.start;
+        fleet.freezes.insert(freeze.name.clone(), OrderedFreeze { freeze, ordered_at, by, ended: false });
+    } else {
+        rules.freezes.push(freeze);
+    }
 }
 
 /// Five targets in three clusters, each first seen so many hours before `now`.
@@ -58,12 +72,8 @@ fn fleet(now: Timestamp, ages: &[(bool, i64)]) -> Fleet {
         };
         let seen = now - SignedDuration::from_hours(*hours);
         let mut record = TargetRecord::found(seen, target, Listing::Eligible);
-        record.key = Some(crate::domain::KeyRecord {
-            id: "key".into(),
-            not_before: known.then_some(seen),
-            first_seen: seen,
-            last_seen: now,
-        });
+        record.key =
+            Some(KeyRecord { id: "key".into(), not_before: known.then_some(seen), first_seen: seen, last_seen: now });
         fleet.targets.insert(record.target.id(), Arc::new(record));
     }
     fleet
@@ -83,13 +93,14 @@ proptest! {
         now in any_moment(),
         ages in any_ages(),
         frozen in prop::option::of((-100_i64..100, 1_i64..200)),
+        by_order in any::<bool>(),
     ) {
-        let freezes: Vec<_> = frozen
-            .into_iter()
-            .map(|(begins, hours)| freeze(now + SignedDuration::from_hours(begins), hours, "*/cluster-1/*"))
-            .collect();
-        let rules = rules(&policy, freezes);
-        let fleet = fleet(now, &ages);
+        let mut fleet = fleet(now, &ages);
+        let mut rules = rules(&policy, Vec::new());
+        if let Some((begins, hours)) = frozen {
+            let frozen = freeze(now + SignedDuration::from_hours(begins), hours, "*/cluster-1/*");
+            set(&mut rules, &mut fleet, frozen, by_order);
+        }
         let made = plan(now, &fleet, &rules, &BTreeSet::new());
         prop_assert_eq!(&made, &plan(now, &fleet, &rules, &BTreeSet::new()));
         for planned in &made.decisions {
@@ -99,7 +110,8 @@ proptest! {
             let window = policy.windows.at_or_after(now);
             let enough = |window: Span| window.contains(now) && now + SignedDuration::from_secs(30) <= window.end;
             let open = exempt || window.is_none_or(enough);
-            let held = rules.freezes.iter().any(|f| f.span.contains(now) && record.target.cluster == "cluster-1");
+            let holds = frozen.is_some_and(|(begins, hours)| begins <= 0 && begins + hours > 0);
+            let held = holds && record.target.cluster == "cluster-1";
             match &planned.decision {
                 Decision::Rotate { .. } => prop_assert!(open && !held),
                 Decision::Wait { reason: WaitReason::OutsideWindow { next }, until, .. } => {
@@ -126,14 +138,21 @@ proptest! {
         now in any_moment(),
         ages in any_ages(),
         frozen in (0_i64..4000, 1_i64..700),
+        by_order in any::<bool>(),
     ) {
         let frozen = freeze(now + SignedDuration::from_hours(frozen.0), frozen.1, "*");
-        let rules = rules(&policy, vec![frozen.clone()]);
-        let fleet = fleet(now, &ages);
+        let mut fleet = fleet(now, &ages);
+        let mut rules = rules(&policy, Vec::new());
+        set(&mut rules, &mut fleet, frozen.clone(), by_order);
         let until = now + SignedDuration::from_hours(100 * 24);
-        let occasions = horizon(now, until, &fleet, &rules);
-        prop_assert_eq!(&occasions, &horizon(now, until, &fleet, &rules));
+        let occasions = horizon(now, until, &fleet, &rules).unwrap();
+        prop_assert_eq!(&occasions, &horizon(now, until, &fleet, &rules).unwrap());
         prop_assert!(occasions.is_sorted_by_key(|occasion| occasion.at));
+        // What is said of a target alone is what is planned for all.
+        for (id, record) in &fleet.targets {
+            let first = occasions.iter().find(|occasion| occasion.target == *id).map(|occasion| occasion.at);
+            prop_assert_eq!(next_at(now, record, &fleet, &rules).filter(|at| *at < until), first);
+        }
         let mut last: BTreeMap<&TargetId, &Occasion> = BTreeMap::new();
         for occasion in &occasions {
             let known = fleet.targets[&occasion.target].key.as_ref().unwrap();
@@ -174,6 +193,7 @@ fn a_calendar_catches_up_once() {
     let fleet = fleet(now, &[(true, 100 * 24)]);
     let until = now + SignedDuration::from_hours(60 * 24);
     let shown: Vec<_> = horizon(now, until, &fleet, &rules(&policy, Vec::new()))
+        .unwrap()
         .into_iter()
         .map(|occasion| (occasion.due_at.to_string(), occasion.at.to_string()))
         .collect();
@@ -186,4 +206,71 @@ fn a_calendar_catches_up_once() {
             pair("2026-08-01T00:00:00Z", "2026-08-01T00:00:00Z"),
         ]
     );
+}
+
+/// A plan is whole or there is none, and then it says why and what to do.
+#[test]
+fn more_slots_than_can_be_planned_are_refused_and_never_cut() {
+    let now: Timestamp = "2026-06-10T12:00:00Z".parse().unwrap();
+    let every_second = Policy { rhythm: Period::seconds(1).into(), ..Policy::with_defaults("default".into()) };
+    let (rules, fleet) = (rules(&every_second, Vec::new()), fleet(now, &[(true, 1)]));
+    let ahead = |seconds| at_most(100, now, now + SignedDuration::from_secs(seconds), &fleet, &rules);
+    // One is overdue, then one a second.
+    assert_eq!(ahead(100).unwrap().len(), 100);
+    let refused = ahead(101).unwrap_err();
+    assert_eq!(refused, TooMany { limit: 100, before: now + SignedDuration::from_secs(100) });
+    assert!(refused.to_string().contains("ask for a shorter time"), "{refused}");
+}
+
+/// What is shown as the next time: after retries and pauses, not before an outage is over, and none if only an operator can tell.
+#[test]
+fn the_next_time_waits_for_whatever_has_an_end() {
+    let now: Timestamp = "2026-06-10T12:00:00Z".parse().unwrap();
+    let hours = |hours| now + SignedDuration::from_hours(hours);
+    let rules = rules(&Policy::with_defaults("default".into()), Vec::new());
+    let fleet = fleet(now, &[(true, 40 * 24)]);
+    let with = |change: &dyn Fn(&mut Fleet, &mut TargetRecord)| {
+        let mut fleet = fleet.clone();
+        let mut record = TargetRecord::clone(fleet.targets.first_key_value().unwrap().1);
+        change(&mut fleet, &mut record);
+        next_at(now, &record, &fleet, &rules)
+    };
+    let failure = crate::domain::Failure {
+        reason: crate::domain::Reason::ServerError,
+        verdict: crate::domain::Verdict::Transient,
+        scope: crate::domain::Scope::Manager,
+        status: Some(500),
+        code: None,
+        retry_after_s: None,
+        detail: String::new(),
+    };
+    let by = Caller { uid: 0, gid: 0, pid: 7, user: None, login: None };
+    let pause = Pause { since: now, until: hours(5), reason: "CHG-1".to_owned(), by };
+    let outage =
+        || ManagerRecord { outage: Some(Outage { since: now, failure: failure.clone() }), ..ManagerRecord::default() };
+    assert_eq!(with(&|_, _| {}), Some(now));
+    assert_eq!(with(&|_, record| record.setback = Some((failure.clone(), hours(1)))), Some(hours(1)));
+    assert_eq!(with(&|fleet, _| drop(fleet.pauses.insert("*".to_owned(), pause.clone()))), Some(hours(5)));
+    assert_eq!(with(&|fleet, _| drop(fleet.managers.insert("emea".into(), outage()))), None);
+    let paused_outage = with(&|fleet, _| {
+        fleet.pauses.insert("*".to_owned(), pause.clone());
+        fleet.managers.insert("emea".into(), outage());
+    });
+    assert_eq!(paused_outage, Some(hours(5)));
+    assert_eq!(with(&|_, record| record.key = None), None);
+}
+
+/// A slot is said to have waited for what kept it waiting: a freeze that ends before any window opens did not.
+#[test]
+fn a_freeze_that_cost_no_window_is_not_blamed() {
+    let windows = Windows::new(TimeZone::UTC, vec!["Sat 01:00-05:00".parse().unwrap()]);
+    let policy = Policy { windows, ..Policy::with_defaults("default".into()) };
+    let tuesday: Timestamp = "2026-06-09T12:00:00Z".parse().unwrap();
+    let fleet = fleet(tuesday, &[(true, 40 * 24)]);
+    for (hours, blamed) in [(24, false), (6 * 24, true)] {
+        let rules = rules(&policy, vec![freeze(tuesday, hours, "*")]);
+        let first = horizon(tuesday, tuesday + SignedDuration::from_hours(500), &fleet, &rules).unwrap().remove(0);
+        let freeze_is_named = matches!(first.waited_for, Some(WaitReason::Frozen { .. }));
+        assert_eq!(freeze_is_named, blamed, "{first:?}");
+    }
 }

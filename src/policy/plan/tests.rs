@@ -1,5 +1,6 @@
 //! What holds of every plan, over fleets of any kind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;

@@ -1,7 +1,7 @@
 //! Writes checkpoints to their file, and knows what it means when that fails. Works on the ledger's thread.
 
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -9,6 +9,9 @@ use super::key::CheckpointKey;
 use super::note::{Checkpoint, origin_of, parse_checkpoints};
 use crate::domain::{Event, OnCheckpointFailure, State};
 use crate::ports::{Anchor, Head};
+
+/// So many bytes at the end of a long file hold its newest checkpoint, and one that was not written to its end.
+const END: u64 = 64 << 10;
 
 /// Where checkpoints go, who signs them, and what it means if they can not be written.
 #[derive(Debug)]
@@ -40,9 +43,14 @@ impl Keeper {
         &self.anchor
     }
 
-    /// Whether an event wants a checkpoint behind it: an outcome, or a beginning or an end of the daemon.
+    /// Whether an event wants a checkpoint behind it: an outcome, a beginning or an end of the daemon, a new key, or what may
+    /// be recorded while no daemon runs.
     pub(crate) fn is_wanted_by(event: &Event) -> bool {
-        if let Event::DaemonStarted { .. } | Event::DaemonStopped { .. } | Event::CheckpointKeySet { .. } = event {
+        if let Event::DaemonStarted { .. }
+        | Event::DaemonStopped { .. }
+        | Event::CheckpointKeySet { .. }
+        | Event::TargetRearmed { .. } = event
+        {
             return true;
         }
         matches!(
@@ -96,13 +104,12 @@ impl Keeper {
         let mut file =
             options.read(true).append(true).create(true).mode(0o600).open(&self.keeping.file).map_err(said)?;
         if !self.agreed {
-            let mut text = String::new();
-            file.read_to_string(&mut text).map_err(said)?;
+            let (text, before) = end_of(&mut file, &self.origin).map_err(said)?;
             self.agree(&text, hash_of)?;
             let (_, whole) = parse_checkpoints(&text).map_err(|error| error.to_string())?;
             if whole < text.len() {
                 tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
-                file.set_len(whole as u64).map_err(said)?;
+                file.set_len(before + whole as u64).map_err(said)?;
             }
             self.agreed = true;
         }
@@ -131,4 +138,24 @@ impl Keeper {
             Ok(())
         }
     }
+}
+
+/// The end of the file, from where a checkpoint begins, and how many bytes stand before it. All of a file that is short, or
+/// whose end shows no beginning of a checkpoint of ours.
+fn end_of(file: &mut File, origin: &str) -> io::Result<(String, u64)> {
+    let mut bytes = Vec::new();
+    let skipped = file.metadata()?.len().saturating_sub(END);
+    file.seek(SeekFrom::Start(skipped))?;
+    file.read_to_end(&mut bytes)?;
+    let beginning = format!("\n\n{origin}\n");
+    let found = bytes.windows(beginning.len()).position(|window| window == beginning.as_bytes());
+    if let (true, Some(place)) = (skipped > 0, found) {
+        let (_, end) = bytes.split_at(place + 2);
+        let text = std::str::from_utf8(end).map_err(io::Error::other)?;
+        return Ok((text.to_owned(), skipped + place as u64 + 2));
+    }
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_string(&mut text)?;
+    Ok((text, 0))
 }

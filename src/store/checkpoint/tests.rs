@@ -109,3 +109,21 @@ fn other_texts_are_refused() {
     }
     assert_eq!(parse_checkpoints("").unwrap(), (vec![], 0));
 }
+
+/// Of a long file only the end is read: the newest checkpoint is held against the ledger, and half of one is taken away.
+#[test]
+fn the_end_of_a_long_file_is_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(CHECKPOINTS);
+    let mut first = keeper(dir.path());
+    (1..=250).for_each(|seq| first.keep(&head(seq), ledger(250)).unwrap());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.len() > 65_536 + 512, "{}", text.len());
+    let refused = keeper(dir.path()).keep(&head(251), ledger(200)).unwrap_err();
+    assert!(refused.contains("is of record 250"), "{refused}");
+    std::fs::write(&file, &text[..text.len() - 20]).unwrap();
+    keeper(dir.path()).keep(&head(251), ledger(251)).unwrap();
+    let (found, _) = parse_checkpoints(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let seqs: Vec<u64> = found.iter().map(|one| one.head.seq).collect();
+    assert_eq!(seqs, (1..=249).chain([251]).collect::<Vec<_>>());
+}

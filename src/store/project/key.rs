@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::super::columns::{Micros, Word};
-use super::super::sql::insert;
-use super::write_last_seen;
+use super::super::sql::Column;
+use super::Histories;
 use crate::domain::{Entry, Event, How, KeyChange, RotationId, TargetId, TargetRecord};
 
 /// How a key came into use.
@@ -17,7 +17,7 @@ enum Came {
 
 /// Writes the change of key that the entry makes, or the look at it, if it makes one; `record` is the target's record after it.
 pub(super) fn write(
-    conn: &Connection,
+    histories: &impl Histories,
     seq: u64,
     entry: &Entry,
     target: &TargetId,
@@ -30,21 +30,23 @@ pub(super) fn write(
     } else if let Event::RotationDone { how, rotation, last_seen, .. } = entry.event {
         Came::Rotated(how, rotation, last_seen)
     } else if let Event::RotationIntended { .. } | Event::RotationSending { looked_at: Some(_), .. } = entry.event {
-        return write_last_seen(conn, target, record);
+        return histories.see_key(target, record);
     } else if let Event::KeyRedated { not_before, first_seen, .. } = entry.event {
-        conn.prepare_cached(
-            "UPDATE key SET not_before = ?, first_seen = ?, last_seen = ?, seq = ? WHERE target = ? AND replaced_at IS NULL",
-        )?
-        .execute(params![not_before.map(Micros), Micros(first_seen), Micros(entry.at), seq, target.as_str()])?;
-        return Ok(());
+        let dates: [Column<'_>; 4] = [
+            ("not_before", &not_before.map(Micros)),
+            ("first_seen", &Micros(first_seen)),
+            ("last_seen", &Micros(entry.at)),
+            ("seq", &seq),
+        ];
+        return histories.change_key(target, &dates);
     } else {
         return Ok(());
     };
     if let Came::Changed(_, last_seen) | Came::Rotated(_, _, last_seen) = came {
-        conn.prepare_cached(
-            "UPDATE key SET replaced_at = ?, last_seen = ?, seq = ? WHERE target = ? AND replaced_at IS NULL",
-        )?
-        .execute(params![Micros(entry.at), Micros(last_seen), seq, target.as_str()])?;
+        histories.change_key(
+            target,
+            &[("replaced_at", &Micros(entry.at)), ("last_seen", &Micros(last_seen)), ("seq", &seq)],
+        )?;
     }
     let key = record.key.as_ref().expect("each of these events leaves a key");
     let word: &dyn rusqlite::ToSql = match &came {
@@ -53,11 +55,9 @@ pub(super) fn write(
         Came::Rotated(how, _, _) => &Word(*how),
     };
     let rotation = if let Came::Rotated(_, id, _) = came { Some(id.to_string()) } else { None };
-    insert(
-        conn,
-        "key",
+    histories.add_key(
+        target,
         &[
-            ("target", &target.as_str()),
             ("came_seq", &seq),
             ("id", &key.id.as_str()),
             ("not_before", &key.not_before.map(Micros)),
@@ -68,4 +68,12 @@ pub(super) fn write(
             ("seq", &seq),
         ],
     )
+}
+
+/// Notes in the row of the target's key when it was last seen.
+pub(super) fn write_last_seen(conn: &Connection, target: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    let Some(key) = &record.key else { return Ok(()) };
+    conn.prepare_cached("UPDATE key SET last_seen = ? WHERE target = ? AND replaced_at IS NULL")?
+        .execute(params![Micros(key.last_seen), target.as_str()])
+        .map(drop)
 }

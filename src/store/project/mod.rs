@@ -1,19 +1,23 @@
 //! What an event changes: in the fleet and, beside the ledger, in the tables. Writing and verifying share this code.
 
 mod api_key;
+mod histories;
 mod key;
 mod receiver;
 mod rotation;
 mod target;
 
-pub(super) use target::write_last_seen;
+pub(super) use histories::Histories;
+pub(super) use target::write_target;
 
 use rusqlite::{Connection, params};
 
 use super::columns::{Json, Micros};
 use super::fault::Fault;
 use super::sql::upsert;
-use crate::domain::{AlertKind, AlertSubject, Change, Entry, Event, Fleet, ManagerName, ManagerRecord};
+use crate::domain::{
+    AlertKind, AlertSubject, Change, Entry, Event, Fleet, ManagerName, ManagerRecord, TargetId, TargetRecord,
+};
 
 /// What an entry changed in the fleet.
 pub(super) struct Applied {
@@ -23,23 +27,50 @@ pub(super) struct Applied {
     pub(super) undo: Change,
 }
 
+/// Notes that the target's key was last seen as the record says.
+pub(super) fn write_last_seen(conn: &Connection, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    target::write_last_seen(conn, id, record)?;
+    key::write_last_seen(conn, id, record)
+}
+
 /// Takes an entry into the fleet and the tables; `seq` is its number in the ledger.
 ///
 /// On an error the fleet is as before, and the tables may be half-written: the caller rolls back.
 pub(super) fn apply(conn: &Connection, fleet: &mut Fleet, seq: u64, entry: &Entry) -> Result<Option<Applied>, Fault> {
     let Some(change) = fleet.consequence(entry.at, &entry.event)? else { return Ok(None) };
-    project(conn, seq, entry, &change)?;
+    if let Change::Target(id, Some(record)) = &change {
+        if let Event::RotationIntended { .. }
+        | Event::RotationSending { .. }
+        | Event::RotationAccepted { .. }
+        | Event::RotationReplyLost { .. } = entry.event
+        {
+            target::step(conn, seq, id, record)?;
+        } else {
+            write_target(conn, seq, id, record)?;
+        }
+        write_histories(conn, seq, entry, id, record)?;
+    } else {
+        write_rest(conn, seq, entry, &change)?;
+    }
     let undo = fleet.adopt(change.clone());
     Ok(Some(Applied { change, undo }))
 }
 
-fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusqlite::Result<()> {
+/// Writes what an entry about a target makes of its rotations and keys; `record` is the target's record after it.
+pub(super) fn write_histories(
+    histories: &impl Histories,
+    seq: u64,
+    entry: &Entry,
+    target: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
+    rotation::write(histories, seq, entry, target, record)?;
+    key::write(histories, seq, entry, target, record)
+}
+
+/// Writes a change that is not a target's.
+pub(super) fn write_rest(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusqlite::Result<()> {
     match change {
-        Change::Target(id, Some(record)) => {
-            target::write(conn, seq, id, record)?;
-            rotation::write(conn, seq, entry, id, record)?;
-            key::write(conn, seq, entry, id, record)
-        }
         Change::Manager(name, Some(record)) => {
             write_manager(conn, seq, name, record)?;
             write_gap(conn, seq, &entry.event)?;
@@ -70,10 +101,30 @@ fn project(conn: &Connection, seq: u64, entry: &Entry, change: &Change) -> rusql
         Change::Pause(scope, None) => {
             conn.prepare_cached("DELETE FROM pause WHERE scope = ?")?.execute(params![scope]).map(drop)
         }
+        Change::Freeze(name, Some(ordered)) => upsert(
+            conn,
+            "freeze",
+            &[("name", name)],
+            &[
+                ("scope", &ordered.freeze.scope.to_string()),
+                ("begins_at", &Micros(ordered.freeze.span.start)),
+                ("ends_at", &Micros(ordered.freeze.span.end)),
+                ("reason", &ordered.freeze.reason),
+                ("ordered_at", &Micros(ordered.ordered_at)),
+                ("caller", &Json(&ordered.by)),
+                ("ended", &ordered.ended),
+                ("seq", &seq),
+            ],
+        ),
+        Change::Freeze(name, None) => {
+            conn.prepare_cached("DELETE FROM freeze WHERE name = ?")?.execute(params![name]).map(drop)
+        }
         Change::Receiver(name, Some(record)) => receiver::write(conn, seq, &entry.event, name, record),
         Change::Receiver(name, None) => receiver::remove(conn, name),
-        Change::Target(_, None) | Change::Manager(_, None) | Change::Policy(_, None) => {
-            unreachable!("no event removes a target, a manager or a policy")
+        // Read off the ledger itself.
+        Change::ClockStep(_) => Ok(()),
+        Change::Target(..) | Change::Manager(_, None) | Change::Policy(_, None) => {
+            unreachable!("a target's changes are written elsewhere, and no event removes a manager or a policy")
         }
     }
 }

@@ -1,31 +1,28 @@
 //! A rotation's row: begun by its first event, moved by the others, never removed.
 
-use rusqlite::Connection;
-
 use super::super::columns::{Json, Micros, Word};
-use super::super::sql::{Column, insert, update};
-use crate::domain::{Entry, Event, RotationId, TargetId, TargetRecord};
+use super::super::sql::Column;
+use super::Histories;
+use crate::domain::{Entry, Event, TargetId, TargetRecord};
 
 /// Writes the step that the entry makes, if it makes one; `record` is the target's record after it.
 pub(super) fn write(
-    conn: &Connection,
+    histories: &impl Histories,
     seq: u64,
     entry: &Entry,
     target: &TargetId,
     record: &TargetRecord,
 ) -> rusqlite::Result<()> {
     let Some(step) = entry.event.transition() else { return Ok(()) };
-    let RotationId { slot, attempt } = step.id;
-    let key: [Column<'_>; 3] = [("target", &target.as_str()), ("slot", &slot), ("attempt", &attempt)];
     let always: [Column<'_>; 2] = [("state", &Word(step.to)), ("seq", &seq)];
     let at = Micros(entry.at);
     let sent_at = record.rotation.as_ref().and_then(|rotation| rotation.sent_at()).map(Micros);
 
     let begin = |columns: &[Column<'_>]| {
         let first: [Column<'_>; 2] = [("actor", &entry.actor.to_string()), ("began_at", &at)];
-        insert(conn, "rotation", &[&key, &always[..], &first, columns].concat())
+        histories.begin_rotation(target, step.id, &[&always[..], &first, columns].concat())
     };
-    let go_on = |columns: &[Column<'_>]| match update(conn, "rotation", &key, &[&always, columns].concat())? {
+    let go_on = |columns: &[Column<'_>]| match histories.move_rotation(target, step.id, &[&always, columns].concat())? {
         true => Ok(()),
         // The fold let the step pass, so the row that it starts from must be there.
         false => Err(rusqlite::Error::StatementChangedRows(0)),
@@ -33,7 +30,7 @@ pub(super) fn write(
     // A precheck can end an attempt that has no row yet.
     let end = |due_at: Micros, columns: &[Column<'_>]| {
         let columns = [columns, &[("ended_at", &at)]].concat();
-        match update(conn, "rotation", &key, &[&always, &columns[..]].concat())? {
+        match histories.move_rotation(target, step.id, &[&always, &columns[..]].concat())? {
             true => Ok(()),
             false => begin(&[&columns[..], &[("due_at", &due_at)]].concat()),
         }
@@ -80,6 +77,8 @@ pub(super) fn write(
         | Event::ConfigRefused { .. }
         | Event::PauseSet { .. }
         | Event::PauseEnded { .. }
+        | Event::FreezeSet { .. }
+        | Event::FreezeEnded { .. }
         | Event::LookRequested { .. }
         | Event::CheckpointKeySet { .. }
         | Event::TargetFound { .. }

@@ -6,7 +6,12 @@ use super::super::columns::{Json, Micros, Word};
 use super::super::sql::upsert;
 use crate::domain::{TargetId, TargetRecord};
 
-pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+pub(in super::super) fn write_target(
+    conn: &Connection,
+    seq: u64,
+    id: &TargetId,
+    record: &TargetRecord,
+) -> rusqlite::Result<()> {
     let target = &record.target;
     let key = record.key.as_ref();
     upsert(
@@ -51,16 +56,17 @@ pub(super) fn write(conn: &Connection, seq: u64, id: &TargetId, record: &TargetR
     )
 }
 
-/// Notes in the target's row and in its key's that the key was last seen as the record says.
-pub(in super::super) fn write_last_seen(
-    conn: &Connection,
-    id: &TargetId,
-    record: &TargetRecord,
-) -> rusqlite::Result<()> {
+/// Notes in the target's row what a step of a rotation changes there: what else it changes is in the rotation's row.
+pub(super) fn step(conn: &Connection, seq: u64, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE target SET attempt = ?, key_last_seen = ?, seq = ? WHERE id = ?")?
+        .execute(params![record.attempt, record.key.as_ref().map(|key| Micros(key.last_seen)), seq, id.as_str()])
+        .map(drop)
+}
+
+/// Notes in the target's row when its key was last seen.
+pub(super) fn write_last_seen(conn: &Connection, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
     let Some(key) = &record.key else { return Ok(()) };
-    let seen = Micros(key.last_seen);
-    conn.prepare_cached("UPDATE target SET key_last_seen = ? WHERE id = ?")?.execute(params![seen, id.as_str()])?;
-    conn.prepare_cached("UPDATE key SET last_seen = ? WHERE target = ? AND replaced_at IS NULL")?
-        .execute(params![seen, id.as_str()])?;
-    Ok(())
+    conn.prepare_cached("UPDATE target SET key_last_seen = ? WHERE id = ?")?
+        .execute(params![Micros(key.last_seen), id.as_str()])
+        .map(drop)
 }

@@ -27,7 +27,7 @@ fn rotations(simulator: &Simulator) -> usize {
     simulator.truth().rotations_of(TARGET.strip_prefix("emea/").unwrap()).count()
 }
 
-fn records(site: &Site, kind: &str) -> Vec<(Record, Event)> {
+pub(super) fn records(site: &Site, kind: &str) -> Vec<(Record, Event)> {
     let wanted = ledger(site).into_iter().filter(|record| record.kind == kind);
     wanted.map(|record| (record.clone(), record.event().unwrap())).collect()
 }
@@ -37,12 +37,12 @@ fn own_uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap())
 }
 
-fn assert_is_me(by: &Caller) {
+pub(super) fn assert_is_me(by: &Caller) {
     assert_eq!(by.uid, own_uid());
     assert!(by.pid > 1 && by.user.is_some(), "{by:?}");
 }
 
-fn succeeded(answer: &Answer) {
+pub(super) fn succeeded(answer: &Answer) {
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{answer:?}");
 }
 

@@ -17,12 +17,13 @@ fn wanted(simulator: &Simulator, on_call: &OnCall) -> Wanted {
     Wanted { manager, ..Wanted::of(simulator) }
 }
 
-/// The statuses in which a receiver was told of a kind of alert, in order.
-fn told(on_call: &OnCall, alert: &str) -> Vec<String> {
+/// The statuses in which a receiver was told that this target's rotation is overdue, in order.
+fn told_overdue(on_call: &OnCall, target: &str) -> Vec<String> {
     let messages = on_call.taken();
     let alerts = messages.iter().flat_map(|message| message["alerts"].as_array().unwrap().clone());
-    let of_kind = alerts.filter(|item| item["labels"]["alert"] == alert);
-    of_kind.map(|item| item["status"].as_str().unwrap().to_owned()).collect()
+    let wanted =
+        alerts.filter(|item| item["labels"]["alert"] == "rotation_overdue" && item["labels"]["target"] == target);
+    wanted.map(|item| item["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What began in one life of the daemon and ended between two is told to its end, and is on record.
@@ -31,22 +32,43 @@ async fn an_alert_that_ended_while_the_daemon_was_dead_is_told() {
     let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
     let on_call = OnCall::start().await;
     let site = Site::new(&wanted(&simulator, &on_call));
+    let target =
+        format!("emea/{}", simulator.target("billing/ledger/ledger-0").expect("the default fleet has it").name);
+    let overdue = || told_overdue(&on_call, &target);
     let daemon = site.start();
+    tokio::task::block_in_place(|| {
+        until("every key is known", || {
+            site.reader()
+                .fleet()
+                .unwrap()
+                .targets
+                .values()
+                .filter(|target| target.key.is_some())
+                .count()
+                .eq(&14)
+                .then_some(())
+        })
+    })
+    .unwrap();
     simulator.unplug().await;
     tokio::task::block_in_place(|| {
         until("the alert is told and on record", || {
             let fleet = site.reader().fleet().unwrap();
-            let recorded = fleet.receivers.get("oncall").is_some_and(|record| !record.told.is_empty());
-            (told(&on_call, "manager_failing") == ["firing"] && recorded).then_some(())
+            let recorded = fleet
+                .receivers
+                .get("oncall")
+                .is_some_and(|record| record.told.values().any(|told| told.name == target));
+            (overdue().last().is_some_and(|status| status == "firing") && recorded).then_some(())
         })
     })
     .unwrap();
+    let before = overdue().len();
     let log = daemon.kill();
     simulator.plug_in().await.unwrap();
 
     let daemon = site.start();
     tokio::task::block_in_place(|| {
-        until("its end is told", || (told(&on_call, "manager_failing") == ["firing", "resolved"]).then_some(()))
+        until("its end is told", || overdue().get(before).is_some_and(|status| status == "resolved").then_some(()))
     })
     .unwrap();
     let log = log + &daemon.stop();

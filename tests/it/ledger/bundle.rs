@@ -1,9 +1,11 @@
 //! The evidence bundle: the same bytes each time, complete, verified by a stranger, and a page that can be read and printed.
 
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekeyd::domain::{KeyChange, OnCheckpointFailure, PolicyName};
+use rekeyd::domain::{ApiKey, Grant, KeyChange, OnCheckpointFailure, PolicyName, Reach, Refusal};
 use rekeyd::policy::Policy;
 use rekeyd::store::{CHECKPOINTS, CheckpointKey, Keeping};
 use serde_json::Value;
@@ -70,17 +72,52 @@ fn life(target: &Target, found: f64, every: f64, until: f64) -> Vec<Entry> {
     told
 }
 
+/// Who could rotate: one key from before, whose role is taken away, and one that comes and goes; and a list that is closed.
+fn access() -> Vec<Entry> {
+    let grant = |role: &str| Grant { role: role.to_owned(), over: Reach::Project("5f".into()) };
+    let key = |id: &str, role: &str| ApiKey {
+        id: id.into(),
+        public_key: format!("public-{id}"),
+        description: format!("of {id} <i>"),
+        grants: BTreeSet::from([grant(role)]),
+        lists: BTreeSet::from([Reach::Global]),
+    };
+    let manager = || "emea".into();
+    let told = [
+        (-300.0, Event::ApiKeysRead { manager: manager(), list: Reach::Global }),
+        (-300.0, Event::ApiKeyAdded { manager: manager(), key: key("old", "GROUP_OWNER"), baseline: true }),
+        (-300.0, Event::ApiKeyAdded { manager: manager(), key: key("gone", "GROUP_OWNER"), baseline: true }),
+        (-200.0, Event::ApiKeyRemoved { manager: manager(), key: key("gone", "GROUP_OWNER") }),
+        (50.0, Event::ApiKeyAdded { manager: manager(), key: key("guest", "GROUP_BACKUP_ADMIN"), baseline: false }),
+        (
+            60.0,
+            Event::ApiKeyRolesChanged {
+                manager: manager(),
+                key: key("old", "GROUP_READ_ONLY"),
+                before: BTreeSet::from([grant("GROUP_OWNER")]),
+            },
+        ),
+        (70.0, Event::ApiKeyRemoved { manager: manager(), key: key("guest", "GROUP_BACKUP_ADMIN") }),
+        (80.0, Event::ApiKeyAdded { manager: manager(), key: key("new", "GROUP_OWNER"), baseline: false }),
+        (
+            90.0,
+            Event::ApiKeysUnread {
+                manager: manager(),
+                list: Reach::Project("60".into()),
+                failure: failure(Reason::RoleMissing),
+            },
+        ),
+    ];
+    told.map(|(on, event)| Entry { at: day(on), actor: Actor::Daemon, event }).into()
+}
+
 /// A year of nine clusters, most in good order.
 async fn scene() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let mut entries = vec![Entry {
-        at: day(-400.0),
-        actor: Actor::Daemon,
-        event: Event::PolicySet {
-            policy: "default".into(),
-            words: Policy::with_defaults(PolicyName::from("default")).to_string(),
-        },
-    }];
+    written(small()).await
+}
+
+fn small() -> Vec<Entry> {
+    let mut entries = Vec::new();
     for (number, cluster) in ["ledger", "invoices", "customers", "search", "mail"].into_iter().enumerate() {
         for replica_set in ["shard-0", "shard-1", "config"] {
             let offset = number as f64 * 4.0 + replica_set.len() as f64 / 3.0;
@@ -122,6 +159,62 @@ async fn scene() -> tempfile::TempDir {
         actor: Actor::Daemon,
         event: Event::TargetGone { target: old.id(), listings: 3 },
     });
+    entries.extend(access());
+    entries
+}
+
+/// More clusters than a page has room for, all in good order.
+fn many() -> Vec<Entry> {
+    let clusters = (0..60).map(|number| format!("cluster-with-quite-a-long-name-{number:02}"));
+    let members = clusters.enumerate().flat_map(|(number, cluster)| {
+        ["shard-0", "shard-1", "config"].map(|replica_set| (number, member(&cluster, replica_set)))
+    });
+    members.flat_map(|(number, target)| life(&target, -60.0 + number as f64 / 2.0, 30.0, 364.0)).collect()
+}
+
+/// A fleet in which nothing goes as it should.
+fn trouble() -> Vec<Entry> {
+    let mut entries = access();
+    for number in 0..16 {
+        let target = member(&format!("cluster-{number:02}"), "rs0");
+        let (id, every) = (target.id(), 40.0 + f64::from(number) * 15.0);
+        let told = life(&target, -300.0 + f64::from(number) * 11.0, every, 364.0);
+        // Every third one is refused from some day on, and never rotated again.
+        let refused = 100.0 + f64::from(number) * 9.0;
+        entries.extend(told.into_iter().filter(|entry| number % 3 != 0 || entry.at < day(refused)));
+        if number % 3 == 0 {
+            let refusal = Refusal::NotEncrypted { code: "NOT_ENCRYPTED".into() };
+            let event = Event::TargetRefused { target: id, refusal };
+            entries.push(Entry { at: day(refused + 1.0), actor: Actor::Daemon, event });
+        }
+    }
+    for number in 0..4 {
+        let target = member(&format!("never-read-{number}"), "rs0");
+        let event = Event::TargetFound { description: target, listing: Listing::Eligible };
+        entries.push(Entry { at: day(30.0 * f64::from(number)), actor: Actor::Daemon, event });
+    }
+    let role = Grant { role: "GLOBAL_OWNER".to_owned(), over: Reach::Global };
+    for number in 0..12 {
+        let id = format!("{:024x}", 0x66_0000_0000_u64 + number);
+        let key = ApiKey {
+            id: id.as_str().into(),
+            public_key: format!("pub{number:05}"),
+            description: "terraform".to_owned(),
+            grants: BTreeSet::from([role.clone()]),
+            lists: BTreeSet::from([Reach::Global]),
+        };
+        let event = Event::ApiKeyAdded { manager: "emea".into(), key, baseline: false };
+        entries.push(Entry { at: day(100.0 + number as f64), actor: Actor::Daemon, event });
+    }
+    entries
+}
+
+/// A ledger with these entries and a policy, and a configuration beside it.
+async fn written(mut entries: Vec<Entry>) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let words = Policy::with_defaults(PolicyName::from("default")).to_string();
+    let event = Event::PolicySet { policy: "default".into(), words };
+    entries.push(Entry { at: day(-400.0), actor: Actor::Daemon, event });
     entries.sort_by_key(|entry| entry.at);
 
     let state = dir.path().join("state");
@@ -158,6 +251,8 @@ fn exported(dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(name);
     let output = export(dir, &path);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // No progress bar where there is no terminal.
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     path
 }
 
@@ -238,6 +333,60 @@ async fn every_day_of_every_target_is_accounted_for() {
     assert!(report.contains("retired &lt;b&gt;") && !report.contains("retired <b>") && !report.contains("<script"));
 }
 
+/// Who could rotate, over time: as it was at the beginning, each change, and as it is at the end.
+#[tokio::test]
+async fn a_bundle_tells_who_could_rotate() {
+    let dir = scene().await;
+    let bundle = exported(dir.path(), "bundle");
+    let rows = lines(&bundle, "api_keys.jsonl");
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {} {}", row["is"].as_str().unwrap(), row["id"].as_str().unwrap_or("-"), row["power"]))
+        .collect();
+    let expected = [
+        "at_start old \"rotates\"",
+        "added guest \"rotates\"",
+        "roles_changed old \"none\"",
+        "removed guest \"rotates\"",
+        "added new \"rotates\"",
+        "list_closed - null",
+        "at_end new \"rotates\"",
+        "at_end old \"none\"",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((&rows[0]["at"], &rows[7]["at"]), (&"2025-01-01T00:00:00Z".into(), &"2026-01-01T00:00:00Z".into()));
+    assert_eq!(rows[2]["roles_before"][0]["role"], "GROUP_OWNER");
+    assert_eq!(std::fs::read_to_string(bundle.join("api_keys.csv")).unwrap().lines().count(), 9);
+    let report = std::fs::read_to_string(bundle.join("report.html")).unwrap();
+    for shown in ["public-new", "of new &#60;i&#62;", "could not be read:</b> emea, project 60"] {
+        assert!(report.contains(shown), "{shown}");
+    }
+    assert!(!report.contains("of new <i>"));
+}
+
+/// Whatever stops an export, there is no bundle by the name that was asked for, and no half one that looks whole.
+#[tokio::test]
+async fn an_export_that_is_cut_off_leaves_no_bundle() {
+    let dir = scene().await;
+    for name in ["cut.tar.gz", "cut"] {
+        let path = dir.path().join(name);
+        // No file may grow beyond a hundred kilobytes: the kernel ends who tries, in the middle of the work.
+        let cut = Command::new("sh")
+            .args(["-c", "ulimit -c 0; ulimit -f 200; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rekeyd"), "--config"])
+            .arg(dir.path().join("rekeyd.toml"))
+            .args(["audit", "export", "--from", "2025-01-01", "--to", "2025-12-31", "--output"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(cut.status.signal().is_some() || !cut.status.success(), "{cut:?}");
+        assert!(!path.exists(), "{name}");
+        let names = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names().filter(|name| name.to_string_lossy().starts_with("rekeyd-evidence")).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".unfinished")), "{left:?}");
+        exported(dir.path(), name);
+    }
+}
+
 /// Offline, on a machine without rekeyd: the slice and its checkpoints hold, and a changed slice does not.
 #[tokio::test]
 async fn a_stranger_verifies_a_bundle() {
@@ -280,42 +429,47 @@ async fn no_evidence_comes_from_a_broken_ledger() {
     let refused = export(dir.path(), &dir.path().join("bundle"));
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("record 100"), "{refused:?}");
-    assert!(!dir.path().join("bundle").exists());
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.contains("bundle") || name.contains("evidence")).count(), 0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
     command.arg("--config").arg(dir.path().join("rekeyd.toml"));
     let refused = command.args(["audit", "export", "--from", "2025-01-01", "--to", "2099-12-31"]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not over"), "{refused:?}");
 }
 
-/// The report is one page of A4, readable by everyone, and asks for nothing from elsewhere. Pictures of it are left in
-/// `target/pages`.
+/// The report is readable by everyone and asks for nothing from elsewhere: one page of A4, two for a fleet in trouble. Pictures
+/// of it are left in `target/pages`.
 #[tokio::test]
 async fn the_report_is_a_page_that_can_be_read_and_printed() {
-    let dir = scene().await;
-    let bundle = exported(dir.path(), "bundle");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shots = root.join("target/pages");
     std::fs::create_dir_all(&shots).unwrap();
-    let url = format!("file://{}", bundle.join("report.html").display());
-    let output = Command::new("node")
-        .arg(root.join("tests/browser/look.cjs"))
-        .arg(&shots)
-        .arg(format!("evidence={url}"))
-        .env("NODE_PATH", root.join("target/test-tools/browser/node_modules"))
-        .output()
-        .expect("node is missing: run tests/setup.sh (Debian: apt-get install nodejs npm)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let pdf = shots.join("evidence.pdf");
-    let profile = dir.path().join("chromium");
-    let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("--print-to-pdf={}", pdf.display()))
-        .arg(&url)
-        .output()
-        .expect("chromium is missing: run tests/setup.sh (Debian: apt-get install chromium)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let pdf = std::fs::read(pdf).unwrap();
-    let pages = String::from_utf8_lossy(&pdf).matches("/Type /Page\n").count();
-    assert_eq!(pages, 1, "the report takes {pages} pages");
+    for (name, entries, room) in
+        [("evidence", small(), 1), ("evidence-many", many(), 1), ("evidence-trouble", trouble(), 2)]
+    {
+        let dir = written(entries).await;
+        let bundle = exported(dir.path(), "bundle");
+        let url = format!("file://{}", bundle.join("report.html").display());
+        let output = Command::new("node")
+            .arg(root.join("tests/browser/look.cjs"))
+            .arg(&shots)
+            .arg(format!("{name}={url}"))
+            .env("NODE_PATH", root.join("target/test-tools/browser/node_modules"))
+            .output()
+            .expect("node is missing: run tests/setup.sh (Debian: apt-get install nodejs npm)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pdf = shots.join(format!("{name}.pdf"));
+        let profile = dir.path().join("chromium");
+        let output = Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("--print-to-pdf={}", pdf.display()))
+            .arg(&url)
+            .output()
+            .expect("chromium is missing: run tests/setup.sh (Debian: apt-get install chromium)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pdf = std::fs::read(pdf).unwrap();
+        let pages = String::from_utf8_lossy(&pdf).matches("/Type /Page\n").count();
+        assert!(pages <= room, "{name} takes {pages} pages");
+    }
 }

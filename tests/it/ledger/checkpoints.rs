@@ -79,3 +79,42 @@ async fn without_checkpoints_the_ledger_goes_on_by_default() {
     store.record(one_rotation("rs1", 100)).await.unwrap();
     assert_eq!((seqs(&file), store.anchor().written), (vec![15], 15));
 }
+
+/// Promise: what a command records while no daemon runs is anchored too; where it can not be, the command says so.
+#[tokio::test]
+async fn an_order_that_is_recorded_by_hand_is_anchored() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (state, file, config) =
+        (dir.path().join("state"), dir.path().join("checkpoints"), dir.path().join("rekeyd.toml"));
+    let path = dir.path().display();
+    let text =
+        format!("version = 1\nstate_dir = \"{path}/state\"\n[ledger]\ncheckpoint_file = \"{path}/checkpoints\"\n");
+    std::fs::write(&config, text).unwrap();
+    let store = Store::open(&state, [9; 32]).unwrap();
+    for replica_set in ["rs0", "rs1"] {
+        let (target, failure) = (id(replica_set), failure(Reason::RoleMissing));
+        store.record(one_rotation(replica_set, 0)).await.unwrap();
+        store.record(vec![entry(9, Event::TargetQuarantined { target, attempts: 1, failure })]).await.unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let rearm = |replica_set: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
+        command.arg("--config").arg(&config).args(["rearm", "--reason", "CHG-1"]).arg(format!("*/{replica_set}"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let head = || Reader::open(&state).unwrap().head().unwrap().seq;
+
+    // Nobody signed before: the key is made, and named by the ledger.
+    let said = rearm("rs0");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!((head(), seqs(&file)), (18, vec![18]));
+    let key = state.join(rekeyd::store::CHECKPOINT_KEY);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = rearm("rs1");
+    assert!(said.contains("no signed checkpoint covers this record") && said.contains("open to others"), "{said}");
+    assert_eq!((head(), seqs(&file)), (19, vec![18]));
+}

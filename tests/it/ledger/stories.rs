@@ -59,7 +59,12 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
     match what {
         0 => match detail {
             0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
+            1 if which == 2 => Event::FreezeEnded { name: "f0".into(), reason: None, by: None },
             1 => Event::PauseEnded { scope: format!("emea/{which}"), reason: None, by: None },
+            2 => {
+                let (name, start, end) = (format!("f{}", which % 2), at(now - 1), at(now + i64::from(which)));
+                Event::FreezeSet { name, scope: "emea/*".into(), start, end, reason: "CHG-4".into(), by: caller() }
+            }
             _ => {
                 let (scope, until) = (format!("emea/{which}"), at(now + 100));
                 Event::PauseSet { scope, until, reason: "CHG-3".into(), by: caller() }
@@ -136,6 +141,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
         29 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
         30 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
+        30 if detail == 0 => Event::ClockStepped { by_s: i64::from(which) - 1 },
         30 => Event::ApiKeyRemoved { manager, key: api_key },
         _ if which == 0 => Event::AlertCleared { alert, subject },
         _ => Event::AlertRaised { alert, subject, words: "old".into() },

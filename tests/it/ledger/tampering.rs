@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rekeyd::store::chain::Record;
 use rekeyd::store::{Broken, DATABASE, Reader, Store, VerifyError};
 use rusqlite::Connection;
 
@@ -16,26 +17,11 @@ async fn ledger(dir: &Path) -> Connection {
     Connection::open(dir.join(DATABASE)).unwrap()
 }
 
-/// What a determined hand does: opens the file with other tools and removes the guards first.
+/// What is found after a determined hand was there.
 async fn broken_by(sql: &str) -> Broken {
     let dir = tempfile::tempdir().unwrap();
     let db = ledger(dir.path()).await;
-    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN").unwrap();
-    let triggers: Vec<(String, String)> = db
-        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-        .unwrap()
-        .query_map([], |row| row.try_into())
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    for (name, _) in &triggers {
-        db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
-    }
-    db.execute_batch(sql).unwrap();
-    for (_, sql) in &triggers {
-        db.execute_batch(sql).unwrap();
-    }
-    db.execute_batch("COMMIT").unwrap();
+    tamper(&db, sql);
     match Reader::open(dir.path()).unwrap().verify(|_, _| {}) {
         Err(VerifyError::Broken(broken)) => broken,
         other => panic!("{sql}: {other:?}"),
@@ -102,6 +88,31 @@ async fn an_inserted_record_is_named() {
     let copy = "UPDATE ledger SET seq = -seq WHERE seq > 5; UPDATE ledger SET seq = 1 - seq WHERE seq < 0;
         INSERT INTO ledger SELECT 6, at, kind, actor, target, rotation, payload, hash, zeroblob(32) FROM ledger WHERE seq = 5";
     assert_eq!(broken_by(copy).await.seq, 6);
+}
+
+/// Whoever chains a record anew under another target or rotation than its contents tell is found out by these.
+#[tokio::test]
+async fn a_record_that_says_two_things_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    let mut last = Reader::open(dir.path()).unwrap().newest(1).unwrap().remove(0);
+    let changes: [fn(&mut Record); 2] =
+        [|record| record.rotation = "1.9".into(), |record| record.target = id("rs0").to_string()];
+    for change in changes {
+        change(&mut last);
+        let hash = last.expected_hash();
+        tamper(
+            &db,
+            &format!(
+                "UPDATE ledger SET rotation = '{}', target = '{}', hash = x'{}' WHERE seq = 14",
+                last.rotation,
+                last.target,
+                hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            ),
+        );
+        let error = Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap_err().to_string();
+        assert!(error.starts_with("record 14: target or rotation is not"), "{error}");
+    }
 }
 
 /// A chain alone cannot show that its tail was cut off, but the tables that followed from the tail still stand.

@@ -81,25 +81,8 @@ impl Scene {
         self.path("state").join(DATABASE)
     }
 
-    /// What a determined hand does: opens the file with other tools, removes the guards, and puts them back.
     fn tamper(&self, sql: &str) {
-        let db = Connection::open(self.database()).unwrap();
-        db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN").unwrap();
-        let triggers: Vec<(String, String)> = db
-            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-            .unwrap()
-            .query_map([], |row| row.try_into())
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        for (name, _) in &triggers {
-            db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
-        }
-        db.execute_batch(sql).unwrap();
-        for (_, sql) in &triggers {
-            db.execute_batch(sql).unwrap();
-        }
-        db.execute_batch("COMMIT").unwrap();
+        tamper(&Connection::open(self.database()).unwrap(), sql);
     }
 
     /// A new ledger in the place of the old one, with a key and checkpoints of its own.
@@ -204,6 +187,13 @@ async fn both_name_the_first_record_that_was_tampered_with() {
         let (one, other) = scene.both(&[]);
         assert_eq!(one["record"], record, "{what}: {one} {other}");
     }
+    // A record that is whole in itself, and follows on another one than the one that stands before it.
+    let scene = Scene::new().await;
+    let mut record = Reader::open(&scene.path("state")).unwrap().records(9, 1).unwrap().remove(0);
+    record.prev_hash = [0; 32];
+    let hash: String = record.expected_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    scene.tamper(&format!("UPDATE ledger SET prev_hash = zeroblob(32), hash = x'{hash}' WHERE seq = 10"));
+    assert_eq!(scene.both(&[]).0["record"], 10);
 }
 
 /// What a chain alone can not show, a checkpoint or a head that was kept elsewhere does.
@@ -236,9 +226,11 @@ async fn both_name_a_cut_tail_and_a_new_chain_by_what_was_kept() {
     scene.replace([9; 32], vec![]).await;
     assert_eq!(scene.both(&["--against", &kept]).0["record"], 2);
     scene.replace([8; 32], vec![]).await;
-    let (one, _) = scene.both(&["--against", &kept]);
-    assert_eq!(one["record"], 1, "{one}");
-    assert!(one["why"].as_str().unwrap().contains("another ledger"), "{one}");
+    let (one, other) = scene.both(&["--against", &kept]);
+    for said in [one, other] {
+        assert_eq!(said["record"], 1, "{said}");
+        assert!(said["why"].as_str().unwrap().contains("another ledger"), "{said}");
+    }
 }
 
 /// Whoever can write the checkpoint file and has no key: a checkpoint of his own making is told apart.
@@ -250,4 +242,18 @@ async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
     let signature = |place: usize| all[place].to_note().trim_end().rsplit(' ').next().unwrap().to_owned();
     std::fs::write(scene.path(CHECKPOINTS), text.replace(&signature(1), &signature(2))).unwrap();
     assert_eq!(scene.both(&[]).0["record"], 8);
+}
+
+/// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are.
+#[test]
+fn the_second_verifier_knows_every_kind() {
+    let unknown = Event::from_record("no_such_kind", "{}").unwrap_err();
+    let listed = std::error::Error::source(&unknown).expect("the reason is kept").to_string();
+    let (_, kinds) = listed.split_once("expected one of ").expect("it lists what is known");
+    let kinds: Vec<&str> =
+        kinds.split('`').filter(|part| !part.contains([',', ' '])).filter(|part| !part.is_empty()).collect();
+    assert!(kinds.len() > 40, "{kinds:?}");
+    let script = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/verify.py")).unwrap();
+    let missing: Vec<&&str> = kinds.iter().filter(|kind| !script.contains(&format!("\"{kind}\""))).collect();
+    assert_eq!(missing, [&""; 0]);
 }

@@ -132,3 +132,13 @@ async fn the_fleet_can_change_while_it_runs() {
     assert_eq!(curl(&simulator, &[&gone]).await.status(), 404);
     assert_eq!(simulator.stop().await.targets.len(), 2);
 }
+
+/// Whoever only wants to know how much was asked need not fetch the whole truth.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_for_who_asks() {
+    let simulator = start(SimulatorSpec::default()).await;
+    curl(&simulator, &[&url(&simulator, "/groups")]).await;
+    let counts = curl(&simulator, &[&format!("{}/_sim/requests", simulator.url())]).await.json();
+    assert_eq!(counts, serde_json::to_value(simulator.truth().requests).unwrap());
+    assert_eq!((counts["lists"].as_u64(), counts["unauthenticated"].as_u64()), (Some(1), Some(1)));
+}

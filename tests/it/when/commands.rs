@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::app::SystemClock;
-use rekeyd::domain::{Actor, Entry, Event, Gap, How, Listing, Mechanism, Role, RotationId, Target, TargetId};
+use rekeyd::domain::{
+    Actor, Caller, Entry, Event, Gap, How, Listing, Mechanism, Role, RotationId, Target, TargetId, microsecond,
+};
 use rekeyd::ports::Journal;
 use rekeyd::store::Store;
 use serde_json::Value;
@@ -193,6 +195,50 @@ async fn what_is_to_come_is_told_with_its_reason() {
     }
     let words = "# At 02:30, on day 1, by the clocks of Europe/Paris";
     assert!(shown.contains(words), "{shown}");
+}
+
+/// One list of freezes and one planner: what `status` calls next is the first slot of the plan, and whoever holds a target up is
+/// named everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn ordered_freezes_and_pauses_are_in_every_plan() {
+    let now = microsecond(SystemClock::now());
+    let in_days = |days: i64| now + SignedDuration::from_hours(24 * days);
+    let by = || Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
+    let freeze = Event::FreezeSet {
+        name: "audit".to_owned(),
+        scope: "*/ledger/*".to_owned(),
+        start: in_days(1),
+        end: in_days(50),
+        reason: "CHG-1".to_owned(),
+        by: by(),
+    };
+    let (scope, reason) = ("*/lonely/*".to_owned(), "CHG-2".to_owned());
+    let pause = Event::PauseSet { scope, until: in_days(40), reason, by: by() };
+    let mut events: Vec<_> = members().iter().flat_map(|target| found(now, target)).collect();
+    events.extend([(now, freeze), (now, pause)]);
+    let site = Site::new(events).await;
+
+    let mut first: BTreeMap<String, Value> = BTreeMap::new();
+    for slot in site.json(&["plan", "--horizon", "100d"]) {
+        let begins: Timestamp = slot["begins_at"].as_str().unwrap().parse().unwrap();
+        let name = slot["target"].as_str().unwrap().to_owned();
+        assert!(!name.contains("/ledger/") || begins < in_days(1) || begins >= in_days(50), "{slot}");
+        assert!(!name.contains("/lonely/") || begins >= in_days(40), "{slot}");
+        first.entry(name).or_insert(slot);
+    }
+    for (name, slot) in &first {
+        let status = &site.json(&["status", name])[0];
+        assert_eq!(status["next_rotation_at"], slot["begins_at"], "{status}");
+        assert_eq!(status["due_at"], slot["due_at"], "{status}");
+    }
+    assert_eq!(first.len(), 5);
+    let table = site.text(&["plan", "--horizon", "100d"]);
+    assert!(table.contains(", held by freeze audit (CHG-1)"), "{table}");
+    assert!(table.contains(", paused with */lonely/* (CHG-2), window until "), "{table}");
+    let calendar = |glob: &str| site.text(&["plan", glob, "--horizon", "100d", "--calendar"]);
+    assert!(calendar("*").contains("a freeze holds targets on that day"));
+    assert!(!calendar("*/orders/*").contains("a freeze holds targets"), "it holds none of these");
+    assert!(site.text(&["config", "show"]).contains("\n# Freeze audit, ordered by ada: CHG-1\n#   */ledger/*, "));
 }
 
 /// All, some and none; a shard left behind is named, and without config servers nothing is whole.

@@ -8,6 +8,7 @@ mod fired;
 mod kill;
 pub(crate) mod simulation;
 mod truth;
+pub(crate) mod year;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -98,9 +99,9 @@ impl World {
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Arc::new(Silent),
         ));
-        let closing = CancellationToken::new();
+        let (closing, plans) = (CancellationToken::new(), engine.sweeps());
         let run = tokio::spawn(engine.run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
-        Daemon { run: Some(run), closing }
+        Daemon { run: Some(run), closing, plans }
     }
 
     /// Lets virtual time pass.
@@ -113,6 +114,8 @@ impl World {
 pub(crate) struct Daemon {
     run: Option<tokio::task::JoinHandle<()>>,
     closing: CancellationToken,
+    /// How many plans it has made.
+    pub(crate) plans: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Daemon {

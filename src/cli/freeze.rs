@@ -1,0 +1,97 @@
+//! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
+
+use super::order::{Why, login, with_daemon};
+use super::output::{Output, moment};
+use super::when::Later;
+use super::{Answer, Exit};
+use crate::app::SystemClock;
+use crate::config::Settings;
+use crate::control::{FreezeOrder, Frozen, ThawOrder};
+use crate::domain::Period;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "In a freeze nothing is rotated. What falls due in it is put on record as held, and catches up afterwards, the oldest \
+first. It ends by itself. To make one longer, order another that goes on where it ends; to make one shorter, use `rekeyd thaw`. \
+Without --name the freezes that stand or are to come are shown, those of the configuration too.\n\n\
+A pause (`rekeyd pause`) begins at once and needs no name; a freeze can be ordered in advance, and `rekeyd plan --horizon` \
+reckons with it.\n\n\
+Examples:\n  rekeyd freeze --name year-end --reason 'CHG-1234: the books are closed' --from 2026-12-20 --until 2027-01-03\n  \
+rekeyd freeze 'emea/billing/*' --name audit --reason 'CHG-1235' --for 3d\n  rekeyd freeze"
+)]
+pub(super) struct Freeze {
+    /// Whose keys, by name; `*` stands for anything. Targets found later belong to it too.
+    #[arg(default_value = "*")]
+    target: String,
+    /// What people will call it: a to z, 0 to 9, - and _.
+    #[arg(long, requires_all = ["reason", "end"])]
+    name: Option<String>,
+    /// Why, for the record: a ticket, a sentence.
+    #[arg(long, value_name = "TEXT", requires = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+    /// When it begins, if not now: `4h`, `2026-12-20T18:00:00Z`, or `2026-12-20` for the beginning of that day.
+    #[arg(long, value_name = "TIME", requires = "name")]
+    from: Option<Later>,
+    /// When it ends by itself: `4h` from now, a moment, or `2027-01-03` for the end of that day.
+    #[arg(long, value_name = "TIME", requires = "name", group = "end")]
+    until: Option<Later>,
+    /// How long it lasts, from its beginning on.
+    #[arg(long = "for", value_name = "LENGTH", requires = "name", group = "end")]
+    length: Option<Period>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What fell due in the freeze is rotated now, the oldest first, in its windows. A freeze that has not begun is taken \
+back. One of the configuration is ended there.\n\n\
+Example:\n  rekeyd thaw year-end --reason 'CHG-1234: closed early'"
+)]
+pub(super) struct Thaw {
+    /// The freeze to end, by its name.
+    name: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+pub(super) fn freeze(args: &Freeze, settings: &Settings, output: &mut Output) -> Answer {
+    let (now, zone) = (SystemClock::now(), &settings.timezone);
+    let start = args.from.map(|from| from.beginning(now, zone));
+    let until = args.until.map(|until| until.moment(now, zone));
+    let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
+    let known = with_daemon(&settings.control.socket, async |client| {
+        Ok(match (args.name.clone(), args.reason.clone(), end) {
+            (Some(name), Some(reason), Some(end)) => {
+                let order = FreezeOrder { name, scope: args.target.clone(), start, end, reason, login: login() };
+                client.freeze(&order).await?
+            }
+            (None, _, _) | (_, None, _) | (_, _, None) => client.freezes().await?,
+        })
+    })?;
+    show(&known, output)
+}
+
+pub(super) fn thaw(args: &Thaw, settings: &Settings, output: &mut Output) -> Answer {
+    let (name, reason) = (args.name.clone(), args.why.reason.clone());
+    let order = ThawOrder { name, reason, login: login() };
+    let left = with_daemon(&settings.control.socket, async |client| Ok(client.thaw(&order).await?))?;
+    output.line(format_args!("freeze {} is over", args.name))?;
+    show(&left, output)
+}
+
+fn show(known: &[Frozen], output: &mut Output) -> Answer {
+    if known.is_empty() {
+        output.line("no freeze stands or is to come")?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<_> = known
+        .iter()
+        .map(|frozen| {
+            let by = frozen.by.clone().unwrap_or_else(|| "configuration".to_owned());
+            let (name, scope, reason) = (frozen.name.clone(), frozen.scope.clone(), frozen.reason.clone());
+            let (start, end) = (moment(Some(frozen.start)), moment(Some(frozen.end)));
+            [name, scope, frozen.targets.to_string(), start, end, by, reason]
+        })
+        .collect();
+    output.table(["FREEZE", "OF", "TARGETS", "FROM", "UNTIL", "BY", "REASON"], &rows)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,154 @@
+//! Who could rotate: the API keys that were listed when the period began, what changed, and those that are listed at its end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::{ApiKey, ApiKeyRecord, Entry, Event, Fleet, ManagerName, Power, Reach};
+
+pub(super) const COLUMNS: &[&str] = &[
+    "at",
+    "is",
+    "manager",
+    "public_key",
+    "id",
+    "description",
+    "power",
+    "roles",
+    "roles_before",
+    "excess",
+    "lists",
+    "own",
+    "created_at",
+    "first_seen",
+    "failure",
+    "ledger_seq",
+];
+
+/// The API keys of all managers over a period, as rows, in the order of time.
+#[derive(Default)]
+pub(super) struct Access {
+    rows: Vec<Value>,
+    /// The keys that can rotate at the end.
+    pub(super) holders: Vec<Holder>,
+    /// What happened to those that can rotate, or came to it.
+    pub(super) news: Vec<News>,
+    /// The lists that could not be read at the end.
+    pub(super) closed: Vec<(ManagerName, Reach)>,
+    /// How many lists could be.
+    pub(super) open: usize,
+}
+
+/// A key that can rotate, at the end of the period.
+pub(super) struct Holder {
+    pub(super) manager: ManagerName,
+    pub(super) record: Arc<ApiKeyRecord>,
+    /// Whether it is the one that the manager is asked with.
+    pub(super) own: bool,
+}
+
+/// A change of who can rotate.
+pub(super) struct News {
+    pub(super) at: Timestamp,
+    pub(super) what: &'static str,
+    pub(super) manager: ManagerName,
+    pub(super) key: ApiKey,
+}
+
+impl Access {
+    /// What was listed before the period.
+    pub(super) fn begin(&mut self, fleet: &Fleet, at: Timestamp) {
+        self.rows.extend(state(fleet, "at_start", at));
+    }
+
+    /// What happened in the period, if it is about API keys.
+    pub(super) fn see(&mut self, seq: u64, entry: &Entry) {
+        let (what, manager, key, before) = if let Event::ApiKeyAdded { manager, key, baseline } = &entry.event {
+            (if *baseline { "listed_first" } else { "added" }, manager, key, None)
+        } else if let Event::ApiKeyRemoved { manager, key } = &entry.event {
+            ("removed", manager, key, None)
+        } else if let Event::ApiKeyRolesChanged { manager, key, before } = &entry.event {
+            ("roles_changed", manager, key, Some(before))
+        } else if let Event::ApiKeyChanged { manager, key } = &entry.event {
+            ("changed", manager, key, None)
+        } else {
+            return self.see_list(seq, entry);
+        };
+        let about = json!({ "at": entry.at, "ledger_seq": seq, "roles_before": before });
+        self.rows.push(of_key(what, manager, key, about));
+        let could = before.map_or(Power::None, crate::domain::power);
+        if what != "changed" && (key.reaches_rotation() || could >= Power::Grants) {
+            self.news.push(News { at: entry.at, what, manager: manager.clone(), key: key.clone() });
+        }
+    }
+
+    fn see_list(&mut self, seq: u64, entry: &Entry) {
+        let (what, manager, list, failure) = if let Event::ApiKeysRead { manager, list } = &entry.event {
+            ("list_read", manager, list, None)
+        } else if let Event::ApiKeysUnread { manager, list, failure } = &entry.event {
+            ("list_closed", manager, list, Some(failure))
+        } else {
+            return;
+        };
+        self.rows.push(json!({
+            "at": entry.at,
+            "is": what,
+            "manager": manager,
+            "lists": [list],
+            "failure": failure,
+            "ledger_seq": seq,
+        }));
+    }
+
+    /// What is listed at the end of the period.
+    pub(super) fn end(&mut self, fleet: &Fleet, at: Timestamp) {
+        self.rows.extend(state(fleet, "at_end", at));
+        for ((manager, _), record) in fleet.api_keys.iter().filter(|(_, record)| record.key.reaches_rotation()) {
+            let (manager, own) = (manager.clone(), is_own(fleet, manager, &record.key));
+            self.holders.push(Holder { manager, record: Arc::clone(record), own });
+        }
+        for (name, manager) in &fleet.managers {
+            let closed = manager.key_lists.iter().filter(|(_, outage)| outage.is_some());
+            self.closed.extend(closed.map(|(list, _)| (name.clone(), list.clone())));
+            self.open += manager.key_lists.values().filter(|outage| outage.is_none()).count();
+        }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Value> {
+        self.rows.iter().cloned()
+    }
+}
+
+fn state(fleet: &Fleet, is: &'static str, at: Timestamp) -> impl Iterator<Item = Value> {
+    fleet.api_keys.iter().map(move |((manager, _), record)| {
+        let ApiKeyRecord { key, first_seen, .. } = record.as_ref();
+        let about = json!({ "at": at, "own": is_own(fleet, manager, key), "first_seen": first_seen });
+        of_key(is, manager, key, about)
+    })
+}
+
+fn is_own(fleet: &Fleet, manager: &ManagerName, key: &ApiKey) -> bool {
+    let credential = fleet.managers.get(manager).and_then(|record| record.credential.as_ref());
+    credential.is_some_and(|credential| credential.public_key == key.public_key)
+}
+
+/// A key as a row, with what else is to be told of it.
+fn of_key(is: &str, manager: &ManagerName, key: &ApiKey, about: Value) -> Value {
+    let mut row = json!({
+        "is": is,
+        "manager": manager,
+        "public_key": key.public_key,
+        "id": key.id,
+        "description": key.description,
+        "power": key.power().as_str(),
+        "roles": key.grants,
+        "excess": key.excesses(None).iter().map(|excess| excess.as_str()).collect::<Vec<_>>(),
+        "lists": key.lists,
+        "created_at": key.id.created_at(),
+    });
+    if let (Value::Object(row), Value::Object(about)) = (&mut row, about) {
+        row.extend(about);
+    }
+    row
+}

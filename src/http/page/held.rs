@@ -1,0 +1,43 @@
+//! What holds rotations up because somebody wants it so: pauses that stand, and freezes that have come.
+
+use super::words::{distance, moment};
+use crate::policy::Rules;
+use crate::ports::Situation;
+
+/// One of them.
+pub(super) struct Held {
+    /// `Paused` or `Frozen`.
+    pub(super) word: &'static str,
+    /// The pattern of the names that it holds up.
+    pub(super) scope: String,
+    /// When it ends, and in how long.
+    pub(super) until: String,
+    /// Who wants it, and why.
+    pub(super) why: String,
+}
+
+/// Those that hold something up now, the first to end first.
+pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
+    let now = situation.now;
+    let pauses = situation.fleet.pauses.iter().map(|(scope, pause)| {
+        (
+            pause.until,
+            "Paused",
+            scope.clone(),
+            format!("{} at {}: {}", pause.by.name(), moment(pause.since), pause.reason),
+        )
+    });
+    let freezes = rules.freezes.iter().filter(|freeze| freeze.span.contains(now)).map(|freeze| {
+        (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}: {}", freeze.name, freeze.reason))
+    });
+    let mut held: Vec<_> = pauses.filter(|(until, ..)| *until > now).chain(freezes).collect();
+    held.sort();
+    held.into_iter()
+        .map(|(until, word, scope, why)| Held {
+            word,
+            scope,
+            until: format!("{}, {}", moment(until), distance(until, now)),
+            why,
+        })
+        .collect()
+}

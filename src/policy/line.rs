@@ -1,0 +1,181 @@
+//! Who is next when a place comes free between two plans: in the plan's own order, and by the plan's own rules.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+
+use super::gate::Gates;
+use super::plan::{Assessment, assess};
+use super::rules::Rules;
+use super::turn::{Candidate, Places};
+use crate::domain::{Fleet, ManagerName, RotationId, TargetId, WaitReason};
+
+/// The targets that a plan found due and without a place.
+///
+/// Their order is the plan's, until the next one: a cluster keeps the place that its oldest member had when that one is done.
+/// It serves only while nothing fails: what failed may hold up the others of its cluster, and only a plan sees that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// By manager, in the order in which places are given.
+    waiting: BTreeMap<ManagerName, VecDeque<TargetId>>,
+    /// Those with an open rotation. They hold a place, whoever has them in hand.
+    open: Vec<TargetId>,
+}
+
+impl Line {
+    pub(super) fn add_open(&mut self, target: &TargetId) {
+        self.open.push(target.clone());
+    }
+
+    pub(super) fn add(&mut self, candidate: &Candidate<'_>, reason: &WaitReason) {
+        if let WaitReason::MemberFirst { .. } | WaitReason::ManagerFull { .. } = reason {
+            let manager = candidate.record.target.manager.clone();
+            self.waiting.entry(manager).or_default().push_back(candidate.id.clone());
+        }
+    }
+
+    /// Takes out the target of `manager` that may begin now, given everything known and the targets that are in hand, and
+    /// says which attempt that is and when its slot fell due. None if nobody may.
+    pub fn next(
+        &mut self,
+        now: Timestamp,
+        fleet: &Fleet,
+        rules: &Rules,
+        manager: &ManagerName,
+        in_hand: &BTreeSet<TargetId>,
+    ) -> Option<(TargetId, RotationId, Timestamp)> {
+        let waiting = self.waiting.get_mut(manager)?;
+        let mut places = Places::default();
+        let records = |id: &TargetId| fleet.targets.get(id);
+        in_hand.iter().filter_map(records).for_each(|record| places.take(record));
+        let open = self.open.iter().filter(|id| !in_hand.contains(*id)).filter_map(records);
+        open.filter(|record| record.rotation.is_some()).for_each(|record| places.take(record));
+        let gates = Gates::new(now, fleet, rules);
+        let mut place = 0;
+        while let Some(id) = waiting.get(place) {
+            let assessed = records(id).map(|record| (record, assess(&gates, fleet, record)));
+            let Some((record, Assessment::Due { due_at, manager, policy })) = assessed else {
+                // Things have changed for it; the next plan says how.
+                waiting.remove(place);
+                continue;
+            };
+            let candidate = Candidate { due_at, record, manager, policy, id };
+            match places.refusal(&candidate) {
+                None => {
+                    let rotation = record.next_rotation();
+                    return waiting.remove(place).map(|id| (id, rotation, due_at));
+                }
+                Some(WaitReason::ManagerFull { .. }) => return None,
+                Some(_) => place += 1,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::domain::{Decision, Event, How, Listing, Mechanism, Role, Target};
+    use crate::policy::{ManagerRules, MemberOrder, Policy, plan};
+
+    /// Ten clusters of three members, every slot due.
+    fn fleet(now: Timestamp) -> Fleet {
+        let mut fleet = Fleet::default();
+        for number in 0..30_i64 {
+            let description = Target {
+                manager: if number % 10 < 7 { "emea".into() } else { "apac".into() },
+                project_id: "5f".into(),
+                project: "billing".to_owned(),
+                cluster_id: format!("6a{number}").as_str().into(),
+                cluster: format!("ledger-{}", number % 10),
+                replica_set: format!("shard-{}", number / 10),
+                role: if number < 10 { Role::ConfigServer } else { Role::Shard },
+                mechanism: Mechanism::BackupKey,
+            };
+            let target = description.id();
+            let seen_at = now - SignedDuration::from_hours(24 * 100 + number * 7 % 11);
+            let seen = Event::KeySeen { target, key: "first".into(), looked_at: None };
+            for event in [Event::TargetFound { description, listing: Listing::Eligible }, seen] {
+                let change = fleet.consequence(seen_at, &event).unwrap().unwrap();
+                fleet.adopt(change);
+            }
+        }
+        fleet
+    }
+
+    fn answer(fleet: &mut Fleet, now: Timestamp, target: &TargetId) {
+        let record = &fleet.targets[target];
+        let done = Event::RotationDone {
+            target: target.clone(),
+            rotation: record.next_rotation(),
+            due_at: now,
+            how: How::FoundChanged,
+            key_before: "first".into(),
+            key_after: "second".into(),
+            last_seen: now,
+            looked_at: None,
+        };
+        let change = fleet.consequence(now, &done).unwrap().unwrap();
+        fleet.adopt(change);
+    }
+
+    /// There is no second opinion: whoever ends, the line gives as many places as a new plan would, in the policy's order of
+    /// members, and to the very same targets where their order does not depend on who is done.
+    #[test]
+    fn the_line_says_what_a_new_plan_would() {
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        for order in [MemberOrder::ConfigServersLast, MemberOrder::OldestFirst] {
+            let policy = Arc::new(Policy { member_order: order, ..Policy::with_defaults("default".into()) });
+            let managers = ["emea", "apac"].map(|name| (name.into(), ManagerRules::new(3, Arc::clone(&policy))));
+            let rules = Rules { managers: managers.into(), ..Rules::default() };
+            let mut fleet = fleet(now);
+            let planned = |fleet: &Fleet, in_hand: &BTreeSet<TargetId>| {
+                let decisions = plan(now, fleet, &rules, in_hand).decisions;
+                let begin = decisions.into_iter().filter_map(|planned| {
+                    let Decision::Rotate { rotation, due_at } = planned.decision else { return None };
+                    (!in_hand.contains(&planned.target)).then_some((planned.target, rotation, due_at))
+                });
+                begin.collect::<BTreeSet<_>>()
+            };
+            let mut in_hand = BTreeSet::new();
+            let mut line = plan(now, &fleet, &rules, &in_hand).line;
+            in_hand.extend(planned(&fleet, &in_hand).into_iter().map(|(target, ..)| target));
+            assert_eq!(in_hand.len(), 6);
+            for turn in 0..30 {
+                let ended = in_hand.iter().nth(turn * 5 % in_hand.len()).unwrap().clone();
+                let manager = fleet.targets[&ended].target.manager.clone();
+                answer(&mut fleet, now, &ended);
+                in_hand.remove(&ended);
+                let wanted = planned(&fleet, &in_hand);
+                let mut begun = BTreeSet::new();
+                while let Some(next) = line.next(now, &fleet, &rules, &manager, &in_hand) {
+                    in_hand.insert(next.0.clone());
+                    begun.insert(next);
+                }
+                match order {
+                    MemberOrder::OldestFirst => assert_eq!(begun, wanted, "turn {turn}"),
+                    MemberOrder::ConfigServersLast | MemberOrder::ConfigServersFirst => {
+                        assert_eq!(begun.len(), wanted.len(), "turn {turn}");
+                        let is_early = |id: &TargetId| {
+                            let record = &fleet.targets[id];
+                            let mut others =
+                                fleet.targets.values().filter(|one| one.target.is_member_with(&record.target));
+                            record.target.role == Role::ConfigServer
+                                && others.any(|other| other.slot == 1 && other.target.role == Role::Shard)
+                        };
+                        assert!(
+                            !begun.iter().any(|(id, ..)| is_early(id)),
+                            "turn {turn}: a config server before a shard"
+                        );
+                    }
+                }
+            }
+            assert!(in_hand.is_empty());
+        }
+    }
+}
