@@ -19,8 +19,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 
+#[path = "../ledger/fill.rs"]
+mod fill;
 mod floor;
-mod ledger;
 mod loops;
 mod place;
 mod process;

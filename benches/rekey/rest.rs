@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rekeyd::policy::{ManagerRules, Policy, Rules, looks, passed, plan};
 use rekeyd::ports::Journal;
 use rekeyd::store::Store;
 
 use crate::place::{Daemon, Server, get};
 use crate::report::{Table, median};
-use crate::{Wanted, ledger};
+use crate::{Wanted, fill};
 
 const TIMES: usize = 5;
 
@@ -114,7 +114,8 @@ fn others(wanted: &Wanted) -> Table {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&wanted.binary, dir.path(), 10);
     let state = dir.path().join("state");
-    std::os::unix::fs::symlink(ledger::of(wanted.records), &state).unwrap();
+    let (slots, step) = (wanted.records / (fill::TARGETS * fill::STEPS), SignedDuration::from_hours(6));
+    fill::made(&state, slots, step);
     let starts = (0..TIMES).map(|_| {
         let daemon = Daemon::start(&wanted.binary, dir.path(), &server, true);
         let ready = daemon.ready.as_secs_f64() * 1e3;
