@@ -38,8 +38,10 @@ impl Report {
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
         let model = model.trim_start_matches(['\t', ' ', ':']);
         let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
+        // What a builder appends to it says nothing.
+        let version = kernel.split('-').next().unwrap_or_default();
         let load = load.split(' ').next().unwrap_or("unknown");
-        let machine = format!("{cores} cores of {model}, Linux {}, load before {load}.", kernel.trim());
+        let machine = format!("{cores} cores of {model}, Linux {}, load before {load}.", version.trim());
         Self { machine, parts: Vec::new() }
     }
 

@@ -1,6 +1,7 @@
 //! What the service manager is told: readiness, a status, signs of life. Without one, nobody hears it.
 //!
-//! A sign of life is sent when a plan was made and at no other time: a daemon whose loop stands still is started anew.
+//! A sign of life is sent when the loop has planned, or seen that its plan still holds, and at no other time: a daemon whose
+//! loop stands still is started anew.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,6 +40,12 @@ pub(super) async fn freeze(
             "a freeze named {name} stands {whose}, of {scope} from {start:.0} until {end:.0}; give this one another name"
         )));
     }
+    if let Some(former) = inputs.gauge.read().fleet.freezes.get(&name) {
+        let end = former.freeze.span.end;
+        return Err(Refused::conflict(format!(
+            "a freeze named {name} was ordered before, until {end:.0}, and is on record; give this one another name"
+        )));
+    }
     let event = Event::FreezeSet { name, scope, start, end, reason, by: by.clone() };
     inputs.orders.order(&by, vec![event]).await?;
     Ok(Json(known(&inputs)))

@@ -142,9 +142,9 @@ impl Fleet {
             // Two may end it at once.
             Event::PauseEnded { scope, .. } => Some(Change::Pause(scope.clone(), None)),
             Event::FreezeSet { name, scope, start, end, reason, by } => {
-                if self.freezes.get(name).is_some_and(|known| !known.ended) || end <= start {
-                    let words =
-                        format!("freeze {name} until {end}: one of that name stands, or it ends before it begins");
+                // A name is given once: what fell due in the former one would pass for missed.
+                if self.freezes.contains_key(name) || end <= start {
+                    let words = format!("freeze {name} until {end}: the name is taken, or it ends before it begins");
                     return Err(Contradiction(words));
                 }
                 let span = Span { start: *start, end: *end };
@@ -154,7 +154,8 @@ impl Fleet {
             }
             // Two may end it at once.
             Event::FreezeEnded { name, .. } => {
-                let standing = self.freezes.get(name).filter(|known| !known.ended);
+                // One that ended by a clock that ran ahead stands again when the clock is right.
+                let standing = self.freezes.get(name).filter(|known| !known.ended || at < known.freeze.span.end);
                 standing.map(|standing| Change::Freeze(name.clone(), standing.ended(at)))
             }
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),

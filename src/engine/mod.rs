@@ -80,7 +80,7 @@ impl Engine {
         self.state.heard_of_all(parts.managers.keys()).await;
     }
 
-    /// Counts the plans that were made, for whoever watches that they go on.
+    /// Counts the sweeps: plans that were made, or found to hold still. For whoever watches that they go on.
     pub fn sweeps(&self) -> tokio::sync::watch::Receiver<u64> {
         self.state.sweeps()
     }

@@ -40,7 +40,7 @@ impl Attempt<'_> {
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
             Seen::Same if self.closing.is_cancelled() => Ok(()),
             // The look took so long that the window is over: the next plan says what it waits for.
-            Seen::Same if self.shut_by().is_some() => Ok(()),
+            Seen::Same if self.is_shut() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -67,13 +67,7 @@ impl Attempt<'_> {
             Phase::Intended => match self.key().await? {
                 Ok((key, looked_at)) if key == self.known.id => {
                     rotation.looked_at = looked_at;
-                    match self.shut_by() {
-                        None => self.send(rotation, Some(looked_at)).await,
-                        Some(why) => {
-                            let target = self.record.target.id();
-                            self.write(Event::RotationWithdrawn { target, rotation: rotation.id, why }).await
-                        }
-                    }
+                    self.send(rotation, Some(looked_at)).await
                 }
                 Ok((key, looked_at)) => {
                     // An earlier attempt at the slot that was given up may have acted since.
@@ -89,14 +83,15 @@ impl Attempt<'_> {
         }
     }
 
-    /// What keeps a PUT from leaving now, in words: the time is not right any more.
-    fn shut_by(&self) -> Option<String> {
-        shut_by(self.engine.clock.now(), self.record, self.policy, &self.engine.scribe.fleet(), self.rules)
+    /// Whether a window, a freeze or a pause keeps a PUT from leaving now.
+    fn is_shut(&self) -> bool {
+        shut_by(self.engine.clock.now(), self.record, self.policy, &self.engine.scribe.fleet(), self.rules).is_some()
     }
 
-    /// `looked_again` is when the key was read after the intent, if it was.
+    /// `looked_again` is when the key was read after the intent, if it was. If the time is not right any more nothing is sent,
+    /// and the next plan withdraws the intent.
     async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
-        if self.closing.is_cancelled() {
+        if self.closing.is_cancelled() || self.is_shut() {
             return Ok(());
         }
         let target = self.record.target.id();

@@ -112,9 +112,17 @@ impl Engine {
         loop {
             let wake = until.min(hand.look_at);
             tokio::select! {
-                // In this order, so that the same run goes the same way.
+                // In this order, so that the same run goes the same way, and no stream of tasks that end hides an order.
                 biased;
                 () = closing.cancelled() => return,
+                () = self.orders.woken() => return,
+                () = sweep.notified() => {
+                    self.scribe.note_seen().await;
+                    if !self.is_as_planned(hand) {
+                        return;
+                    }
+                    self.state.swept(self.clock.as_ref());
+                }
                 Some(ended) = hand.tasks.join_next_with_id() => {
                     let mut news = self.ended(hand, ended).await;
                     while let Some(ended) = hand.tasks.try_join_next_with_id() {
@@ -126,14 +134,6 @@ impl Engine {
                     if hand.looking.is_empty() {
                         self.scribe.note_seen().await;
                     }
-                }
-                () = self.orders.woken() => return,
-                () = sweep.notified() => {
-                    self.scribe.note_seen().await;
-                    if !self.is_as_planned(hand) {
-                        return;
-                    }
-                    self.state.swept(self.clock.as_ref());
                 }
                 () = self.clock.sleep(wake.saturating_sub(self.clock.monotonic())) => {}
             }
@@ -249,8 +249,11 @@ impl Engine {
         }
         hand.line = plan.line;
         self.look_around(hand);
+        // That a hold is over is recorded when its time has come.
         let pauses = fleet.pauses.values().map(|pause| pause.until);
-        let until = plan.next_at.into_iter().chain(pauses).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
+        let freezes = fleet.freezes.values().filter(|ordered| !ordered.ended).map(|ordered| ordered.freeze.span.end);
+        let until =
+            plan.next_at.into_iter().chain(pauses).chain(freezes).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
         Some(until.min(listing_due).min(LONGEST_PAUSE))
     }
 
@@ -258,6 +261,10 @@ impl Engine {
     /// nobody stands there, or the rotation was not simply answered.
     fn pass_on(self: &Arc<Self>, hand: &mut Hand, answered: &TargetId) -> bool {
         let (now, fleet, parts) = (self.clock.now(), self.scribe.fleet(), self.parts());
+        // Rules that were not taken over have not excluded yet what they exclude.
+        if !hand.parts.as_ref().is_some_and(|known| Arc::ptr_eq(known, &parts)) {
+            return false;
+        }
         let Some(record) = fleet.targets.get(answered) else { return false };
         if record.rotation.is_some() || record.setback.is_some() || record.quarantine.is_some() {
             return false;
@@ -266,10 +273,12 @@ impl Engine {
         let mut begun = false;
         while let Some((target, rotation, due_at)) = hand.line.next(now, &fleet, &parts.rules, manager, &hand.rotating)
         {
-            begun = true;
             if hand.looking.contains(&target) {
-                hand.awaited.insert(target);
-            } else if let Some(record) = fleet.targets.get(&target) {
+                // It keeps its turn, which only a plan can do.
+                return false;
+            }
+            if let Some(record) = fleet.targets.get(&target) {
+                begun = true;
                 self.rotate(hand, target, record, Task::Begin(rotation, due_at));
             }
         }
@@ -358,7 +367,8 @@ impl Engine {
                     hand.tried.remove(&target);
                 }
                 self.observe_next(hand, &manager);
-                unrecorded || hand.awaited.contains(&target) || self.scribe.head().seq != hand.planned_at
+                let wanted = hand.awaited.contains(&target) || hand.asked.contains(&target);
+                unrecorded || wanted || self.scribe.head().seq != hand.planned_at
             }
             Some(Job::List(manager)) => {
                 self.listed(hand, &manager, ended).await;

@@ -26,6 +26,7 @@ impl Scribe {
         if events.is_empty() {
             return Ok(());
         }
+        self.forget(&events);
         let at = self.clock.now();
         let entries: Vec<Entry> = events.into_iter().map(|event| Entry { at, actor, event }).collect();
         match self.journal.record(entries.clone()).await {
@@ -44,6 +45,18 @@ impl Scribe {
     /// makes no key younger.
     pub(super) fn seen_again(&self, target: TargetId, at: Timestamp) {
         self.seen().push((target, at));
+    }
+
+    /// What was seen of a key before it is rotated is no news of the next one.
+    fn forget(&self, events: &[Event]) {
+        for event in events {
+            if let Event::RotationIntended { target, .. }
+            | Event::RotationDone { target, .. }
+            | Event::KeyChanged { target, .. } = event
+            {
+                self.seen().retain(|(seen, _)| seen != target);
+            }
+        }
     }
 
     /// Notes what was seen unchanged, by one commit.

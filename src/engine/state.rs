@@ -1,4 +1,4 @@
-//! What the engine shows of itself: when it last planned.
+//! What the engine shows of itself: when it last planned, or saw that its plan still holds.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -80,7 +80,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::domain::{Decision, Event, How, Listing, Mechanism, Role, Target};
+    use crate::domain::{
+        Decision, Event, Failure, How, Listing, Mechanism, Reason, Role, Scope, Stage, Target, Verdict,
+    };
     use crate::policy::{ManagerRules, MemberOrder, Policy, plan};
 
     /// Ten clusters of three members, every slot due.
@@ -176,6 +178,46 @@ mod tests {
                 }
             }
             assert!(in_hand.is_empty());
+        }
+    }
+
+    /// Where one member has failed and the policy stops its cluster, no place is passed on there: a plan would not.
+    #[test]
+    fn a_cluster_that_is_stopped_stands_in_no_line() {
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        for stops in [true, false] {
+            let policy = Arc::new(Policy { stop_cluster_on_failure: stops, ..Policy::with_defaults("default".into()) });
+            let rules = Rules { managers: [("emea".into(), ManagerRules::new(1, policy))].into(), ..Rules::default() };
+            // Three members of one cluster: one has failed, one is in hand, one is due.
+            let mut fleet = fleet(now);
+            fleet.targets.retain(|_, record| record.target.cluster == "ledger-0");
+            let [failed, in_hand, _]: [TargetId; 3] =
+                fleet.targets.keys().cloned().collect::<Vec<_>>().try_into().unwrap();
+            let failure = Failure {
+                reason: Reason::ServerError,
+                verdict: Verdict::Transient,
+                scope: Scope::Target,
+                status: Some(500),
+                code: None,
+                retry_after_s: None,
+                detail: String::new(),
+            };
+            let rotation = fleet.targets[&failed].next_rotation();
+            let retry_at = now + SignedDuration::from_hours(1);
+            let event = Event::RotationFailed {
+                target: failed,
+                rotation,
+                due_at: now,
+                stage: Stage::Precheck,
+                failure,
+                retry_at,
+            };
+            let change = fleet.consequence(now, &event).unwrap().unwrap();
+            fleet.adopt(change);
+            let mut line = plan(now, &fleet, &rules, &BTreeSet::from([in_hand.clone()])).line;
+            answer(&mut fleet, now, &in_hand);
+            let next = line.next(now, &fleet, &rules, &"emea".into(), &BTreeSet::new());
+            assert_eq!(next.is_some(), !stops, "{next:?}");
         }
     }
 }

@@ -80,7 +80,9 @@ struct Look<'a> {
 impl Look<'_> {
     /// The freezes that have held the slot and are not on record.
     fn held(&self) -> Vec<Event> {
-        let told = self.record.held_until.unwrap_or(Timestamp::MIN);
+        // An end that no freeze has any more was not the end: one was cut short, and others may have followed.
+        let ends_so = |until: &Timestamp| freezes(self.rules, self.fleet).any(|freeze| freeze.span.end == *until);
+        let told = self.record.held_until.filter(ends_so).unwrap_or(Timestamp::MIN);
         let begun = |span: Span| span.start <= self.now && span.end > self.due_at && span.end > told;
         let mut begun = freezes(self.rules, self.fleet).filter(|freeze| begun(freeze.span)).peekable();
         if begun.peek().is_none() {

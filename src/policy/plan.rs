@@ -66,7 +66,9 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
                     if let Some(window) = gates.window(candidate.policy, candidate.manager.request_timeout) {
                         plan.again_at(window.end);
                     }
-                    plan.line.add(&candidate, &reason);
+                    if places.stopped_by(&candidate).is_none() {
+                        plan.line.add(&candidate, &reason);
+                    }
                     Decision::Wait { until: None, due_at: Some(candidate.due_at), reason }
                 }
                 None => {

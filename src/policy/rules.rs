@@ -19,7 +19,7 @@ pub struct Rules {
     pub managers: BTreeMap<ManagerName, ManagerRules>,
     /// When nothing is rotated.
     pub freezes: Vec<Freeze>,
-    /// A daemon that has made no plan for so long is stuck: sweeps come every few seconds.
+    /// A daemon that has neither planned nor seen its plan hold for so long is stuck: sweeps come every few seconds.
     pub stalled_after: Period,
 }
 

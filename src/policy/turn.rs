@@ -85,17 +85,21 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The member whose failure stops the others of the candidate's cluster, if the policy says so.
+    pub(super) fn stopped_by(&self, candidate: &Candidate<'_>) -> Option<&'a TargetRecord> {
+        // Whoever failed itself may try again, or two that failed would wait for each other.
+        let stops = candidate.policy.stop_cluster_on_failure && candidate.record.setback.is_none();
+        self.failed.get(&candidate.cluster()).copied().filter(|_| stops)
+    }
+
+    /// Why there is no place for the candidate now; none if there is one.
     pub(super) fn refusal(&self, candidate: &Candidate<'_>) -> Option<WaitReason> {
         let target = &candidate.record.target;
         let cluster = candidate.cluster();
         if let Some(member) = self.clusters.get(&cluster) {
             return Some(WaitReason::MemberFirst { member: member.target.name() });
         }
-        // Whoever failed itself may try again, or two that failed would wait for each other.
-        if candidate.policy.stop_cluster_on_failure
-            && candidate.record.setback.is_none()
-            && let Some(failed) = self.failed.get(&cluster)
-        {
+        if let Some(failed) = self.stopped_by(candidate) {
             return Some(WaitReason::MemberFailed { member: failed.target.name() });
         }
         let taken = self.managers.get(&target.manager).copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! A set's seal is the sum, modulo 2^64 in each of four lanes, of the SHA-256 of its rows behind a secret that is drawn for
 //! this one comparison. Who wrote the rows did not know the secret, so sets that differ have the same seal by chance only:
-//! one in 2^256. That they differ is all that it tells; which row it is, a comparison in order finds.
+//! one in 2^128. That they differ is all that it tells; which row it is, a comparison in order finds.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -173,24 +173,39 @@ fn a_freeze_cut_short_was_one_all_the_same() {
     let events = told(&cut, "02T13:00", &night);
     let [Event::SlotHeld { freeze: name, until, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((name.as_str(), *until), ("audit", time("02T12:00")));
-    // Told in time, it is not told again.
+    // Told in time, it is told once more with its true end; and a freeze that follows, though it ends before the one that was
+    // cut short would have, is told too.
     let standing = after(&[due.clone(), freeze.clone()]);
     let [held @ Event::SlotHeld { .. }] = &told(&standing, "02T06:00", &night)[..] else { panic!("not held") };
-    let later = after(&[due.clone(), freeze.clone(), ("02T06:00", held.clone()), ("02T12:00", thawed())]);
-    assert_eq!(told(&later, "02T13:00", &night), []);
+    let mut events = vec![due.clone(), freeze.clone(), ("02T06:00", held.clone()), ("02T12:00", thawed())];
+    let [cut @ Event::SlotHeld { until, .. }] = &told(&after(&events), "02T13:00", &night)[..] else {
+        panic!("not told")
+    };
+    assert_eq!(*until, time("02T12:00"));
+    events.push(("02T13:00", cut.clone()));
+    assert_eq!(told(&after(&events), "02T13:01", &night), []);
+    let Event::FreezeSet { scope, reason, by, .. } = freeze.1.clone() else { panic!("a freeze") };
+    let (start, end) = (time("02T14:00"), time("04T00:00"));
+    events.push(("02T14:00", Event::FreezeSet { name: "second".to_owned(), scope, start, end, reason, by }));
+    let [Event::SlotHeld { freeze: name, .. }] = &told(&after(&events), "02T15:00", &night)[..] else {
+        panic!("silence")
+    };
+    assert_eq!(name, "second");
     let taken_back = after(&[due, freeze, ("01T18:00", thawed())]);
     assert!(taken_back.freezes.is_empty());
     assert!(matches!(&told(&taken_back, "02T13:00", &night)[..], [Event::SlotMissed { .. }]));
 }
 
-/// A name is one freeze's at a time: whoever is told that it was set can rely on it.
+/// A name is one freeze's: whoever is told that it was set can rely on it, and what it held stays held.
 #[test]
-fn a_name_is_given_to_one_freeze_at_a_time() {
+fn a_name_is_given_to_one_freeze() {
     let standing = after(&[("01T12:00", frozen("*", "02T00:00", "05T00:00"))]);
     let again = frozen("apac/*", "02T00:00", "06T00:00");
     assert!(standing.consequence(time("01T12:00"), &again).is_err());
     let over = after(&[("01T12:00", frozen("*", "02T00:00", "05T00:00")), ("03T00:00", thawed())]);
-    assert!(over.consequence(time("03T00:00"), &again).is_ok_and(|change| change.is_some()));
+    assert!(over.consequence(time("03T00:00"), &again).is_err());
+    let taken_back = after(&[("01T12:00", frozen("*", "02T00:00", "05T00:00")), ("01T18:00", thawed())]);
+    assert!(taken_back.consequence(time("01T18:00"), &again).is_ok_and(|change| change.is_some()));
     // Ended twice, it is over once.
     assert!(over.consequence(time("03T00:00"), &thawed()).is_ok_and(|change| change.is_none()));
     let backwards = frozen("*", "02T00:00", "02T00:00");

@@ -96,7 +96,9 @@ async fn a_freeze_is_ended_by_order_and_its_name_is_its_own() {
     };
     assert_eq!(reason, "CHG-2");
     assert_is_me(by);
-    succeeded(&freeze("audit", &["--for", "1h"]));
+    // What it held would pass for missed, had its name another span now.
+    let again = freeze("audit", &["--for", "1h"]);
+    assert!(again.code == Some(1) && again.err.contains("was ordered before"), "{again:?}");
     verified(&site);
 }
 
