@@ -23,7 +23,7 @@ pub(super) struct Freeze {
     /// Whose keys, by name; `*` stands for anything. Targets found later belong to it too.
     #[arg(default_value = "*")]
     target: String,
-    /// What people will call it: a to z, 0 to 9, - and _.
+    /// What people will call it, now and on record, and no other: a to z, 0 to 9, - and _.
     #[arg(long, requires_all = ["reason", "end"])]
     name: Option<String>,
     /// Why, for the record: a ticket, a sentence.

@@ -1,6 +1,7 @@
 //! The journal of a world: in memory or the real database, with commits that take time, fail, or land and still fail.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -37,8 +38,8 @@ enum Backend {
 #[derive(Default)]
 pub(crate) struct Written {
     pub(crate) entries: Vec<Entry>,
-    /// When writing failed or could not be tried, by the monotonic clock.
-    pub(crate) troubles: Vec<Duration>,
+    /// From when until when writing failed or could not be tried, by the monotonic clock.
+    pub(crate) troubles: Vec<RangeInclusive<Duration>>,
     fleet: Arc<Fleet>,
     past: BTreeMap<(TargetId, KeyId), KeyRecord>,
     /// Until then, by the monotonic clock, the disk is full.
@@ -80,7 +81,7 @@ impl Book {
     /// A daemon ended: what it was about to write was not written.
     pub(crate) fn interrupted(&self) {
         let now = self.clock.monotonic();
-        self.written().troubles.push(now);
+        self.written().troubles.push(now..=now);
     }
 
     /// Opens the database, if it is not.
@@ -121,7 +122,7 @@ impl Book {
         if hangs > Duration::ZERO {
             self.fired.count("ledger: disk hangs");
             let now = self.clock.monotonic();
-            self.written().troubles.extend([now, now + hangs]);
+            self.written().troubles.push(now..=now + hangs);
         }
         self.clock.sleep(hangs + Duration::from_millis(milliseconds)).await;
     }
@@ -131,7 +132,7 @@ impl Book {
         let now = self.clock.monotonic();
         let mut written = self.written();
         if now < written.full_until {
-            written.troubles.push(now);
+            written.troubles.push(now..=now);
             self.fired.count("ledger: disk full");
             return Err(JournalError::Full("the test took the disk away".to_owned()));
         }
@@ -148,7 +149,7 @@ impl Book {
         let fails = written.chance.as_mut().is_some_and(|chance| chance.per_mille(failures));
         if fails {
             let now = self.clock.monotonic();
-            written.troubles.push(now);
+            written.troubles.push(now..=now);
             self.fired.count(fault);
         }
         fails

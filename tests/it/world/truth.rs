@@ -217,7 +217,8 @@ impl World {
         truth.shown = young;
         let old: Vec<_> = old;
         for shown in old {
-            let disturbed = troubles.iter().any(|at| *at >= shown.at && *at <= shown.at + SOON);
+            // What is shown while a record is being written waits for that record: a disk that hung may have hung before.
+            let disturbed = troubles.iter().any(|span| *span.end() >= shown.at && *span.start() <= shown.at + SOON);
             let keys = &truth.keys[&shown.target];
             // Of a key that went and came back unseen, the first coming stands for both.
             let believed = told.get(&shown.target).and_then(|told| told.range(..=shown.number).next_back());
