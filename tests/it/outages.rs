@@ -171,3 +171,16 @@ async fn nothing_begins_after_the_signal_to_end() {
         }
     }
 }
+
+/// A lone target is looked at as often as its policy says: nobody else's looks, and no news, wake the loop for it.
+#[tokio::test(start_paused = true)]
+async fn a_lone_target_is_looked_at_every_minute() {
+    let policy = Policy { observe_every: Period::minutes(1), ..Policy::with_defaults("default".into()) };
+    let world = World::new(41, 1, policy, 1, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(Duration::from_secs(3600)).await;
+    let requests = requests(&world);
+    // Not later than every minute, not a tenth sooner, and a few listings.
+    assert!((60..75).contains(&requests), "{requests} requests in an hour");
+    daemon.stop().await;
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rekeyd::domain::{Event, Freeze, Glob, Period, Span, TargetId};
+use rekeyd::domain::{Actor, Caller, Entry, Event, Freeze, Glob, Period, Span, TargetId};
 use rekeyd::policy::{FirstRotation, MemberOrder, Policy, Rules, Windows, due_at};
 use rekeyd::ports::{Clock, Journal};
 
@@ -197,6 +197,25 @@ async fn a_freeze_holds_and_ends_by_itself() {
     let puts = puts(&world);
     assert_eq!((puts.len(), world.journal.count(held)), (2, 2));
     assert!(puts.iter().all(|(_, _, at)| *at >= end && *at < end + SignedDuration::from_secs(2)), "{puts:?}");
+    daemon.stop().await;
+}
+
+/// The end of an ordered freeze is on record when it comes, though nothing falls due and nobody comes by.
+#[tokio::test(start_paused = true)]
+async fn an_ordered_freeze_is_over_on_record_when_it_is_over() {
+    let world = World::new(36, 1, policy("default"), 1, &[Fate::Apply]);
+    let start = world.clock.now();
+    let end = start + SignedDuration::from_secs(90);
+    let by = Caller { uid: 0, gid: 0, pid: 1, user: None, login: None };
+    let (name, scope, reason) = ("audit".to_owned(), "*".to_owned(), "CHG-1".to_owned());
+    let event = Event::FreezeSet { name, scope, start, end, reason, by };
+    world.journal.record(vec![Entry { at: start, actor: Actor::Daemon, event }]).await.unwrap();
+    let over = |event: &Event| matches!(event, Event::FreezeEnded { .. });
+    let daemon = world.start();
+    world.pass(Duration::from_secs(80)).await;
+    assert_eq!(world.journal.count(over), 0);
+    world.pass(Duration::from_secs(15)).await;
+    assert_eq!(world.journal.count(over), 1);
     daemon.stop().await;
 }
 
