@@ -100,7 +100,8 @@ impl World {
             Arc::new(Silent),
         ));
         let (closing, plans) = (CancellationToken::new(), engine.sweeps());
-        let run = tokio::spawn(Arc::clone(&engine).run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
+        let run =
+            tokio::spawn(Arc::clone(&engine).run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
         Daemon { engine, run: Some(run), closing, plans }
     }
 
