@@ -13,7 +13,7 @@ use super::relay::relay;
 use super::replay::Replay;
 use super::rotations::{About, rotation_of};
 use super::unsettled::{Cells, Settled, Table};
-use super::verify::{Demands, VerifyError, check_signatures, told};
+use super::verify::{Broken, Demands, VerifyError, check_signatures, told};
 use super::walk::Walk;
 use super::{Checkpoint, load};
 use crate::domain::{Entry, Event, Fleet, KeyLife, LedgerRow, RotationRow, Target, TargetId};
@@ -60,7 +60,8 @@ impl Reader {
     /// that their targets have at the end; what was open then is told last.
     ///
     /// The last record is the last that is dated before the end; where the clock was set back, one before it may be dated
-    /// later.
+    /// later. Checkpoints of later records are held against these: none may be missing, and up to the first of them the chain
+    /// is checked, too, so that it vouches for what is told.
     ///
     /// # Errors
     /// If the ledger is broken before that, or holds records that this version does not know; if `tell` breaks off.
@@ -74,10 +75,12 @@ impl Reader {
             self.conn
                 .query_row("SELECT max(seq) FROM ledger WHERE at < ?", [Micros(stretch.until)], |row| row.get(0))?;
         let last = last.unwrap_or(0);
-        let up_to = checkpoints.iter().filter(|checkpoint| checkpoint.head.seq <= last);
-        let demands = Demands { checkpoints: up_to.cloned().collect(), ..Demands::default() };
+        let demands = Demands { checkpoints: checkpoints.to_vec(), ..Demands::default() };
         let start = Head { seq: 0, hash: load::identity(&self.conn)?.unwrap_or_default() };
         let mut walk = Walk::begin(start, self.pins(&demands, 0)?);
+        let (checkpoints, later): (Vec<_>, Vec<_>) =
+            demands.checkpoints.into_iter().partition(|checkpoint| checkpoint.head.seq <= last);
+        self.hold(&later)?;
         let mut replay = Replay::begin()?;
         let targets = self.described(last)?;
         let mut begun = false;
@@ -108,8 +111,30 @@ impl Reader {
         for settled in replay.unsettled.take_settled() {
             over(&settled, &replay, &targets, stretch.since)?.map_or(Ok(()), |telling| told(tell(telling)))?;
         }
-        check_signatures(&demands.checkpoints, &load::checkpoint_keys(&self.conn)?)?;
-        Ok(AsOf { fleet: replay.fleet, head: walk.head, checkpoints: demands.checkpoints })
+        let head = walk.head.clone();
+        if let Some(next) = later.iter().map(|checkpoint| checkpoint.head.seq).min() {
+            relay(self.path(), &mut walk, next, |_| Ok(()))?;
+        }
+        check_signatures(&checkpoints, &load::checkpoint_keys(&self.conn)?)?;
+        Ok(AsOf { fleet: replay.fleet, head, checkpoints })
+    }
+
+    /// Holds checkpoints against the records that the ledger has by their numbers, without asking for the chain.
+    fn hold(&self, checkpoints: &[Checkpoint]) -> Result<(), VerifyError> {
+        for Checkpoint { head: Head { seq, hash }, .. } in checkpoints {
+            let found = load::hash_of(&self.conn, *seq)?;
+            if found.is_none() {
+                let missing = (load::head(&self.conn)?.seq + 1).min(*seq);
+                let why =
+                    format!("is missing: a signed checkpoint names record {seq}, so the ledger's tail was cut off");
+                return Err(Broken { seq: missing, why }.into());
+            }
+            if found != Some(*hash) {
+                let why = "is not the one of a signed checkpoint: the ledger was written anew".to_owned();
+                return Err(Broken { seq: *seq, why }.into());
+            }
+        }
+        Ok(())
     }
 
     /// How the targets are described last, in the records up to a number.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::super::output::Output;
+use super::super::output::{Output, WARN};
 use super::super::{Answer, Exit, Stop};
 use super::kept::checkpoints_of;
 use crate::app::SystemClock;
@@ -36,7 +36,15 @@ pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> A
     let words = |error: &dyn std::fmt::Display| Stop::Words(error.to_string());
     let span = Span::new(args.from, args.to, SystemClock::now()).map_err(|error| words(&error))?;
     let reader = Reader::open(&settings.state_dir)?;
-    let checkpoints = checkpoints_of(&settings.ledger.checkpoint_file)?.unwrap_or_default();
+    let file = &settings.ledger.checkpoint_file;
+    let checkpoints = checkpoints_of(file)?.unwrap_or_default();
+    if checkpoints.is_empty() && !reader.checkpoint_keys()?.is_empty() {
+        output.complain_as_is(&format!(
+            "{WARN}warning:{WARN:#} there is no checkpoint in {}, and the ledger names a key that signs them: the bundle has \
+             none, and nothing shows that the ledger's tail was not cut off, or all of it written anew",
+            file.display()
+        ));
+    }
     let top = format!("rekeyd-evidence-{}-{}", args.from, args.to);
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{top}.tar.gz")));
     let wanted = Wanted { span, path: &path, archive: is_archive(&path).then_some(top.as_str()) };

@@ -437,6 +437,60 @@ async fn no_evidence_comes_from_a_broken_ledger() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not over"), "{refused:?}");
 }
 
+/// Appends to a ledger that stands, without a checkpoint.
+async fn append(dir: &Path, entries: Vec<Entry>) {
+    let store = Store::open(&dir.join("state"), [9; 32]).unwrap();
+    store.record(entries).await.unwrap();
+    store.close().await.unwrap();
+}
+
+fn told(on: f64, event: Event) -> Entry {
+    Entry { at: day(on), actor: Actor::Daemon, event }
+}
+
+fn booted() -> Event {
+    Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() }
+}
+
+/// A period's bundle needs no checkpoint of later records, and those that were made show that records were cut off or
+/// changed, before the end of the period or behind it.
+#[tokio::test]
+async fn a_cut_tail_gives_no_evidence() {
+    let dir = scene().await;
+    let later: Vec<Entry> = (0..9).map(|number| told(366.0 + f64::from(number), booted())).collect();
+    let store = Store::open(&dir.path().join("state"), [9; 32]).unwrap();
+    let key = CheckpointKey::of_state_dir(&dir.path().join("state"), [3; 32]).unwrap();
+    let (file, on_failure) = (dir.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
+    store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
+    let whole = store.head().seq;
+    store.record(later).await.unwrap();
+    store.close().await.unwrap();
+    exported(dir.path(), "whole");
+    for (name, sql, says) in [
+        ("changed", format!("UPDATE ledger SET actor = 'uid:0' WHERE seq = {}", whole + 1), "does not have the hash"),
+        ("cut", format!("DELETE FROM ledger WHERE seq > {whole}"), "cut off"),
+        ("cut-short", format!("DELETE FROM ledger WHERE seq > {}", whole - 60), "cut off"),
+    ] {
+        let db = rusqlite::Connection::open(dir.path().join("state").join(rekeyd::store::DATABASE)).unwrap();
+        tamper(&db, &sql);
+        let refused = export(dir.path(), &dir.path().join(name));
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && words.contains(says), "{name}: {refused:?}");
+    }
+}
+
+/// Without its checkpoints a ledger does not show that its tail was cut: who exports is told.
+#[tokio::test]
+async fn a_missing_checkpoint_file_is_told() {
+    let dir = scene().await;
+    std::fs::remove_file(dir.path().join(CHECKPOINTS)).unwrap();
+    let output = export(dir.path(), &dir.path().join("bundle"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    let file = dir.path().join(CHECKPOINTS);
+    assert!(output.status.success() && words.contains(file.to_str().unwrap()), "{output:?}");
+    assert!(words.contains("cut off"), "{words}");
+}
+
 /// The report is readable by everyone and asks for nothing from elsewhere: one page of A4, two for a fleet in trouble. Pictures
 /// of it are left in `target/pages`.
 #[tokio::test]
