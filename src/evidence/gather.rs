@@ -137,7 +137,7 @@ pub(super) fn gather(
     if let Some(error) = failure {
         return Err(error.into());
     }
-    let AsOf { fleet, head, checkpoints } = as_of?;
+    let AsOf { fleet, head, checkpoints, checkpoint_keys } = as_of?;
     let Gathering { mut conditions, policies, rotations, keys, slice, mut access, .. } = so_far;
     access.end(&fleet, span.end());
     let mut targets: Vec<TargetStory> = fleet
@@ -169,7 +169,7 @@ pub(super) fn gather(
         slice,
         access,
         checkpoints,
-        keys_of_checkpoints: reader.checkpoint_keys()?,
+        keys_of_checkpoints: checkpoint_keys,
     })
 }
 

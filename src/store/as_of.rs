@@ -15,7 +15,7 @@ use super::rotations::{About, rotation_of};
 use super::unsettled::{Cells, Settled, Table};
 use super::verify::{Broken, Demands, VerifyError, check_signatures, told};
 use super::walk::Walk;
-use super::{Checkpoint, load};
+use super::{Checkpoint, VerifierKey, load};
 use crate::domain::{Entry, Event, Fleet, KeyLife, LedgerRow, RotationRow, Target, TargetId};
 use crate::ports::Head;
 
@@ -27,6 +27,8 @@ pub struct AsOf {
     pub head: Head,
     /// Those of the checkpoints that are of records up to there; they agree, and are signed.
     pub checkpoints: Vec<Checkpoint>,
+    /// The keys that sign checkpoints, those that were named by then.
+    pub checkpoint_keys: Vec<VerifierKey>,
 }
 
 /// What a ledger tells on the way to a moment.
@@ -115,8 +117,10 @@ impl Reader {
         if let Some(next) = later.iter().map(|checkpoint| checkpoint.head.seq).min() {
             relay(self.path(), &mut walk, next, |_| Ok(()))?;
         }
-        check_signatures(&checkpoints, &load::checkpoint_keys(&self.conn)?)?;
-        Ok(AsOf { fleet: replay.fleet, head, checkpoints })
+        let named = load::checkpoint_keys(&self.conn)?;
+        check_signatures(&checkpoints, &named)?;
+        let checkpoint_keys = named.into_iter().filter(|(seq, _)| *seq <= last).map(|(_, key)| key).collect();
+        Ok(AsOf { fleet: replay.fleet, head, checkpoints, checkpoint_keys })
     }
 
     /// Holds checkpoints against the records that the ledger has by their numbers, without asking for the chain.
