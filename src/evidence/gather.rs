@@ -196,7 +196,7 @@ impl Gathering<'_> {
                 self.long.rotations.row(&row.to_json())?;
             }
             Telling::Key(life) => {
-                if life.used.first_seen >= self.span.start() {
+                if (self.span.start()..self.span.end()).contains(&life.used.first_seen) {
                     self.keys.entry(life.name.clone()).or_default().push((life.used.first_seen, life.used.came));
                 }
                 self.long.keys.row(&life.to_json())?;

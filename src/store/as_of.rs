@@ -47,10 +47,11 @@ pub enum Telling<'a> {
     Progress(u64, u64),
 }
 
-/// The stretch of a ledger that is told.
+/// The stretch of a ledger that is told. Stretches that follow on each other in time do so in the ledger, too: each record is
+/// of one, whatever its date.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
-    /// From the first record of this time or later on.
+    /// From the first record behind the last from before this time.
     pub since: Timestamp,
     /// To the last record from before this time.
     pub until: Timestamp,
@@ -61,8 +62,7 @@ impl Reader {
     /// depends on nothing but these records. `tell` is told each record, and what became of rotations and keys, with the names
     /// that their targets have at the end; what was open then is told last.
     ///
-    /// The last record is the last that is dated before the end; where the clock was set back, one before it may be dated
-    /// later. Checkpoints of later records are held against these: none may be missing, and up to the first of them the chain
+    /// Where the stretch begins and ends is [`Reader::last_before`]'s to say. Checkpoints of later records are held against these: none may be missing, and up to the first of them the chain
     /// is checked, too, so that it vouches for what is told.
     ///
     /// # Errors
@@ -73,10 +73,7 @@ impl Reader {
         checkpoints: &[Checkpoint],
         mut tell: impl FnMut(Telling<'_>) -> ControlFlow<()>,
     ) -> Result<AsOf, VerifyError> {
-        let last: Option<u64> =
-            self.conn
-                .query_row("SELECT max(seq) FROM ledger WHERE at < ?", [Micros(stretch.until)], |row| row.get(0))?;
-        let last = last.unwrap_or(0);
+        let (before, last) = (self.last_before(stretch.since)?, self.last_before(stretch.until)?);
         let demands = Demands { checkpoints: checkpoints.to_vec(), ..Demands::default() };
         let start = Head { seq: 0, hash: load::identity(&self.conn)?.unwrap_or_default() };
         let mut walk = Walk::begin(start, self.pins(&demands, 0)?);
@@ -88,7 +85,7 @@ impl Reader {
         let mut begun = false;
         relay(self.path(), &mut walk, last, |page| {
             for record in page.records() {
-                if !begun && record.at >= stretch.since {
+                if !begun && record.seq > before {
                     begun = true;
                     told(tell(Telling::Before(&replay.fleet)))?;
                 }
@@ -101,7 +98,7 @@ impl Reader {
                     told(tell(Telling::Record(Box::new(record.to_row(name)))))?;
                 }
                 for settled in replay.unsettled.take_settled() {
-                    over(&settled, &replay, &targets, stretch.since)?.map_or(Ok(()), |telling| told(tell(telling)))?;
+                    over(&settled, &replay, &targets, before)?.map_or(Ok(()), |telling| told(tell(telling)))?;
                 }
             }
             told(tell(Telling::Progress(page.last_seq().unwrap_or_default(), last)))
@@ -111,7 +108,7 @@ impl Reader {
         }
         replay.unsettled.settle_all();
         for settled in replay.unsettled.take_settled() {
-            over(&settled, &replay, &targets, stretch.since)?.map_or(Ok(()), |telling| told(tell(telling)))?;
+            over(&settled, &replay, &targets, before)?.map_or(Ok(()), |telling| told(tell(telling)))?;
         }
         let head = walk.head.clone();
         if let Some(next) = later.iter().map(|checkpoint| checkpoint.head.seq).min() {
@@ -121,6 +118,36 @@ impl Reader {
         check_signatures(&checkpoints, &named)?;
         let checkpoint_keys = named.into_iter().filter(|(seq, _)| *seq <= last).map(|(_, key)| key).collect();
         Ok(AsOf { fleet: replay.fleet, head, checkpoints, checkpoint_keys })
+    }
+
+    /// The number of the last record from before a time; 0 if there is none.
+    ///
+    /// It is the one before the first that is dated at the time or later, as long as clocks are right. By a clock that ran ahead
+    /// that one may stand too early: where records behind it are dated before the time again, and not before what came before
+    /// it, the end is where the fewest of both stand on the wrong side. So neither a record from the future hides those behind
+    /// it, nor a boot with a clock that stands years back moves an end that was passed.
+    fn last_before(&self, time: Timestamp) -> rusqlite::Result<u64> {
+        let time = Micros(time);
+        let first: Option<u64> =
+            self.conn.query_row("SELECT min(seq) FROM ledger WHERE at >= ?", [time], |row| row.get(0))?;
+        let Some(first) = first else { return Ok(load::head(&self.conn)?.seq) };
+        let mut behind = self.conn.prepare(
+            "WITH known (at) AS (SELECT at FROM ledger WHERE at < ?1 AND seq < ?2 ORDER BY at DESC LIMIT 1)
+             SELECT seq, at >= ?1 FROM ledger WHERE seq >= ?2
+               AND (at >= ?1 OR at >= coalesce((SELECT at FROM known), at))
+               AND seq <= (SELECT max(seq) FROM ledger WHERE at < ?1 AND at >= coalesce((SELECT at FROM known), at))
+             ORDER BY seq",
+        )?;
+        let mut rows = behind.query(params![time, first])?;
+        // How many more stand on the wrong side than if the end were before the first; negative: fewer.
+        let (mut last, mut more, mut fewest) = (first - 1, 0_i64, 0);
+        while let Some(row) = rows.next()? {
+            more += if row.get(1)? { 1 } else { -1 };
+            if more <= fewest {
+                (last, fewest) = (row.get(0)?, more);
+            }
+        }
+        Ok(last)
     }
 
     /// Holds checkpoints against the records that the ledger has by their numbers, without asking for the chain.
@@ -158,19 +185,19 @@ impl Reader {
     }
 }
 
-/// What a settled row tells; nothing if it was over before `since`.
+/// What a settled row tells; nothing if it was over by record number `before`.
 fn over<'a>(
     settled: &Settled,
     replay: &Replay,
     targets: &BTreeMap<TargetId, Target>,
-    since: Timestamp,
+    before: u64,
 ) -> rusqlite::Result<Option<Telling<'a>>> {
     let cells = Cells { shapes: &replay.unsettled.shapes, settled };
     let ended = cells.time(match settled.table {
         Table::Rotation => "ended_at",
         Table::Key => "replaced_at",
     })?;
-    if ended.is_some_and(|ended| ended < since) {
+    if ended.is_some() && cells.get::<u64>("seq")? <= before {
         return Ok(None);
     }
     let id = cells.get::<String>("target")?;

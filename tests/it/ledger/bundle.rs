@@ -491,6 +491,28 @@ async fn a_missing_checkpoint_file_is_told() {
     assert!(words.contains("cut off"), "{words}");
 }
 
+/// What comes after a period is not in its bundle: not by a boot whose clock stood years back, and no new checkpoint key.
+#[tokio::test]
+async fn a_closed_period_stays_closed() {
+    let dir = scene().await;
+    let before = std::fs::read(exported(dir.path(), "before.tar.gz")).unwrap();
+    append(dir.path(), vec![told(370.0, booted())]).await;
+    let boots = (0..20).map(|minute| told(-1800.0 + f64::from(minute) / 1440.0, booted()));
+    append(dir.path(), boots.chain([told(371.0, booted())]).collect()).await;
+    assert!(
+        before == std::fs::read(exported(dir.path(), "boot.tar.gz")).unwrap(),
+        "a clock that stood back changed it"
+    );
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Store::open(elsewhere.path(), [8; 32]).unwrap();
+    let key = CheckpointKey::of_state_dir(elsewhere.path(), [5; 32]).unwrap();
+    let (file, on_failure) = (elsewhere.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
+    let key = other.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
+    append(dir.path(), vec![told(372.0, Event::CheckpointKeySet { key })]).await;
+    assert!(before == std::fs::read(exported(dir.path(), "key.tar.gz")).unwrap(), "a later key changed it");
+}
+
 /// The report is readable by everyone and asks for nothing from elsewhere: one page of A4, two for a fleet in trouble. Pictures
 /// of it are left in `target/pages`.
 #[tokio::test]
