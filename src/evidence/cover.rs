@@ -59,6 +59,16 @@ pub(crate) enum Condition {
     },
 }
 
+/// A target from a moment on. Both times are one, unless clocks were wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// When it came to be so, if the records before it are dated too late and those behind it are right.
+    pub(crate) earliest: Timestamp,
+    /// When it did, if the records before it are right and those behind it are dated too early.
+    pub(crate) latest: Timestamp,
+    pub(crate) condition: Condition,
+}
+
 /// A stretch of one class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
@@ -69,32 +79,62 @@ pub(crate) struct Stretch {
     pub(crate) about: String,
 }
 
-/// Cuts the period into stretches, in order and without a gap. `conditions` and `limits` hold from their times on, in order;
-/// before the first condition the target was not there, and the first limit holds before its time too.
-pub(crate) fn stretches(
+/// Cuts the period into stretches, in order and without a gap; where clocks were wrong, each is the worst that it may have been.
+/// `turns` and `limits` hold from their times on, in order; before the first turn the target was not there, and the first limit
+/// holds before its time too.
+pub(crate) fn stretches(span: Span, turns: &[Turn], limits: &[(Timestamp, Period)]) -> Vec<Stretch> {
+    let one = reading(span, turns, |turn| turn.earliest, limits);
+    let other = reading(span, turns, |turn| turn.latest, limits);
+    if one == other { one } else { worse(&one, &other) }
+}
+
+fn reading(
     span: Span,
-    conditions: &[(Timestamp, Condition)],
+    turns: &[Turn],
+    at: impl Fn(&Turn) -> Timestamp,
     limits: &[(Timestamp, Period)],
 ) -> Vec<Stretch> {
     let (start, end) = (span.start(), span.end());
-    let mut cuts: Vec<Timestamp> =
-        conditions.iter().map(|(at, _)| *at).chain(limits.iter().map(|(at, _)| *at)).collect();
+    let mut cuts: Vec<Timestamp> = turns.iter().map(&at).chain(limits.iter().map(|(at, _)| *at)).collect();
     cuts.extend([start, end]);
     cuts.retain(|at| (start..=end).contains(at));
     cuts.sort_unstable();
     cuts.dedup();
     let mut found: Vec<Stretch> = Vec::new();
     for (from, to) in cuts.iter().zip(cuts.iter().skip(1)) {
-        let condition = conditions.iter().rfind(|(at, _)| at <= from).map(|(_, condition)| condition);
+        let condition = turns.iter().rfind(|turn| at(turn) <= *from).map(|turn| &turn.condition);
         let limit = limits.iter().rfind(|(at, _)| at <= from).or(limits.first()).map(|(_, limit)| *limit);
         for stretch in classify(*from, *to, condition.unwrap_or(&Condition::NotThere), limit) {
-            match found.last_mut() {
-                Some(last) if last.class == stretch.class && last.about == stretch.about => last.to = stretch.to,
-                _ => found.push(stretch),
-            }
+            add(&mut found, stretch);
         }
     }
     found
+}
+
+/// Of two ways to cut the same period, the worse one at each moment.
+fn worse(one: &[Stretch], other: &[Stretch]) -> Vec<Stretch> {
+    let mut cuts: Vec<Timestamp> = one.iter().chain(other).map(|stretch| stretch.to).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let (mut found, mut from) = (Vec::new(), one.first().map_or(Timestamp::MIN, |first| first.from));
+    for to in cuts {
+        let there =
+            |stretches: &&[Stretch]| stretches.iter().find(|stretch| stretch.from < to && to <= stretch.to).cloned();
+        let worst = [one, other].iter().filter_map(there).max_by_key(|stretch| stretch.class);
+        if let Some(worst) = worst {
+            add(&mut found, Stretch { from, to, ..worst });
+        }
+        from = to;
+    }
+    found
+}
+
+/// Adds what comes next, to the last one if it is the same.
+fn add(found: &mut Vec<Stretch>, stretch: Stretch) {
+    match found.last_mut() {
+        Some(last) if last.class == stretch.class && last.about == stretch.about => last.to = stretch.to,
+        _ => found.push(stretch),
+    }
 }
 
 fn classify(from: Timestamp, to: Timestamp, condition: &Condition, limit: Option<Period>) -> Vec<Stretch> {
@@ -147,18 +187,22 @@ mod tests {
         Condition::Key { id: "k".into(), since: at(since), dated }
     }
 
+    fn turn(on: &str, condition: Condition) -> Turn {
+        Turn { earliest: at(on), latest: at(on), condition }
+    }
+
     /// A key of unknown age proves nothing, one that was seen to come does until its limit, and then it does not.
     #[test]
     fn a_day_is_what_was_worst_on_it() {
-        let conditions = [
-            (at("2026-01-02T12:00:00Z"), Condition::Unread),
-            (at("2026-01-03T00:00:00Z"), key("2026-01-03T00:00:00Z", false)),
-            (at("2026-01-04T12:00:00Z"), key("2026-01-04T11:00:00Z", true)),
-            (at("2026-01-08T00:00:00Z"), Condition::LeftOut("excluded".to_owned())),
-            (at("2026-01-09T00:00:00Z"), Condition::NotThere),
+        let turns = [
+            turn("2026-01-02T12:00:00Z", Condition::Unread),
+            turn("2026-01-03T00:00:00Z", key("2026-01-03T00:00:00Z", false)),
+            turn("2026-01-04T12:00:00Z", key("2026-01-04T11:00:00Z", true)),
+            turn("2026-01-08T00:00:00Z", Condition::LeftOut("excluded".to_owned())),
+            turn("2026-01-09T00:00:00Z", Condition::NotThere),
         ];
         let limits = [(at("2020-01-01T00:00:00Z"), Period::days(2))];
-        let cut = stretches(span(), &conditions, &limits);
+        let cut = stretches(span(), &turns, &limits);
         assert_eq!(cut.first().map(|first| first.from), Some(span().start()));
         assert!(cut.windows(2).all(|pair| pair[0].to == pair[1].from) && cut.last().unwrap().to == span().end());
         use Class::*;
@@ -169,18 +213,34 @@ mod tests {
     /// A policy that became stricter counts from then on, and not before.
     #[test]
     fn a_limit_holds_from_its_time_on() {
-        let conditions = [(at("2025-12-01T00:00:00Z"), key("2025-12-30T00:00:00Z", true))];
+        let turns = [turn("2025-12-01T00:00:00Z", key("2025-12-30T00:00:00Z", true))];
         let limits = [(at("2025-12-01T00:00:00Z"), Period::days(90)), (at("2026-01-06T00:00:00Z"), Period::days(3))];
-        let days = days(span(), &stretches(span(), &conditions, &limits));
+        let days = days(span(), &stretches(span(), &turns, &limits));
         assert_eq!(days.iter().filter(|day| **day == Class::Within).count(), 5);
         assert_eq!(days.iter().filter(|day| **day == Class::Overrun).count(), 5);
+    }
+
+    /// Of records that are dated backwards either may be wrong: no day is better than it may have been.
+    #[test]
+    fn where_clocks_were_wrong_a_day_is_the_worst_that_it_may_have_been() {
+        let limits = [(at("2020-01-01T00:00:00Z"), Period::days(3))];
+        let excluded = Condition::LeftOut("excluded".to_owned());
+        // Left out on the 3rd, behind a record of the 8th.
+        let ahead =
+            Turn { earliest: at("2026-01-03T00:00:00Z"), latest: at("2026-01-08T00:00:00Z"), condition: excluded };
+        let turns = [turn("2026-01-01T00:00:00Z", key("2026-01-01T00:00:00Z", true)), ahead];
+        let cut = stretches(span(), &turns, &limits);
+        assert!(cut.windows(2).all(|pair| pair[0].to == pair[1].from) && cut.last().unwrap().to == span().end());
+        use Class::*;
+        let expected = [Within, Within, LeftOut, Overrun, Overrun, Overrun, Overrun, LeftOut, LeftOut, LeftOut];
+        assert_eq!(days(span(), &cut), expected);
     }
 
     /// Without a policy nothing is proved; without a target nothing is there.
     #[test]
     fn nothing_is_proved_by_silence() {
-        let conditions = [(at("2025-12-01T00:00:00Z"), key("2025-12-30T00:00:00Z", true))];
-        assert_eq!(days(span(), &stretches(span(), &conditions, &[])), [Class::Unproved; 10]);
+        let turns = [turn("2025-12-01T00:00:00Z", key("2025-12-30T00:00:00Z", true))];
+        assert_eq!(days(span(), &stretches(span(), &turns, &[])), [Class::Unproved; 10]);
         assert_eq!(days(span(), &stretches(span(), &[], &[])), [Class::NotThere; 10]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::access::COLUMNS as ACCESS;
-use super::cover::{Class, Condition};
+use super::cover::{Class, Condition, Turn};
 use super::csv::ROTATION_COLUMNS;
 use super::gather::{Evidence, EvidenceError, PolicyStory, TargetStory, gather};
 use super::pack::{PackError, Sheet, Table, Unfinished};
@@ -118,14 +118,14 @@ fn write(bundle: Unfinished, long: Long, evidence: &Evidence, wanted: Wanted<'_>
 
 fn population(story: &TargetStory) -> Value {
     let (record, target) = (&story.record, &story.record.target);
-    let told = |(at, condition): &(jiff::Timestamp, Condition)| {
+    let told = |Turn { earliest, condition, .. }: &Turn| {
         let (word, why) = match condition {
             Condition::NotThere => ("not_there", ""),
             Condition::LeftOut(why) => ("left_out", why.as_str()),
             Condition::Unread => ("unread", ""),
             Condition::Key { id, .. } => ("key", id.as_str()),
         };
-        json!({ "at": at, "is": word, "about": why })
+        json!({ "at": earliest, "is": word, "about": why })
     };
     json!({
         "name": target.name(),
@@ -143,7 +143,7 @@ fn population(story: &TargetStory) -> Value {
         "standing": record.standing().word(),
         "why": record.standing().to_string(),
         "key": record.key.as_ref().map(|key| &key.id),
-        "history": story.conditions.iter().map(told).collect::<Vec<_>>(),
+        "history": story.turns.iter().map(told).collect::<Vec<_>>(),
     })
 }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::access::Access;
-use super::cover::{Class, Condition, Stretch, days, stretches};
+use super::cover::{Class, Condition, Stretch, Turn, days, stretches};
 use super::files::Long;
 use super::pack::PackError;
 use super::span::Span;
@@ -19,6 +19,9 @@ use crate::ports::Head;
 use crate::store::{
     AsOf, Checkpoint, ReadError, Reader, Stretch as Wanted, Telling, VerifierKey, VerifyError, origin_of,
 };
+
+/// Tasks record side by side: records that are dated backwards by less are of a clock that is right.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a bundle tells, but for what is written down on the way.
 pub(super) struct Evidence {
@@ -47,6 +50,8 @@ pub(super) struct Slice {
     pub(super) records: u64,
     pub(super) first: u64,
     pub(super) last: u64,
+    /// How many are dated backwards, or outside of the period, by a clock that was wrong.
+    pub(super) misdated: u64,
 }
 
 /// One target over the period.
@@ -54,7 +59,7 @@ pub(super) struct TargetStory {
     pub(super) record: TargetRecord,
     pub(super) policy: Option<PolicyName>,
     /// How it stood when the period began, and each change.
-    pub(super) conditions: Vec<(Timestamp, Condition)>,
+    pub(super) turns: Vec<Turn>,
     pub(super) stretches: Vec<Stretch>,
     /// What each day of the period was.
     pub(super) days: Vec<Class>,
@@ -90,7 +95,10 @@ struct Gathering<'a> {
     long: &'a mut Long,
     /// Whether the period has begun.
     begun: bool,
-    conditions: BTreeMap<TargetId, Vec<(Timestamp, Condition)>>,
+    turns: BTreeMap<TargetId, Vec<Turn>>,
+    /// The date of the newest record in the period, and the latest of all there.
+    dated: Timestamp,
+    latest: Timestamp,
     policies: Vec<PolicyStory>,
     rotations: BTreeMap<State, usize>,
     keys: BTreeMap<TargetName, Vec<(Timestamp, KeyOrigin)>>,
@@ -112,7 +120,9 @@ pub(super) fn gather(
         span,
         long,
         begun: false,
-        conditions: BTreeMap::new(),
+        turns: BTreeMap::new(),
+        dated: span.start(),
+        latest: span.start(),
         policies: Vec::new(),
         rotations: BTreeMap::new(),
         keys: BTreeMap::new(),
@@ -138,7 +148,7 @@ pub(super) fn gather(
         return Err(error.into());
     }
     let AsOf { fleet, head, checkpoints, checkpoint_keys } = as_of?;
-    let Gathering { mut conditions, policies, rotations, keys, slice, mut access, .. } = so_far;
+    let Gathering { mut turns, policies, rotations, keys, slice, mut access, .. } = so_far;
     access.end(&fleet, span.end());
     let mut targets: Vec<TargetStory> = fleet
         .targets
@@ -150,10 +160,10 @@ pub(super) fn gather(
                 .filter(|story| Some(&story.name) == policy.as_ref())
                 .filter_map(|story| Some((story.since, story.limit?)))
                 .collect();
-            let conditions = conditions.remove(id).unwrap_or_default();
-            let stretches = stretches(span, &conditions, &limits);
+            let turns = turns.remove(id).unwrap_or_default();
+            let stretches = stretches(span, &turns, &limits);
             let days = days(span, &stretches);
-            TargetStory { record: TargetRecord::clone(record), policy, conditions, stretches, days }
+            TargetStory { record: TargetRecord::clone(record), policy, turns, stretches, days }
         })
         .collect();
     targets.sort_by_key(|story| (story.record.target.name().to_string(), story.record.target.id()));
@@ -178,8 +188,11 @@ impl Gathering<'_> {
         match telling {
             Telling::Before(fleet) => {
                 let start = self.span.start();
-                let then = fleet.targets.iter().map(|(id, known)| (id.clone(), vec![(start, condition_of(known))]));
-                self.conditions = then.collect();
+                let then = fleet.targets.iter().map(|(id, known)| {
+                    let turn = Turn { earliest: start, latest: start, condition: condition_of(known) };
+                    (id.clone(), vec![turn])
+                });
+                self.turns = then.collect();
                 self.access.begin(fleet, start);
                 self.begun = true;
             }
@@ -216,14 +229,32 @@ impl Gathering<'_> {
             return;
         }
         self.access.see(seq, entry);
+        self.date(entry.at);
         let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
-        let condition = condition_of(known);
-        let story = self.conditions.entry(id.clone()).or_default();
-        // A clock that was set back does not make the past another.
-        let at = story.last().map_or(entry.at, |(last, _)| entry.at.max(*last));
-        if story.last().map(|(_, last)| last) != Some(&condition) {
-            story.push((at, condition));
+        let turn = Turn { earliest: self.dated, latest: self.latest, condition: condition_of(known) };
+        let story = self.turns.entry(id.clone()).or_default();
+        if story.last().map(|last| &last.condition) != Some(&turn.condition) {
+            story.push(turn);
         }
+    }
+
+    /// Takes in the date of the next record. One that is outside of the period is wrong, and passes for that of the record
+    /// before. Where dates run backwards in it, either may be wrong: what came before may have come as early as this.
+    fn date(&mut self, at: Timestamp) {
+        let inside = (self.span.start()..self.span.end()).contains(&at);
+        if inside {
+            self.dated = at;
+        }
+        if !inside || at.duration_since(self.latest) < -TOLERANCE {
+            self.slice.misdated += 1;
+        }
+        let dated = self.dated;
+        if dated < self.latest {
+            for turns in self.turns.values_mut() {
+                turns.iter_mut().rev().take_while(|turn| turn.earliest > dated).for_each(|turn| turn.earliest = dated);
+            }
+        }
+        self.latest = self.latest.max(self.dated);
     }
 }
 

@@ -513,6 +513,35 @@ async fn a_closed_period_stays_closed() {
     assert!(before == std::fs::read(exported(dir.path(), "key.tar.gz")).unwrap(), "a later key changed it");
 }
 
+/// A record dated by a clock that ran ahead, in the period or far beyond it, makes none of those after it pass for later than
+/// it was: a target that was left out from day 31 on was left out from day 31 on.
+#[tokio::test]
+async fn a_clock_that_ran_ahead_hides_nothing() {
+    for ahead in [100.0, 26_000.0] {
+        let target = member("mail", "rs0");
+        let dir = written(life(&target, -40.0, 30.0, 30.0)).await;
+        let key = Event::KeyChanged {
+            target: target.id(),
+            change: KeyChange::Foreign,
+            before: "mail-rs0-3".into(),
+            after: "someone-elses".into(),
+            last_seen: day(30.0),
+            not_before: Some(day(30.0)),
+            first_seen: day(30.0),
+            suspect: None,
+            looked_at: None,
+        };
+        let listing = Listing::Excluded { pattern: "mail".into() };
+        let excluded = Event::TargetChanged { description: target, listing };
+        append(dir.path(), vec![told(ahead, key), told(31.0, excluded), told(300.0, booted())]).await;
+        let bundle = exported(dir.path(), "bundle");
+        let coverage = &lines(&bundle, "coverage.jsonl")[0];
+        assert_eq!((&coverage["left_out"], &coverage["within"]), (&(DAYS - 31).into(), &31.into()), "{ahead}");
+        let report = std::fs::read_to_string(bundle.join("report.html")).unwrap();
+        assert!(report.contains("run backwards"), "the report does not say that times run backwards");
+    }
+}
+
 /// The report is readable by everyone and asks for nothing from elsewhere: one page of A4, two for a fleet in trouble. Pictures
 /// of it are left in `target/pages`.
 #[tokio::test]
