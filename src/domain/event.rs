@@ -16,7 +16,7 @@ use super::ids::{KeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::order::Caller;
 use super::receiver::Saying;
 use super::rotation::{How, RotationId, State, Transition};
-use super::target::{Gap, Listing, Refusal, Target};
+use super::target::{Gap, Governance, Listing, Refusal, Target};
 
 /// One thing that happened, when, and by whose hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +159,9 @@ pub enum Event {
     TargetGone { target: TargetId, listings: u32 },
     /// A target that had gone is listed again.
     TargetReturned { target: TargetId },
+    /// Another policy than on record governs the target, or one that lets its key grow to another age; none, if no policy
+    /// does any more.
+    TargetGoverned { target: TargetId, governance: Option<Governance> },
     /// The server says that this mechanism does not govern the target.
     TargetRefused { target: TargetId, refusal: Refusal },
     /// The target's key can be read again.
@@ -378,6 +381,7 @@ impl Event {
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }
             | Self::TargetReturned { .. }
+            | Self::TargetGoverned { .. }
             | Self::TargetRefused { .. }
             | Self::TargetReadable { .. }
             | Self::ObservationFailing { .. }
@@ -415,6 +419,7 @@ impl Event {
             Self::TargetFound { description, .. } | Self::TargetChanged { description, .. } => Some(description.id()),
             Self::TargetGone { target, .. }
             | Self::TargetReturned { target }
+            | Self::TargetGoverned { target, .. }
             | Self::TargetRefused { target, .. }
             | Self::TargetReadable { target }
             | Self::KeySeen { target, .. }
@@ -501,6 +506,7 @@ impl Event {
             | Self::TargetChanged { .. }
             | Self::TargetGone { .. }
             | Self::TargetReturned { .. }
+            | Self::TargetGoverned { .. }
             | Self::TargetRefused { .. }
             | Self::TargetReadable { .. }
             | Self::KeySeen { .. }

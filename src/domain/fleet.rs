@@ -224,6 +224,7 @@ impl Fleet {
             Event::TargetChanged { .. }
             | Event::TargetGone { .. }
             | Event::TargetReturned { .. }
+            | Event::TargetGoverned { .. }
             | Event::TargetRefused { .. }
             | Event::TargetReadable { .. }
             | Event::KeySeen { .. }

@@ -46,4 +46,4 @@ pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
 pub use span::Span;
-pub use target::{Gap, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};
+pub use target::{Gap, Governance, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -8,7 +8,7 @@ use super::fleet::Contradiction;
 use super::ids::KeyId;
 use super::order::Request;
 use super::rotation::{Phase, Rotation, RotationId, State, Unconfirmed};
-use super::target::{Listing, Refusal, Standing, Target};
+use super::target::{Governance, Listing, Refusal, Standing, Target};
 
 /// What is known of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct TargetRecord {
     pub found_at: Timestamp,
     /// Since when no listing names it.
     pub gone_since: Option<Timestamp>,
+    /// What is on record of the policy that governs it.
+    pub governance: Option<Governance>,
     /// Why the server will not speak of its key.
     pub refusal: Option<Refusal>,
     /// Its key, once read.
@@ -92,6 +94,7 @@ impl TargetRecord {
             listing,
             found_at: at,
             gone_since: None,
+            governance: None,
             refusal: None,
             key: None,
             regressed_at: None,
@@ -214,6 +217,7 @@ impl TargetRecord {
             }
             Event::TargetGone { .. } => self.gone_since = Some(at),
             Event::TargetReturned { .. } => self.gone_since = None,
+            Event::TargetGoverned { governance, .. } => self.governance = governance.clone(),
             Event::TargetRefused { refusal, .. } => {
                 self.refusal = Some(refusal.clone());
                 self.unread = None;

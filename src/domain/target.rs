@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ClusterId, ManagerName, ProjectId, TargetId, TargetName};
+use super::ids::{ClusterId, ManagerName, PolicyName, ProjectId, TargetId, TargetName};
+use super::period::Period;
 
 /// One replica set's backup, as its manager describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +110,15 @@ pub enum Listing {
         /// The server's word.
         type_name: String,
     },
+}
+
+/// By which policy a target is rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Governance {
+    /// The policy.
+    pub policy: PolicyName,
+    /// A key older than this is too old.
+    pub alert_after: Period,
 }
 
 /// Why the server would not speak of this target's key.

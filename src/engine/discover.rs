@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::domain::{Actor, Event, Failure, Fleet, Listing, ManagerName, Sighting, TargetId};
+use crate::domain::{Actor, Event, Failure, Fleet, Governance, Listing, ManagerName, Sighting, Target, TargetId};
 use crate::policy::Rules;
 use crate::ports::{Discovery, JournalError};
 
@@ -51,6 +51,8 @@ pub(super) fn news(
         unseen.remove(&id);
         if listed.insert(id.clone()) {
             events.extend(news_of(fleet, rules, &id, sighting));
+            let known = fleet.targets.get(&id).and_then(|record| record.governance.as_ref());
+            events.extend(governed_anew(known, rules, &sighting.target));
         }
     }
     for (id, record) in &fleet.targets {
@@ -119,10 +121,26 @@ pub(super) fn newly_excluded(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
         .collect()
 }
 
+/// Targets that are on record as governed by another policy, or by other settings of it, than from now on.
+pub(super) fn newly_governed(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
+    let records = fleet.targets.values();
+    records.filter_map(|record| governed_anew(record.governance.as_ref(), rules, &record.target)).collect()
+}
+
+fn governed_anew(known: Option<&Governance>, rules: &Rules, target: &Target) -> Option<Event> {
+    let governance = rules
+        .policy_of(target)
+        .map(|policy| Governance { policy: policy.name.clone(), alert_after: policy.alert_after });
+    (known != governance.as_ref()).then(|| Event::TargetGoverned { target: target.id(), governance })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Mechanism, Role, Target};
+    use std::sync::Arc;
+
+    use crate::domain::{Mechanism, Period, PolicyName, Role};
+    use crate::policy::{ManagerRules, Policy};
 
     fn sighting(cluster_id: &str) -> Sighting {
         let target = Target {
@@ -168,6 +186,36 @@ mod tests {
         assert_eq!(list(&mut fleet, &short), [Event::TargetGone { target: target.clone(), listings: 3 }]);
         assert_eq!(list(&mut fleet, &short), []);
         assert_eq!(list(&mut fleet, &full), [Event::TargetReturned { target }]);
+    }
+
+    /// Which policy governs a target is on record from its first listing on, and again when that changes, or the age that its
+    /// key may reach: by the rules in force, without waiting for a listing.
+    #[test]
+    fn each_change_of_what_governs_a_target_is_told_once() {
+        let (mut fleet, manager, mut unseen) = (Fleet::default(), ManagerName::from("emea"), Unseen::new());
+        let rules = |name: &str, days| {
+            let policy = Policy { alert_after: Period::days(days), ..Policy::with_defaults(PolicyName::from(name)) };
+            let managers = [(ManagerName::from("emea"), ManagerRules::new(1, Arc::new(policy)))].into();
+            Rules { managers, ..Rules::default() }
+        };
+        let governed = |name: &str, days| Event::TargetGoverned {
+            target: sighting("a").target.id(),
+            governance: Some(Governance { policy: name.into(), alert_after: Period::days(days) }),
+        };
+        let listing = Discovery { sightings: vec![sighting("a")], ..Discovery::default() };
+        let events = news(&fleet, &rules("strict", 90), &manager, &listing, &mut unseen);
+        assert_eq!((events.len(), events.last()), (2, Some(&governed("strict", 90))));
+        apply(&mut fleet, &events);
+        assert_eq!(news(&fleet, &rules("strict", 90), &manager, &listing, &mut unseen), []);
+        assert_eq!(newly_governed(&fleet, &rules("strict", 90)), []);
+        for (name, days) in [("lax", 90), ("lax", 300)] {
+            let events = newly_governed(&fleet, &rules(name, days));
+            assert_eq!(events, [governed(name, days)]);
+            assert_eq!(news(&fleet, &rules(name, days), &manager, &listing, &mut unseen), events, "or by a listing");
+            apply(&mut fleet, &events);
+        }
+        let none = [Event::TargetGoverned { target: sighting("a").target.id(), governance: None }];
+        assert_eq!(newly_governed(&fleet, &Rules::default()), none, "no policy governs it any more");
     }
 
     /// An entry without a usable id may be any project of which nothing else was listed.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::discover::newly_excluded;
+use super::discover::{newly_excluded, newly_governed};
 use super::listings::Listings;
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
@@ -158,14 +158,16 @@ impl Engine {
     }
 
     /// Goes over to the managers and rules in force, if they are others than at the last turn: what they exclude is excluded
-    /// without waiting for a listing, and every manager is listed anew.
+    /// and which policy governs which target is on record without waiting for a listing, and every manager is listed anew.
     async fn take_over(&self, hand: &mut Hand) -> bool {
         let parts = self.parts();
         if hand.parts.as_ref().is_some_and(|former| Arc::ptr_eq(former, &parts)) {
             return true;
         }
-        let excluded = newly_excluded(&self.scribe.fleet(), &parts.rules);
-        if self.scribe.write(Actor::Daemon, excluded).await.is_err() {
+        let fleet = self.scribe.fleet();
+        let mut news = newly_excluded(&fleet, &parts.rules);
+        news.extend(newly_governed(&fleet, &parts.rules));
+        if self.scribe.write(Actor::Daemon, news).await.is_err() {
             return false;
         }
         hand.listings.retain(|name, _| parts.managers.contains_key(name));

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::span::Span;
-use crate::domain::{KeyId, Period};
+use crate::domain::{Governance, KeyId, Period};
 
 /// What a stretch of time, or a day, of a target was; of several on one day the worst stands, which is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub(crate) enum Class {
     Within,
     /// It was listed and not rotated; the population has the reason.
     LeftOut,
-    /// Its key was there before the daemon, or no policy governs it: how old it was is not known.
+    /// Its key was there before the daemon, or no policy governs it: its age or its limit is not on record.
     Unproved,
     /// Its key had not been read yet.
     Unread,
@@ -67,6 +67,16 @@ pub(crate) struct Turn {
     /// When it did, if the records before it are right and those behind it are dated too early.
     pub(crate) latest: Timestamp,
     pub(crate) condition: Condition,
+    pub(crate) rule: Rule,
+}
+
+/// By which policy a target was rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The ledger does not say: it is older than the records of that.
+    Untold,
+    /// The ledger says: by this one, or none.
+    Told(Option<Governance>),
 }
 
 /// A stretch of one class.
@@ -80,11 +90,11 @@ pub(crate) struct Stretch {
 }
 
 /// Cuts the period into stretches, in order and without a gap; where clocks were wrong, each is the worst that it may have been.
-/// `turns` and `limits` hold from their times on, in order; before the first turn the target was not there, and the first limit
-/// holds before its time too.
-pub(crate) fn stretches(span: Span, turns: &[Turn], limits: &[(Timestamp, Period)]) -> Vec<Stretch> {
-    let one = reading(span, turns, |turn| turn.earliest, limits);
-    let other = reading(span, turns, |turn| turn.latest, limits);
+/// `turns` and `untold` hold from their times on, in order; before the first turn the target was not there. `untold` is how old
+/// its key might grow while the ledger does not say which policy governs it.
+pub(crate) fn stretches(span: Span, turns: &[Turn], untold: &[(Timestamp, Period)]) -> Vec<Stretch> {
+    let one = reading(span, turns, |turn| turn.earliest, untold);
+    let other = reading(span, turns, |turn| turn.latest, untold);
     if one == other { one } else { worse(&one, &other) }
 }
 
@@ -92,19 +102,26 @@ fn reading(
     span: Span,
     turns: &[Turn],
     at: impl Fn(&Turn) -> Timestamp,
-    limits: &[(Timestamp, Period)],
+    untold: &[(Timestamp, Period)],
 ) -> Vec<Stretch> {
     let (start, end) = (span.start(), span.end());
-    let mut cuts: Vec<Timestamp> = turns.iter().map(&at).chain(limits.iter().map(|(at, _)| *at)).collect();
+    let mut cuts: Vec<Timestamp> = turns.iter().map(&at).chain(untold.iter().map(|(at, _)| *at)).collect();
     cuts.extend([start, end]);
     cuts.retain(|at| (start..=end).contains(at));
     cuts.sort_unstable();
     cuts.dedup();
     let mut found: Vec<Stretch> = Vec::new();
     for (from, to) in cuts.iter().zip(cuts.iter().skip(1)) {
-        let condition = turns.iter().rfind(|turn| at(turn) <= *from).map(|turn| &turn.condition);
-        let limit = limits.iter().rfind(|(at, _)| at <= from).or(limits.first()).map(|(_, limit)| *limit);
-        for stretch in classify(*from, *to, condition.unwrap_or(&Condition::NotThere), limit) {
+        let (condition, limit) = match turns.iter().rfind(|turn| at(turn) <= *from) {
+            None => (&Condition::NotThere, None),
+            Some(Turn { condition, rule: Rule::Told(rule), .. }) => {
+                (condition, rule.as_ref().map(|rule| rule.alert_after))
+            }
+            Some(Turn { condition, rule: Rule::Untold, .. }) => {
+                (condition, untold.iter().rfind(|(at, _)| at <= from).map(|(_, limit)| *limit))
+            }
+        };
+        for stretch in classify(*from, *to, condition, limit) {
             add(&mut found, stretch);
         }
     }
@@ -188,7 +205,7 @@ mod tests {
     }
 
     fn turn(on: &str, condition: Condition) -> Turn {
-        Turn { earliest: at(on), latest: at(on), condition }
+        Turn { earliest: at(on), latest: at(on), condition, rule: Rule::Untold }
     }
 
     /// A key of unknown age proves nothing, one that was seen to come does until its limit, and then it does not.
@@ -226,14 +243,30 @@ mod tests {
         let limits = [(at("2020-01-01T00:00:00Z"), Period::days(3))];
         let excluded = Condition::LeftOut("excluded".to_owned());
         // Left out on the 3rd, behind a record of the 8th.
-        let ahead =
-            Turn { earliest: at("2026-01-03T00:00:00Z"), latest: at("2026-01-08T00:00:00Z"), condition: excluded };
+        let ahead = Turn { latest: at("2026-01-08T00:00:00Z"), ..turn("2026-01-03T00:00:00Z", excluded) };
         let turns = [turn("2026-01-01T00:00:00Z", key("2026-01-01T00:00:00Z", true)), ahead];
         let cut = stretches(span(), &turns, &limits);
         assert!(cut.windows(2).all(|pair| pair[0].to == pair[1].from) && cut.last().unwrap().to == span().end());
         use Class::*;
         let expected = [Within, Within, LeftOut, Overrun, Overrun, Overrun, Overrun, LeftOut, LeftOut, LeftOut];
         assert_eq!(days(span(), &cut), expected);
+    }
+
+    /// What the ledger says of a target's policy holds, whatever the limits of policies were; before that no limit is known, and
+    /// nothing holds backwards.
+    #[test]
+    fn a_limit_is_the_one_on_record() {
+        let untold = [(at("2026-01-02T00:00:00Z"), Period::days(1000)), (at("2026-01-07T00:00:00Z"), Period::days(1))];
+        let young = || key("2025-12-31T00:00:00Z", true);
+        let governance = Governance { policy: "p".into(), alert_after: Period::days(5) };
+        let turns = [
+            turn("2025-12-31T00:00:00Z", young()),
+            Turn { rule: Rule::Told(Some(governance)), ..turn("2026-01-04T00:00:00Z", young()) },
+            Turn { rule: Rule::Told(None), ..turn("2026-01-08T00:00:00Z", young()) },
+        ];
+        use Class::*;
+        let expected = [Unproved, Within, Within, Within, Overrun, Overrun, Overrun, Unproved, Unproved, Unproved];
+        assert_eq!(days(span(), &stretches(span(), &turns, &untold)), expected);
     }
 
     /// Without a policy nothing is proved; without a target nothing is there.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::access::COLUMNS as ACCESS;
-use super::cover::{Class, Condition, Turn};
+use super::cover::{Class, Condition, Rule, Turn};
 use super::csv::ROTATION_COLUMNS;
 use super::gather::{Evidence, EvidenceError, PolicyStory, TargetStory, gather};
 use super::pack::{PackError, Sheet, Table, Unfinished};
@@ -63,8 +63,8 @@ pub struct Wanted<'a> {
 
 /// Writes the evidence of a period, and puts the bundle in its place when it is whole.
 ///
-/// The ledger is replayed up to the end of the period, and verified on the way. `rules` say which policy governs which target.
-/// `progress` is told records done and to do.
+/// The ledger is replayed up to the end of the period, and verified on the way. `rules` say which policy governed a target
+/// while the ledger does not. `progress` is told records done and to do.
 ///
 /// # Errors
 /// If the ledger is broken, or the bundle can not be written; nothing is left behind then.
@@ -118,14 +118,21 @@ fn write(bundle: Unfinished, long: Long, evidence: &Evidence, wanted: Wanted<'_>
 
 fn population(story: &TargetStory) -> Value {
     let (record, target) = (&story.record, &story.record.target);
-    let told = |Turn { earliest, condition, .. }: &Turn| {
+    let told = |Turn { earliest, condition, rule, .. }: &Turn| {
         let (word, why) = match condition {
             Condition::NotThere => ("not_there", ""),
             Condition::LeftOut(why) => ("left_out", why.as_str()),
             Condition::Unread => ("unread", ""),
             Condition::Key { id, .. } => ("key", id.as_str()),
         };
-        json!({ "at": earliest, "is": word, "about": why })
+        let governance = if let Rule::Told(governance) = rule { governance.as_ref() } else { None };
+        json!({
+            "at": earliest,
+            "is": word,
+            "about": why,
+            "policy": governance.map(|governance| &governance.policy),
+            "alert_after": governance.map(|governance| governance.alert_after),
+        })
     };
     json!({
         "name": target.name(),

@@ -1,13 +1,13 @@
 //! Reads everything that a bundle is made of, from the ledger up to the end of the period. What grows with the ledger is
 //! written down on the way and not kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::access::Access;
-use super::cover::{Class, Condition, Stretch, Turn, days, stretches};
+use super::cover::{Class, Condition, Rule, Stretch, Turn, days, stretches};
 use super::files::Long;
 use super::pack::PackError;
 use super::span::Span;
@@ -95,6 +95,8 @@ struct Gathering<'a> {
     long: &'a mut Long,
     /// Whether the period has begun.
     begun: bool,
+    /// The targets of which it is on record which policy governs them.
+    governed: BTreeSet<TargetId>,
     turns: BTreeMap<TargetId, Vec<Turn>>,
     /// The date of the newest record in the period, and the latest of all there.
     dated: Timestamp,
@@ -107,7 +109,7 @@ struct Gathering<'a> {
 }
 
 /// Replays the ledger, verifies it, and reads everything; writes rotations, keys and records down. `rules` say which policy
-/// governs which target: the ledger holds the policies, and not who they are for. `progress` is told records done and to do.
+/// governed a target while the ledger does not. `progress` is told records done and to do.
 pub(super) fn gather(
     reader: &Reader,
     checkpoints: &[Checkpoint],
@@ -120,6 +122,7 @@ pub(super) fn gather(
         span,
         long,
         begun: false,
+        governed: BTreeSet::new(),
         turns: BTreeMap::new(),
         dated: span.start(),
         latest: span.start(),
@@ -148,20 +151,24 @@ pub(super) fn gather(
         return Err(error.into());
     }
     let AsOf { fleet, head, checkpoints, checkpoint_keys } = as_of?;
-    let Gathering { mut turns, policies, rotations, keys, slice, mut access, .. } = so_far;
+    let Gathering { governed, mut turns, policies, rotations, keys, slice, mut access, .. } = so_far;
     access.end(&fleet, span.end());
     let mut targets: Vec<TargetStory> = fleet
         .targets
         .iter()
         .map(|(id, record)| {
-            let policy = rules.policy_of(&record.target).map(|policy| policy.name.clone());
-            let limits: Vec<(Timestamp, Period)> = policies
+            let configured = rules.policy_of(&record.target).map(|policy| &policy.name);
+            let untold: Vec<(Timestamp, Period)> = policies
                 .iter()
-                .filter(|story| Some(&story.name) == policy.as_ref())
+                .filter(|story| Some(&story.name) == configured)
                 .filter_map(|story| Some((story.since, story.limit?)))
                 .collect();
+            let policy = match rule_of(&governed, id, record) {
+                Rule::Told(governance) => governance.map(|governance| governance.policy),
+                Rule::Untold => configured.cloned(),
+            };
             let turns = turns.remove(id).unwrap_or_default();
-            let stretches = stretches(span, &turns, &limits);
+            let stretches = stretches(span, &turns, &untold);
             let days = days(span, &stretches);
             TargetStory { record: TargetRecord::clone(record), policy, turns, stretches, days }
         })
@@ -189,8 +196,8 @@ impl Gathering<'_> {
             Telling::Before(fleet) => {
                 let start = self.span.start();
                 let then = fleet.targets.iter().map(|(id, known)| {
-                    let turn = Turn { earliest: start, latest: start, condition: condition_of(known) };
-                    (id.clone(), vec![turn])
+                    let (condition, rule) = (condition_of(known), rule_of(&self.governed, id, known));
+                    (id.clone(), vec![Turn { earliest: start, latest: start, condition, rule }])
                 });
                 self.turns = then.collect();
                 self.access.begin(fleet, start);
@@ -225,16 +232,19 @@ impl Gathering<'_> {
             let (name, words) = (policy.clone(), words.clone());
             self.policies.push(PolicyStory { name, since: entry.at, words, limit, seq });
         }
+        if let Event::TargetGoverned { target, .. } = &entry.event {
+            self.governed.insert(target.clone());
+        }
         if !self.begun {
             return;
         }
         self.access.see(seq, entry);
         self.date(entry.at);
         let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
-        let turn = Turn { earliest: self.dated, latest: self.latest, condition: condition_of(known) };
+        let (condition, rule) = (condition_of(known), rule_of(&self.governed, id, known));
         let story = self.turns.entry(id.clone()).or_default();
-        if story.last().map(|last| &last.condition) != Some(&turn.condition) {
-            story.push(turn);
+        if story.last().is_none_or(|last| last.condition != condition || last.rule != rule) {
+            story.push(Turn { earliest: self.dated, latest: self.latest, condition, rule });
         }
     }
 
@@ -256,6 +266,11 @@ impl Gathering<'_> {
         }
         self.latest = self.latest.max(self.dated);
     }
+}
+
+/// What the ledger says of the policy of a target, if it is among those of which it does.
+fn rule_of(governed: &BTreeSet<TargetId>, id: &TargetId, record: &TargetRecord) -> Rule {
+    if governed.contains(id) { Rule::Told(record.governance.clone()) } else { Rule::Untold }
 }
 
 fn condition_of(record: &TargetRecord) -> Condition {

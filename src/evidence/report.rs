@@ -154,7 +154,7 @@ const fn meaning(class: Class) -> &'static str {
         Class::Within => "the key was seen to come, and was not older than its policy allows",
         Class::Overrun => "the key was older than its policy allows, or may have been",
         Class::Unread => "the target is to be rotated, and its key was not read yet",
-        Class::Unproved => "the key was there before rekeyd, or no policy governs it: its age is not known",
+        Class::Unproved => "the key's age, or how old it may grow, is not on record",
         Class::LeftOut => "the target was listed and not rotated; population has the reason",
         Class::NotThere => "the target was not listed yet, or no more",
     }

@@ -10,8 +10,9 @@ use super::chain::Record;
 use super::columns::{Columns, Json, Micros, Word};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClockStep, ClusterId, Credential, Fleet, Freeze, Gap,
-    Glob, KeyId, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Phase, PolicyName, ProjectId,
-    Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId, TargetRecord, Told,
+    Glob, Governance, KeyId, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Period, Phase,
+    PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target,
+    TargetId, TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -128,6 +129,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         listing: row.get::<_, Json<_>>("listing")?.0,
         found_at: row.get::<_, Micros>("found_at")?.0,
         gone_since: row.time("gone_since")?,
+        governance: governance(row)?,
         refusal: row.json("refusal")?,
         key: key(row)?,
         regressed_at: row.time("regressed_at")?,
@@ -147,6 +149,12 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         request: row.json("request")?,
         last_rotation_at: row.time("last_rotation_at")?,
     })
+}
+
+fn governance(row: &Row<'_>) -> rusqlite::Result<Option<Governance>> {
+    let alert_after = row.get::<_, Option<u64>>("alert_after")?.and_then(Period::from_secs);
+    let governing = row.get::<_, Option<String>>("policy")?.zip(alert_after);
+    Ok(governing.map(|(policy, alert_after)| Governance { policy: PolicyName::new(policy), alert_after }))
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    AlertSubject, Caller, Entry, Event, Failure, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
+    AlertSubject, Caller, Entry, Event, Failure, Governance, Grant, KeyChange, ManagerName, Standing, TargetId,
+    TargetName,
 };
 
 /// The target that an entry is about.
@@ -138,6 +139,15 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             line!(WARN, { manager, listings, }, "{who}: gone, {listings} listings did not name it");
         }
         Event::TargetReturned { .. } => line!(INFO, { manager, }, "{who}: listed again"),
+        Event::TargetGoverned { governance: Some(Governance { policy, alert_after }), .. } => {
+            line!(
+                INFO, { manager, policy = policy.as_str(), alert_after_s = alert_after.as_secs(), },
+                "{who}: governed by policy {policy}, its key may grow {alert_after} old"
+            );
+        }
+        Event::TargetGoverned { governance: None, .. } => {
+            line!(WARN, { manager, }, "{who}: no policy governs it any more");
+        }
         Event::TargetRefused { refusal, .. } => {
             line!(
                 WARN, { manager, standing = %Standing::Refused(refusal), },

@@ -85,6 +85,7 @@ pub(super) fn write(
         | Event::TargetChanged { .. }
         | Event::TargetGone { .. }
         | Event::TargetReturned { .. }
+        | Event::TargetGoverned { .. }
         | Event::TargetRefused { .. }
         | Event::TargetReadable { .. }
         | Event::KeySeen { .. }

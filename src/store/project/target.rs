@@ -13,7 +13,7 @@ pub(in super::super) fn write_target(
     record: &TargetRecord,
 ) -> rusqlite::Result<()> {
     let target = &record.target;
-    let key = record.key.as_ref();
+    let (key, governance) = (record.key.as_ref(), record.governance.as_ref());
     upsert(
         conn,
         "target",
@@ -31,6 +31,8 @@ pub(in super::super) fn write_target(
             ("listing", &Json(&record.listing)),
             ("found_at", &Micros(record.found_at)),
             ("gone_since", &record.gone_since.map(Micros)),
+            ("policy", &governance.map(|governance| governance.policy.as_str())),
+            ("alert_after", &governance.map(|governance| governance.alert_after.as_secs())),
             ("refusal", &record.refusal.as_ref().map(Json)),
             ("key_id", &key.map(|key| key.id.as_str())),
             ("key_not_before", &key.and_then(|key| key.not_before).map(Micros)),

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::*;
 use crate::domain::sample::{self, target};
 use crate::domain::{
-    Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Grant, How, KeyChange, Listing, Reach, Reason,
-    Refusal, Stage,
+    Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Governance, Grant, How, KeyChange, Listing, Period,
+    Reach, Reason, Refusal, Stage,
 };
 use crate::telemetry::log::LogFormat;
 use crate::telemetry::log::tests::logged;
@@ -92,6 +92,11 @@ fn every_event() -> Vec<Event> {
         Event::TargetChanged { description: target(), listing: Listing::NoBackup },
         Event::TargetGone { target: id.clone(), listings: 3 },
         Event::TargetReturned { target: id.clone() },
+        Event::TargetGoverned {
+            target: id.clone(),
+            governance: Some(Governance { policy: "default".into(), alert_after: Period::days(90) }),
+        },
+        Event::TargetGoverned { target: id.clone(), governance: None },
         Event::TargetRefused { target: id.clone(), refusal: Refusal::NotEncrypted { code: "C".to_owned() } },
         Event::TargetReadable { target: id.clone() },
         Event::KeySeen { target: id.clone(), key: "k1".into(), looked_at: None },

@@ -44,10 +44,20 @@ async fn a_good_file_comes_into_force_and_says_what_changed() {
     assert!(site.reader().fleet().unwrap().policies["default"].starts_with("every 7d"));
     assert!(metrics.contains("rekeyd_next_rotation_timestamp_seconds"));
 
-    // A signal does the same.
-    edit(&site, "every = \"7d\"", "every = \"8d\"");
+    // A signal does the same; and how old each target's key may grow is on record, once, and again when it changes.
+    edit(&site, "every = \"7d\"", "every = \"8d\"\nalert_after = \"80d\"");
     daemon.signal("HUP");
     until("the signal is followed", || (told(&site).len() == 2).then_some(())).unwrap();
+    let governed = || {
+        let events = ledger(&site).into_iter().map(|record| record.event().unwrap());
+        let governances = events
+            .filter_map(|event| if let Event::TargetGoverned { governance, .. } = event { governance } else { None });
+        governances.map(|governance| format!("{} {}", governance.policy, governance.alert_after)).collect::<Vec<_>>()
+    };
+    let targets = site.reader().fleet().unwrap().targets.len();
+    until("every target has its new limit", || (governed().len() >= 2 * targets).then_some(())).unwrap();
+    let expected = ["default 90d", "default 80d"].map(|one| vec![one.to_owned(); targets]).concat();
+    assert_eq!(governed(), expected);
     assert_eq!(site.ask(&["reload"]).out, "read again; nothing has changed\n");
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekeyd::domain::{ApiKey, Grant, KeyChange, OnCheckpointFailure, PolicyName, Reach, Refusal};
+use rekeyd::domain::{ApiKey, Governance, Grant, KeyChange, OnCheckpointFailure, Period, PolicyName, Reach, Refusal};
 use rekeyd::policy::Policy;
 use rekeyd::store::{CHECKPOINTS, CheckpointKey, Keeping};
 use serde_json::Value;
@@ -540,6 +540,41 @@ async fn a_clock_that_ran_ahead_hides_nothing() {
         let report = std::fs::read_to_string(bundle.join("report.html")).unwrap();
         assert!(report.contains("run backwards"), "the report does not say that times run backwards");
     }
+}
+
+/// Which policy governed a target is the ledger's to say: a lax one that is configured later, and that the target is moved to,
+/// makes nothing of an overrun from before.
+#[tokio::test]
+async fn a_later_policy_changes_nothing_of_what_was() {
+    let mut entries = small();
+    let governed = |id: &TargetId, policy: &str, days| Event::TargetGoverned {
+        target: id.clone(),
+        governance: Some(Governance { policy: policy.into(), alert_after: Period::days(days) }),
+    };
+    let (late, mail) = (member("late", "rs0").id(), member("mail", "shard-0").id());
+    entries.push(told(-299.5, governed(&late, "default", 90)));
+    entries.push(told(200.0, governed(&mail, "lax", 300)));
+    let lax = Policy { alert_after: Period::days(300), ..Policy::with_defaults(PolicyName::from("lax")) };
+    entries.push(told(-350.0, Event::PolicySet { policy: "lax".into(), words: lax.to_string() }));
+    let dir = written(entries).await;
+    let one = exported(dir.path(), "one");
+    let row = |bundle: &Path, table: &str, part: &str| {
+        lines(bundle, table).into_iter().find(|row| row["name"].as_str().unwrap().contains(part)).unwrap()
+    };
+    let coverage = row(&one, "coverage.jsonl", "/late/");
+    assert_eq!((&coverage["overrun"], &coverage["policy"]), (&84.into(), &"default".into()), "{coverage}");
+    let moved = row(&one, "population.jsonl", "/mail/shard-0");
+    assert_eq!(moved["policy"], "lax");
+    let history = moved["history"].as_array().unwrap();
+    assert!(history[0]["policy"].is_null() && history.last().unwrap()["alert_after"] == "300d", "{moved}");
+
+    append(dir.path(), vec![told(370.0, governed(&late, "lax", 300))]).await;
+    let config = dir.path().join("rekeyd.toml");
+    let text =
+        std::fs::read_to_string(&config).unwrap().replace("name = \"emea\"", "name = \"emea\"\npolicy = \"lax\"");
+    std::fs::write(&config, text + "[policy.lax]\nalert_after = \"300d\"\n").unwrap();
+    let other = exported(dir.path(), "other");
+    assert_eq!(row(&other, "coverage.jsonl", "/late/"), coverage, "the configuration of the day of export decides");
 }
 
 /// The report is readable by everyone and asks for nothing from elsewhere: one page of A4, two for a fleet in trouble. Pictures

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use rekeyd::domain::{AlertKind, AlertSubject, ApiKey, Caller, Fleet, Gap, Grant, KeyChange, Reach, Refusal, Saying};
+use rekeyd::domain::{
+    AlertKind, AlertSubject, ApiKey, Caller, Fleet, Gap, Governance, Grant, KeyChange, Period, Reach, Refusal, Saying,
+};
 
 use super::*;
 
@@ -77,7 +79,11 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         5 => Event::TargetGone { target, listings: 3 },
         6 => Event::TargetReturned { target },
         7 => Event::TargetRefused { target, refusal: Refusal::NotEncrypted { code: "X".into() } },
-        8 => Event::TargetReadable { target },
+        8 if detail == 0 => Event::TargetReadable { target },
+        8 => {
+            let governance = Governance { policy: format!("p{which}").as_str().into(), alert_after: Period::days(90) };
+            Event::TargetGoverned { target, governance: (detail < 3).then_some(governance) }
+        }
         9 => Event::KeySeen { target, key: other, looked_at: None },
         10 => Event::KeyChanged {
             target,
