@@ -14,6 +14,8 @@ pub(super) struct Walk {
     pub(super) first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
     pins: Pins,
+    /// Room for what the next hash is made of.
+    bytes: Vec<u8>,
 }
 
 /// Hashes that records must have, and who says so.
@@ -47,7 +49,7 @@ impl Pins {
 impl Walk {
     /// Begins behind `start`, which is trusted: the ledger's id, or a record that nobody asked about.
     pub(super) fn begin(start: Head, pins: Pins) -> Self {
-        Self { head: start, first_at: None, last_at: None, pins }
+        Self { head: start, first_at: None, last_at: None, pins, bytes: Vec::new() }
     }
 
     /// Checks the next record against the chain and against what is pinned.
@@ -60,7 +62,7 @@ impl Walk {
         if *record.prev_hash != self.head.hash {
             return Err(broken("does not continue the chain: prev_hash is not the hash of the one before"));
         }
-        if *record.hash != record.expected_hash() {
+        if *record.hash != record.expected_hash(&mut self.bytes) {
             return Err(broken("does not have the hash that its fields demand"));
         }
         self.head = record.head();
