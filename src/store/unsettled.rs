@@ -59,7 +59,7 @@ pub(super) struct OfTarget {
 
 /// The same while an entry about the target is followed; what it settles goes to the others that are.
 pub(super) struct Unsettled<'a> {
-    pub(super) shapes: &'a Shapes,
+    shapes: &'a Shapes,
     of: RefCell<&'a mut OfTarget>,
     settled: RefCell<&'a mut Vec<Settled>>,
 }

@@ -249,17 +249,17 @@ impl Reader {
             let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
             return Err(Broken { seq: 1, why }.into());
         }
-        let mut pins = Pins::default();
+        let mut ahead = Vec::new();
         let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
         for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {
             if head.seq > start {
-                pins.add(head, who);
+                ahead.push((head.clone(), who));
             } else if head.seq > 0 && load::hash_of(&self.conn, head.seq)? != Some(head.hash) {
                 let why = format!("is not the one of {who}: the ledger was written anew");
                 return Err(Broken { seq: head.seq, why }.into());
             }
         }
-        Ok(pins)
+        Ok(Pins::new(ahead))
     }
 }
 
