@@ -135,7 +135,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         slot: row.get("slot")?,
         attempt: row.get("attempt")?,
         failures: row.get("failures")?,
-        rotation: rotation(row)?,
+        rotation: rotation(row)?.map(Box::new),
         unconfirmed: row.json("unconfirmed")?,
         setback: row.json("setback")?.zip(row.time("retry_at")?),
         missed_until: row.time("missed_until")?,
@@ -143,7 +143,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         quarantine: row
             .time("quarantined_since")?
             .zip(row.json("quarantine")?)
-            .map(|(since, failure)| Quarantine { since, failure }),
+            .map(|(since, failure)| Box::new(Quarantine { since, failure })),
         request: row.json("request")?,
         last_rotation_at: row.time("last_rotation_at")?,
     })
