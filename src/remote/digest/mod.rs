@@ -14,7 +14,7 @@ mod lanes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use digest_auth::{AlgorithmType, AuthContext, AuthorizationHeader, HttpMethod, Qop};
+use digest_auth::{AuthContext, AuthorizationHeader, HttpMethod, Qop};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -107,7 +107,7 @@ impl Attempt<'_> {
             None::<&[u8]>,
             HttpMethod::from(method.as_str()),
         ));
-        let mut value = HeaderValue::try_from(text_of(&header))?;
+        let mut value = HeaderValue::try_from(header.to_string())?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
@@ -166,41 +166,6 @@ impl Attempt<'_> {
         self.login.op_means_qop.store(false, Ordering::Relaxed);
         Next::Refused
     }
-}
-
-/// The header as it goes out. The same as its `Display`, which takes twice as long as the arithmetic.
-fn text_of(header: &AuthorizationHeader) -> String {
-    let mut text = String::with_capacity(512);
-    let mut put = |name: &str, value: &str, quote: &str| {
-        text.extend([if text.is_empty() { "Digest " } else { ", " }, name, "=", quote]);
-        for c in value.chars() {
-            if matches!(c, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(c);
-        }
-        text.push_str(quote);
-    };
-    put("username", &header.username, "\"");
-    put("realm", &header.realm, "\"");
-    put("nonce", &header.nonce, "\"");
-    put("uri", &header.uri, "\"");
-    if let (Some(qop), Some(cnonce)) = (&header.qop, &header.cnonce) {
-        put("qop", &qop.to_string(), "");
-        put("nc", &format!("{:08x}", header.nc), "");
-        put("cnonce", cnonce, "\"");
-    }
-    put("response", &header.response, "\"");
-    if let Some(opaque) = &header.opaque {
-        put("opaque", opaque, "\"");
-    }
-    if header.qop.is_some() || header.algorithm.algo != AlgorithmType::MD5 {
-        put("algorithm", &header.algorithm.to_string(), "");
-    }
-    if header.userhash {
-        put("userhash", "true", "");
-    }
-    text
 }
 
 #[cfg(test)]
