@@ -99,8 +99,7 @@ fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetR
     let mut shared: Option<(ManagerName, ProjectId)> = None;
     conn.prepare(
         "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
-         FROM target LEFT JOIN rotation ON rotation.target = target.id
-           AND rotation.state IN ('intended', 'sending', 'confirming')",
+         FROM target LEFT JOIN rotation ON rotation.target = target.id AND rotation.ended_at IS NULL",
     )?
     .query_map([], |row| {
         let mut record = target(row)?;
