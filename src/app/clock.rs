@@ -41,3 +41,8 @@ impl Clock for SystemClock {
         tokio::time::sleep(length).await;
     }
 }
+
+/// Waits, by the real clock.
+pub async fn pause(length: Duration) {
+    SystemClock::new().sleep(length).await;
+}

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, hostname};
+use super::StartError;
+use super::opening::hostname;
 use crate::alerts::delivery::{Address, Courier, Desk, Form, Heartbeat, Receiver, SetupError, Tidings};
 use crate::config::{self, ReceiverForm};
 use crate::ports::{Clock, DeliveryObserver, Notebook};

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Accesses;
+use super::managers::Accesses;
 use crate::domain::{ManagerName, Period};
 use crate::ports::{Clock, Notebook};
 

@@ -19,7 +19,8 @@ use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use wildmatch::WildMatch;
 
-use super::{StartError, SystemClock, ops_manager};
+use super::managers::ops_manager;
+use super::{StartError, SystemClock};
 use crate::config::Config;
 use crate::domain::{Change, Decision, Event, Failure, Fleet, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
 use crate::policy::{Rules, plan};

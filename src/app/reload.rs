@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 
 use super::inventory::Asked;
-use super::{managers, service, set_policies, use_credentials};
+use super::opening::{set_policies, use_credentials};
+use super::{managers, service};
 use crate::config::{self, Config, Settings};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
@@ -72,7 +73,7 @@ impl Reloader {
             return Err(format!("{} can only be changed by a restart", fixed.join(", ")));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
-        let (managers, accesses) = managers(&next, &self.clock, &observer).map_err(|error| error.to_string())?;
+        let (managers, accesses) = managers::all(&next, &self.clock, &observer).map_err(|error| error.to_string())?;
         let rules = Arc::new(next.settings.rules.clone());
         let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
         let fleet = self.engine.read().fleet;

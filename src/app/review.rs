@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::managers::ops_manager;
 use super::rehearsal::Unobserved;
-use super::{StartError, SystemClock, ops_manager};
+use super::{StartError, SystemClock};
 use crate::config::Config;
 use crate::domain::{ApiKey, Excess, Failure, Fleet, ManagerName, Power, Reach};
 use crate::ports::{Access, Clock, RequestObserver};

@@ -79,7 +79,7 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         output.table(["", "MANAGER", "STEP", "WHAT WAS FOUND"], &rows)?;
         output.line("")?;
         let rows: Vec<_> = targets.iter().map(target_as_row).collect();
-        output.table(["TARGET", "KEY", "STATE", "NEXT", "REASON"], &rows)?;
+        output.table(["TARGET", "KEY", "STATE", "DUE", "REASON"], &rows)?;
         let managed = targets.iter().filter(|target| target.is_managed()).count();
         output.line(format_args!("\n{managed} of {} targets would be managed; nothing was rotated.", targets.len()))?;
     }
@@ -159,7 +159,7 @@ fn target_as_json(target: &Rehearsed) -> Value {
         "key_id": target.key.as_ref().and_then(|key| key.as_ref().ok()),
         "failure": target.key.as_ref().and_then(|key| key.as_ref().err()),
         "managed": target.is_managed(),
-        "next_rotation_at": decision.due_at(),
+        "due_at": decision.due_at(),
         "state": decision.word(),
         "reason": decision.to_string(),
     })

@@ -1,6 +1,6 @@
 //! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
 
-use super::order::{Why, login, with_daemon};
+use super::order::{Why, give, with_daemon};
 use super::output::{Output, moment};
 use super::when::Later;
 use super::{Answer, Exit};
@@ -59,10 +59,10 @@ pub(super) fn freeze(args: &Freeze, settings: &Settings, output: &mut Output) ->
     let until = args.until.map(|until| until.moment(now, zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
     let known = with_daemon(&settings.control.socket, async |client| {
-        Ok(match (args.name.clone(), args.reason.clone(), end) {
+        Ok(match (&args.name, &args.reason, end) {
             (Some(name), Some(reason), Some(end)) => {
-                let order = FreezeOrder { name, scope: args.target.clone(), start, end, reason, login: login() };
-                client.freeze(&order).await?
+                let order = FreezeOrder { name: name.clone(), scope: args.target.clone(), start, end };
+                give(&client, reason, order).await?
             }
             (None, _, _) | (_, None, _) | (_, _, None) => client.freezes().await?,
         })
@@ -71,9 +71,8 @@ pub(super) fn freeze(args: &Freeze, settings: &Settings, output: &mut Output) ->
 }
 
 pub(super) fn thaw(args: &Thaw, settings: &Settings, output: &mut Output) -> Answer {
-    let (name, reason) = (args.name.clone(), args.why.reason.clone());
-    let order = ThawOrder { name, reason, login: login() };
-    let left = with_daemon(&settings.control.socket, async |client| Ok(client.thaw(&order).await?))?;
+    let order = ThawOrder { name: args.name.clone() };
+    let left = with_daemon(&settings.control.socket, async |client| give(&client, &args.why.reason, order).await)?;
     output.line(format_args!("freeze {} is over", args.name))?;
     show(&left, output)
 }

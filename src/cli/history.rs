@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::asked::Asked;
@@ -26,33 +26,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// Only attempts in this state; may be repeated.
-    #[arg(long, value_enum, value_name = "STATE")]
-    state: Vec<InState>,
+    #[arg(long, value_name = "STATE", value_parser = a_state())]
+    state: Vec<State>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum InState {
-    Intended,
-    Sending,
-    Confirming,
-    Done,
-    Failed,
-    Unconfirmed,
-    Withdrawn,
-}
-
-impl From<InState> for State {
-    fn from(state: InState) -> Self {
-        match state {
-            InState::Intended => Self::Intended,
-            InState::Sending => Self::Sending,
-            InState::Confirming => Self::Confirming,
-            InState::Done => Self::Done,
-            InState::Failed => Self::Failed,
-            InState::Unconfirmed => Self::Unconfirmed,
-            InState::Withdrawn => Self::Withdrawn,
-        }
-    }
+fn a_state() -> impl TypedValueParser<Value = State> {
+    let word = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    word.map(|word| *State::ALL.iter().find(|state| state.as_str() == word).expect("only these words pass"))
 }
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
@@ -62,7 +42,7 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
         target: asked.target.clone(),
         project: asked.project.clone(),
         key: args.key.as_deref().map(KeyId::new),
-        states: args.state.iter().map(|state| State::from(*state)).collect(),
+        states: args.state.clone(),
         actor: asked.actor.clone(),
         since,
         until,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::order::{Why, login, matching, with_daemon};
+use super::order::{Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit};
 use crate::app::{self, SystemClock};
@@ -38,8 +38,8 @@ pub(super) fn observe(args: &Args, settings: &Settings, output: &mut Output) -> 
         let targets = matching(&client, &args.target).await?;
         let targets = targets.into_iter().filter(|state| state.standing != Standing::NotManaged);
         let targets: Vec<_> = targets.map(|state| state.id).collect();
-        let (scope, reason) = (args.target.clone(), args.why.reason.clone());
-        let asked = client.observe(&ObserveOrder { scope, targets, reason, login: login() }).await?;
+        let order = ObserveOrder { scope: args.target.clone(), targets };
+        let asked = give(&client, &args.why.reason, order).await?;
         let mut open: BTreeMap<TargetId, TargetState> =
             asked.into_iter().map(|state| (state.id.clone(), state)).collect();
         let mut rows = Vec::new();

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::unistd::{Uid, User, getuid};
 
 use super::{Stop, runtime};
-use crate::control::{Client, ClientError, TargetState};
+use crate::control::{Client, ClientError, Orderable, Reasoned, TargetState};
 
 /// Why, for the record: what every order has to say.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,11 @@ where
         let client = Client::new(socket)?;
         work(client).await
     })
+}
+
+/// Gives an order, for this reason and by the word of whoever logged in.
+pub(super) async fn give<T: Orderable>(client: &Client, reason: &str, order: T) -> Result<T::Answer, Stop> {
+    Ok(client.order(&Reasoned { reason: reason.to_owned(), login: login(), order }).await?)
 }
 
 impl From<ClientError> for Stop {

@@ -1,6 +1,6 @@
 //! `rekeyd pause` and `rekeyd resume`: holds targets up for a while, on the record, and lets them go again.
 
-use super::order::{Why, login, with_daemon};
+use super::order::{Why, give, with_daemon};
 use super::output::{Output, moment};
 use super::when::Later;
 use super::{Answer, Exit, Stop};
@@ -48,8 +48,7 @@ pub(super) fn pause(args: &Pause, settings: &Settings, output: &mut Output) -> A
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
                 let until = until.moment(now, &settings.timezone);
-                let (scope, reason) = (args.target.clone(), reason.clone());
-                client.pause(&PauseOrder { scope, until, reason, login: login() }).await?
+                give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?
             }
             (None, _) | (_, None) => client.pauses().await?,
         })
@@ -69,8 +68,7 @@ pub(super) fn resume(args: &Resume, settings: &Settings, output: &mut Output) ->
             };
             return Err(Stop::Words(format!("there is no pause of {:?}; {stand}", args.target)));
         }
-        let (scope, reason) = (args.target.clone(), args.why.reason.clone());
-        Ok(client.resume(&ResumeOrder { scope, reason, login: login() }).await?)
+        give(&client, &args.why.reason, ResumeOrder { scope: args.target.clone() }).await
     })?;
     output.line(format_args!("the pause of {} is over", args.target))?;
     show(&standing, output)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use wildmatch::WildMatch;
 
-use super::order::{Why, login, matching};
+use super::order::{Why, give, matching};
 use super::output::{Output, WARN, styled};
 use super::{Answer, Exit, Stop, runtime};
 use crate::app::{self, ByHand};
@@ -57,8 +57,8 @@ async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
     if targets.is_empty() {
         return Ok(Vec::new());
     }
-    let order = RearmOrder { targets, reason: args.why.reason.clone(), login: login() };
-    Ok(client.rearm(&order).await?.into_iter().map(|state| state.target.to_string()).collect())
+    let rearmed = give(client, &args.why.reason, RearmOrder { targets }).await?;
+    Ok(rearmed.into_iter().map(|state| state.target.to_string()).collect())
 }
 
 /// The names, and why no checkpoint covers the record if none does.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::order::{Why, login, matching, with_daemon};
+use super::order::{Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
@@ -62,7 +62,7 @@ pub(super) fn rotate(args: &Args, settings: &Settings, output: &mut Output) -> A
     let glob = args.target.as_deref().unwrap_or("*");
     with_daemon(&settings.control.socket, async |client| {
         let (fit, unfit): (Vec<_>, Vec<_>) =
-            matching(&client, glob).await?.into_iter().partition(|state| can_rotate(state.standing));
+            matching(&client, glob).await?.into_iter().partition(|state| state.standing.can_rotate());
         if args.dry_run {
             return rehearse(&fit, &unfit, output);
         }
@@ -73,13 +73,9 @@ pub(super) fn rotate(args: &Args, settings: &Settings, output: &mut Output) -> A
         if !args.yes && fit.len() > 1 {
             confirm(fit.len(), output)?;
         }
-        let order = RotateOrder {
-            targets: fit.iter().map(|state| state.id.clone()).collect(),
-            reason: args.why.reason.clone(),
-            login: login(),
-            overrides: args.overrides,
-        };
-        let ordered = client.rotate(&order).await?;
+        let targets = fit.iter().map(|state| state.id.clone()).collect();
+        let order = RotateOrder { targets, overrides: args.overrides };
+        let ordered = give(&client, &args.why.reason, order).await?;
         for state in &unfit {
             output.line(format_args!("{} {}: {}", styled(WARN, "left out"), state.target, state.words))?;
         }
@@ -89,14 +85,6 @@ pub(super) fn rotate(args: &Args, settings: &Settings, output: &mut Output) -> A
         }
         Waiting::of(&client, glob, fit, ordered).wait(output).await
     })
-}
-
-/// As the daemon sees it: whether a rotation makes sense, not whether it can begin at once.
-fn can_rotate(standing: Standing) -> bool {
-    match standing {
-        Standing::Moving | Standing::Resting | Standing::Waiting | Standing::Held => true,
-        Standing::Unknown | Standing::Quarantined | Standing::NotManaged => false,
-    }
 }
 
 fn rehearse(fit: &[TargetState], unfit: &[TargetState], output: &mut Output) -> Answer {
@@ -207,7 +195,7 @@ impl<'a> Waiting<'a> {
                 let line = answered(before, &state);
                 self.tell(&line, output)?;
                 self.open.remove(&state.id);
-            } else if !can_rotate(state.standing) {
+            } else if !state.standing.can_rotate() {
                 let line = format!("{} {}: {}", styled(BAD, "failed"), state.target, state.words);
                 self.failed += 1;
                 self.tell(&line, output)?;

@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::wire::{
-    FreezeOrder, Frozen, ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder,
-    TargetState, ThawOrder,
-};
+use super::wire::{Frozen, Orderable, Paused, Reasoned, ReloadOrder, Reloaded, TargetState};
 
 /// Why an order was not given, or not taken.
 #[derive(Debug, thiserror::Error)]
@@ -72,52 +69,22 @@ impl Client {
         self.exchange(self.http.get("http://localhost/v1/pauses")).await
     }
 
-    /// Asks for rotations; the targets that were fit, as they stand now.
-    pub async fn rotate(&self, order: &RotateOrder) -> Result<Vec<TargetState>, ClientError> {
-        self.order("rotate", order).await
-    }
-
-    /// Asks for looks; the targets that will be looked at, as they stood before.
-    pub async fn observe(&self, order: &ObserveOrder) -> Result<Vec<TargetState>, ClientError> {
-        self.order("observe", order).await
-    }
-
-    /// Lets quarantined targets be tried again; those that were, as they stood before.
-    pub async fn rearm(&self, order: &RearmOrder) -> Result<Vec<TargetState>, ClientError> {
-        self.order("rearm", order).await
-    }
-
-    /// Sets a pause; all that stand now.
-    pub async fn pause(&self, order: &PauseOrder) -> Result<Vec<Paused>, ClientError> {
-        self.order("pause", order).await
-    }
-
-    /// Ends a pause; those that still stand.
-    pub async fn resume(&self, order: &ResumeOrder) -> Result<Vec<Paused>, ClientError> {
-        self.order("resume", order).await
-    }
-
     /// The freezes that stand or are to come.
     pub async fn freezes(&self) -> Result<Vec<Frozen>, ClientError> {
         self.exchange(self.http.get("http://localhost/v1/freezes")).await
     }
 
-    /// Orders a freeze; all that there are now.
-    pub async fn freeze(&self, order: &FreezeOrder) -> Result<Vec<Frozen>, ClientError> {
-        self.order("freeze", order).await
-    }
-
-    /// Ends an ordered freeze; those that are left.
-    pub async fn thaw(&self, order: &ThawOrder) -> Result<Vec<Frozen>, ClientError> {
-        self.order("thaw", order).await
+    /// Gives an order.
+    pub async fn order<T: Orderable>(&self, order: &Reasoned<T>) -> Result<T::Answer, ClientError> {
+        self.post(T::ROUTE, order).await
     }
 
     /// Has the configuration read again; what has changed.
     pub async fn reload(&self, order: &ReloadOrder) -> Result<Reloaded, ClientError> {
-        self.order("reload", order).await
+        self.post("reload", order).await
     }
 
-    async fn order<T: DeserializeOwned>(&self, route: &str, order: &impl Serialize) -> Result<T, ClientError> {
+    async fn post<T: DeserializeOwned>(&self, route: &str, order: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_string(order).expect("orders are plain structs");
         let request = self.http.post(format!("http://localhost/v1/{route}"));
         self.exchange(request.header("content-type", "application/json").body(body)).await

@@ -1,9 +1,11 @@
 //! The routes for freezes: those that stand or are to come, ordering one, ending one.
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 
-use super::orders::{Answer, Inputs, LONGEST_PAUSE, Refused, behind, plain, reason};
+use super::given::{Given, plain};
+use super::orders::{Answer, Inputs, LONGEST_PAUSE};
+use super::refused::Refused;
 use super::wire::{FreezeOrder, Frozen, ThawOrder};
 use crate::domain::{Caller, Event, NAME_RULE, is_name};
 use crate::policy::freezes_from;
@@ -14,19 +16,16 @@ pub(super) async fn list(State(inputs): State<Inputs>) -> Json<Vec<Frozen>> {
 
 pub(super) async fn freeze(
     State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<FreezeOrder>,
+    Given { reason, by, order }: Given<FreezeOrder>,
 ) -> Answer<Vec<Frozen>> {
-    let reason = reason(&order.reason)?;
-    let by = behind(caller, order.login)?;
-    let FreezeOrder { name, scope, end, .. } = order;
+    let FreezeOrder { name, scope, start, end } = order;
     plain(&scope, "the scope")?;
     if !is_name(&name) {
         return Err(Refused::wrong(format!("the name {NAME_RULE}")));
     }
     let now = inputs.gauge.read().now;
     // What was rotated before the order was rotated outside of it.
-    let start = order.start.map_or(now, |start| start.max(now));
+    let start = start.map_or(now, |start| start.max(now));
     if end <= start {
         return Err(Refused::wrong("a freeze ends after it begins, and in the future"));
     }
@@ -53,11 +52,8 @@ pub(super) async fn freeze(
 
 pub(super) async fn thaw(
     State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<ThawOrder>,
+    Given { reason, by, order }: Given<ThawOrder>,
 ) -> Answer<Vec<Frozen>> {
-    let reason = reason(&order.reason)?;
-    let by = behind(caller, order.login)?;
     let mut named = known(&inputs);
     named.retain(|known| known.name == order.name);
     if named.is_empty() {

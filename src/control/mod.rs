@@ -7,7 +7,9 @@
 mod authority;
 mod client;
 mod freezes;
+mod given;
 mod orders;
+mod refused;
 mod serve;
 mod wire;
 
@@ -16,6 +18,6 @@ pub use client::{Client, ClientError};
 pub use orders::Inputs;
 pub use serve::{ListenError, Socket};
 pub use wire::{
-    FreezeOrder, Frozen, ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder,
-    Standing, TargetState, ThawOrder,
+    FreezeOrder, Frozen, ObserveOrder, Orderable, PauseOrder, Paused, RearmOrder, Reasoned, ReloadOrder, Reloaded,
+    ResumeOrder, RotateOrder, Standing, TargetState, ThawOrder,
 };

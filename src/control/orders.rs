@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use jiff::SignedDuration;
@@ -16,18 +15,18 @@ use wildmatch::WildMatch;
 
 use super::authority::Authority;
 use super::freezes;
+use super::given::{Given, behind, plain};
+use super::refused::Refused;
 use super::wire::{
     ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, Standing,
     TargetState,
 };
 use crate::domain::{Caller, Decision, Event, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
-use crate::ports::{Gauge, JournalError, Orders, Reload, Situation};
+use crate::ports::{Gauge, Orders, Reload, Situation};
 
 /// The ids of a hundred thousand targets.
 const LARGEST_BODY: usize = 16 << 20;
-/// In characters. A ticket and a sentence, not a story.
-const LONGEST_REASON: usize = 500;
 /// Whoever needs a longer pause takes the target out of the configuration.
 pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -42,40 +41,6 @@ pub struct Inputs {
     pub orders: Arc<dyn Orders>,
     /// Reading the configuration again.
     pub reload: Arc<dyn Reload>,
-}
-
-/// Why an order was not taken.
-#[derive(Debug)]
-pub(super) struct Refused(StatusCode, String);
-
-impl Refused {
-    pub(super) fn wrong(words: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, words.into())
-    }
-
-    pub(super) fn conflict(words: impl Into<String>) -> Self {
-        Self(StatusCode::CONFLICT, words.into())
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<JournalError> for Refused {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Impossible(_) => {
-                Self::conflict(format!("things have changed meanwhile, ask again ({error})"))
-            }
-            JournalError::Full(_) | JournalError::ReadOnly(_) | JournalError::Io(_) | JournalError::Closed => {
-                let words = format!("the order can not be recorded, and what can not be recorded is not done: {error}");
-                Self(StatusCode::SERVICE_UNAVAILABLE, words)
-            }
-        }
-    }
 }
 
 pub(super) type Answer<T> = Result<Json<T>, Refused>;
@@ -121,52 +86,43 @@ async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {
 
 async fn rotate(
     State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<RotateOrder>,
+    Given { reason, by, order }: Given<RotateOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let reason = reason(&order.reason)?;
-    let caller = behind(caller, order.login)?;
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && can_rotate(state.standing));
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing.can_rotate());
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets can be rotated now; `rekeyd status` says why"));
     }
     let events = fit.iter().map(|state| Event::RotationRequested {
         target: state.id.clone(),
         reason: reason.clone(),
-        by: caller.clone(),
+        by: by.clone(),
         overrides: order.overrides,
     });
-    inputs.orders.order(&caller, events.collect()).await?;
+    inputs.orders.order(&by, events.collect()).await?;
     let fit: BTreeSet<_> = fit.into_iter().map(|state| state.id).collect();
     Ok(Json(inputs.look(|state| fit.contains(&state.id))))
 }
 
 async fn observe(
     State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<ObserveOrder>,
+    Given { reason, by, order }: Given<ObserveOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let reason = reason(&order.reason)?;
-    let caller = behind(caller, order.login)?;
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
     let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Standing::NotManaged);
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets has a key that is looked at; `rekeyd status` says why"));
     }
-    let event = Event::LookRequested { scope: order.scope, targets: fit.len() as u64, reason, by: caller.clone() };
-    inputs.orders.order(&caller, vec![event]).await?;
+    let event = Event::LookRequested { scope: order.scope, targets: fit.len() as u64, reason, by: by.clone() };
+    inputs.orders.order(&by, vec![event]).await?;
     inputs.orders.look_at(fit.iter().map(|state| state.id.clone()).collect());
     Ok(Json(fit))
 }
 
 async fn rearm(
     State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<RearmOrder>,
+    Given { reason, by, order }: Given<RearmOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let reason = reason(&order.reason)?;
-    let caller = behind(caller, order.login)?;
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
     let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Standing::Quarantined);
     if fit.is_empty() {
@@ -175,41 +131,29 @@ async fn rearm(
     let events = fit.iter().map(|state| Event::TargetRearmed {
         target: state.id.clone(),
         reason: reason.clone(),
-        by: Some(caller.clone()),
+        by: Some(by.clone()),
     });
-    inputs.orders.order(&caller, events.collect()).await?;
+    inputs.orders.order(&by, events.collect()).await?;
     Ok(Json(fit))
 }
 
-async fn pause(
-    State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<PauseOrder>,
-) -> Answer<Vec<Paused>> {
-    let reason = reason(&order.reason)?;
-    let caller = behind(caller, order.login)?;
+async fn pause(State(inputs): State<Inputs>, Given { reason, by, order }: Given<PauseOrder>) -> Answer<Vec<Paused>> {
     plain(&order.scope, "the scope")?;
     let length = order.until.duration_since(inputs.gauge.read().now);
     if !length.is_positive() || length > LONGEST_PAUSE {
         return Err(Refused::wrong("a pause ends in the future, and within a year"));
     }
-    let event = Event::PauseSet { scope: order.scope, until: order.until, reason, by: caller.clone() };
-    inputs.orders.order(&caller, vec![event]).await?;
+    let event = Event::PauseSet { scope: order.scope, until: order.until, reason, by: by.clone() };
+    inputs.orders.order(&by, vec![event]).await?;
     Ok(Json(standing(&inputs.gauge.read())))
 }
 
-async fn resume(
-    State(inputs): State<Inputs>,
-    Extension(caller): Extension<Caller>,
-    Json(order): Json<ResumeOrder>,
-) -> Answer<Vec<Paused>> {
-    let reason = reason(&order.reason)?;
-    let caller = behind(caller, order.login)?;
+async fn resume(State(inputs): State<Inputs>, Given { reason, by, order }: Given<ResumeOrder>) -> Answer<Vec<Paused>> {
     if !inputs.gauge.read().fleet.pauses.contains_key(&order.scope) {
         return Err(Refused::conflict(format!("no pause with the scope {:?} stands", order.scope)));
     }
-    let event = Event::PauseEnded { scope: order.scope, reason: Some(reason), by: Some(caller.clone()) };
-    inputs.orders.order(&caller, vec![event]).await?;
+    let event = Event::PauseEnded { scope: order.scope, reason: Some(reason), by: Some(by.clone()) };
+    inputs.orders.order(&by, vec![event]).await?;
     Ok(Json(standing(&inputs.gauge.read())))
 }
 
@@ -272,14 +216,6 @@ fn how(decision: &Decision) -> Standing {
     }
 }
 
-/// Whether a rotation now makes sense; whether it can begin at once is the planner's affair.
-fn can_rotate(standing: Standing) -> bool {
-    match standing {
-        Standing::Moving | Standing::Resting | Standing::Waiting | Standing::Held => true,
-        Standing::Unknown | Standing::Quarantined | Standing::NotManaged => false,
-    }
-}
-
 fn standing(situation: &Situation) -> Vec<Paused> {
     let held = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
     let names: BTreeMap<_, _> =
@@ -296,29 +232,4 @@ fn standing(situation: &Situation) -> Vec<Paused> {
         }
     })
     .collect()
-}
-
-/// A reason is for the record: there, short, and of one line.
-pub(super) fn reason(text: &str) -> Result<String, Refused> {
-    plain(text, "the reason").map(|()| text.trim().to_owned())
-}
-
-pub(super) fn plain(text: &str, what: &str) -> Result<(), Refused> {
-    if text.trim().is_empty() {
-        Err(Refused::wrong(format!("{what} is missing")))
-    } else if text.chars().count() > LONGEST_REASON {
-        Err(Refused::wrong(format!("{what} is longer than {LONGEST_REASON} characters")))
-    } else if text.chars().any(char::is_control) {
-        Err(Refused::wrong(format!("{what} is not one line of plain text")))
-    } else {
-        Ok(())
-    }
-}
-
-/// The caller with the one who, by the command's own account, logged in.
-pub(super) fn behind(caller: Caller, login: Option<String>) -> Result<Caller, Refused> {
-    if let Some(login) = &login {
-        plain(login, "the login")?;
-    }
-    Ok(Caller { login, ..caller })
 }

@@ -2,78 +2,75 @@
 //! added, never changed.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{KeyId, TargetId, TargetName};
 
-/// `POST /v1/rotate`: answer the slots of these targets now.
+/// An order, with what the record wants of every order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RotateOrder {
-    /// Which targets.
-    pub targets: Vec<TargetId>,
-    /// Why, for the record.
+pub struct Reasoned<T> {
+    /// Why: a ticket, a sentence.
     pub reason: String,
     /// Who logged in, if the command knows.
     #[serde(default)]
     pub login: Option<String>,
+    /// What is to be done.
+    #[serde(flatten)]
+    pub order: T,
+}
+
+/// What can be ordered.
+pub trait Orderable: Serialize {
+    /// The last part of its path.
+    const ROUTE: &'static str;
+    /// What comes back.
+    type Answer: DeserializeOwned;
+}
+
+/// `POST /v1/rotate`: answer the slots of these targets now. The answer: the targets that were fit, as they stand now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RotateOrder {
+    /// Which targets.
+    pub targets: Vec<TargetId>,
     /// In spite of pauses and of the hours of the policy.
     #[serde(default)]
     pub overrides: bool,
 }
 
-/// `POST /v1/observe`: look at the keys of these targets now.
+/// `POST /v1/observe`: look at the keys of these targets now. The answer: the targets that will be looked at, as they stood before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ObserveOrder {
     /// What the person typed, for the record.
     pub scope: String,
     /// Which targets.
     pub targets: Vec<TargetId>,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
 }
 
-/// `POST /v1/rearm`: let these quarantined targets be tried again.
+/// `POST /v1/rearm`: let these quarantined targets be tried again. The answer: those that were quarantined, as they stood before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RearmOrder {
     /// Which targets.
     pub targets: Vec<TargetId>,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
 }
 
-/// `POST /v1/pause`: send nothing to targets whose names match, until a time.
+/// `POST /v1/pause`: send nothing to targets whose names match, until a time. The answer: all that stand now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PauseOrder {
     /// A glob of target names.
     pub scope: String,
     /// When it ends by itself.
     pub until: Timestamp,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
 }
 
-/// `POST /v1/resume`: end the pause with this scope.
+/// `POST /v1/resume`: end the pause with this scope. The answer: those that still stand.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResumeOrder {
     /// The scope as it was given.
     pub scope: String,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
 }
 
-/// `POST /v1/freeze`: rotate nothing of the targets whose names match, from one time to another.
+/// `POST /v1/freeze`: rotate nothing of the targets whose names match, from one time to another. The answer: all that there are now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FreezeOrder {
     /// What people will call it.
@@ -85,23 +82,48 @@ pub struct FreezeOrder {
     pub start: Option<Timestamp>,
     /// When it ends by itself.
     pub end: Timestamp,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
 }
 
-/// `POST /v1/thaw`: end an ordered freeze, or take back one that has not begun.
+/// `POST /v1/thaw`: end an ordered freeze, or take back one that has not begun. The answer: those that are left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ThawOrder {
     /// Its name.
     pub name: String,
-    /// Why, for the record.
-    pub reason: String,
-    /// Who logged in, if the command knows.
-    #[serde(default)]
-    pub login: Option<String>,
+}
+
+impl Orderable for RotateOrder {
+    const ROUTE: &'static str = "rotate";
+    type Answer = Vec<TargetState>;
+}
+
+impl Orderable for ObserveOrder {
+    const ROUTE: &'static str = "observe";
+    type Answer = Vec<TargetState>;
+}
+
+impl Orderable for RearmOrder {
+    const ROUTE: &'static str = "rearm";
+    type Answer = Vec<TargetState>;
+}
+
+impl Orderable for PauseOrder {
+    const ROUTE: &'static str = "pause";
+    type Answer = Vec<Paused>;
+}
+
+impl Orderable for ResumeOrder {
+    const ROUTE: &'static str = "resume";
+    type Answer = Vec<Paused>;
+}
+
+impl Orderable for FreezeOrder {
+    const ROUTE: &'static str = "freeze";
+    type Answer = Vec<Frozen>;
+}
+
+impl Orderable for ThawOrder {
+    const ROUTE: &'static str = "thaw";
+    type Answer = Vec<Frozen>;
 }
 
 /// `POST /v1/reload`: read the configuration again.
@@ -202,4 +224,14 @@ pub enum Standing {
     Quarantined,
     /// It is not rotated.
     NotManaged,
+}
+
+impl Standing {
+    /// Whether a rotation now makes sense; whether it can begin at once is the planner's affair.
+    pub fn can_rotate(self) -> bool {
+        match self {
+            Self::Moving | Self::Resting | Self::Waiting | Self::Held => true,
+            Self::Unknown | Self::Quarantined | Self::NotManaged => false,
+        }
+    }
 }

@@ -20,6 +20,8 @@ mod query;
 mod receiver;
 mod record;
 mod rotation;
+#[cfg(test)]
+pub(crate) mod sample;
 mod span;
 mod target;
 

@@ -85,14 +85,14 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sample;
 
     fn target(n: usize) -> TargetId {
         TargetId::new(format!("emea/5f/{n}"))
     }
 
     fn failure(reason: Reason, scope: Scope) -> Failure {
-        let detail = "no reply".to_owned();
-        Failure { reason, verdict: Verdict::Transient, scope, status: None, code: None, retry_after_s: None, detail }
+        Failure { scope, ..sample::failure(reason) }
     }
 
     fn scope(breaker: &mut Breaker, n: usize, reason: Reason) -> Scope {
@@ -108,7 +108,7 @@ mod tests {
         }
         let told = breaker.failed(&target(9), failure(Reason::CutOff, Scope::Target));
         assert_eq!((told.scope, told.reason), (Scope::Manager, Reason::CutOff));
-        assert_eq!(told.detail, "5 targets in a row could not be read, the last one: no reply");
+        assert_eq!(told.detail, "5 targets in a row could not be read, the last one: out of luck");
         assert!(breaker.is_open());
     }
 

@@ -86,40 +86,19 @@ fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Event, Failure, Listing, Mechanism, Reason, Role, Scope, Target, Verdict};
+    use crate::domain::{Event, Listing, Reason, sample};
     use crate::policy::{ManagerRules, Policy};
 
     /// A target whose very first look fails must not wait for the next round of looks: nothing of it can be due before.
     #[test]
     fn a_key_that_was_never_read_is_asked_for_again_soon_and_then_less_often() {
         let start: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
-        let description = Target {
-            manager: "emea".into(),
-            project_id: "5f".into(),
-            project: "billing".to_owned(),
-            cluster_id: "6a".into(),
-            cluster: "ledger".to_owned(),
-            replica_set: "ledger".to_owned(),
-            role: Role::ReplicaSet,
-            mechanism: Mechanism::BackupKey,
-        };
+        let description = sample::target();
         let target = description.id();
-        let failure = Failure {
-            reason: Reason::ServerError,
-            verdict: Verdict::Transient,
-            scope: Scope::Target,
-            status: Some(500),
-            code: None,
-            retry_after_s: None,
-            detail: String::new(),
-        };
         let mut fleet = Fleet::default();
-        let mut tell = |event: Event| {
-            let change = fleet.consequence(start, &event).unwrap().unwrap();
-            fleet.adopt(change);
-        };
-        tell(Event::TargetFound { description, listing: Listing::Eligible });
-        tell(Event::ObservationFailing { target: target.clone(), failure });
+        let failure = sample::failure(Reason::ServerError);
+        sample::tell(&mut fleet, start, &Event::TargetFound { description, listing: Listing::Eligible });
+        sample::tell(&mut fleet, start, &Event::ObservationFailing { target: target.clone(), failure });
         let policy = std::sync::Arc::new(Policy::with_defaults("default".into()));
         let rules =
             Rules { managers: BTreeMap::from([("emea".into(), ManagerRules::new(1, policy))]), ..Rules::default() };

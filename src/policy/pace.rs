@@ -77,18 +77,10 @@ fn add(start: Timestamp, wait: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Reason, Scope, Verdict};
+    use crate::domain::{Reason, sample};
 
     fn failure(retry_after_s: Option<u64>) -> Failure {
-        Failure {
-            reason: Reason::RateLimited,
-            verdict: Verdict::Transient,
-            scope: Scope::Target,
-            status: Some(429),
-            code: None,
-            retry_after_s,
-            detail: String::new(),
-        }
+        Failure { retry_after_s, ..sample::failure(Reason::RateLimited) }
     }
 
     /// The budget of attempts outlasts a disturbance of an hour, and does not outlast a working day.

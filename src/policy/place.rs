@@ -39,23 +39,13 @@ fn hash(parts: &[&[u8]]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Mechanism, Role};
+    use crate::domain::sample::target;
 
     /// Or due times would move by who asks.
     #[test]
     fn a_target_has_the_place_of_its_id() {
-        let target = Target {
-            manager: "emea".into(),
-            project_id: "5f".into(),
-            project: "billing".to_owned(),
-            cluster_id: "6a".into(),
-            cluster: "ledger".to_owned(),
-            replica_set: "ledger-0".to_owned(),
-            role: Role::Shard,
-            mechanism: Mechanism::BackupKey,
-        };
         for width in [1, 59, 86_400, u64::MAX - 1] {
-            assert_eq!(place_of(&target, width), place(&target.id(), width));
+            assert_eq!(place_of(&target(), width), place(&target().id(), width));
         }
     }
 }

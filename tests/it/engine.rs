@@ -1,5 +1,7 @@
 //! The promises of the engine, in virtual time: one change for each slot, whatever the far end does and whenever we die.
 
+mod asked;
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;

@@ -8,9 +8,10 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::alerts::patience::has_lasted;
+use crate::domain::sample::{failure, target, tell};
 use crate::domain::{
-    ApiKey, Event, Failure, Fleet, Gap, Grant, How, KeyChange, Listing, Mechanism, PolicyName, Reach, Reason, Refusal,
-    Role, RotationId, Scope, Stage, Target, TargetId, Verdict,
+    ApiKey, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, Reach, Reason, Refusal, RotationId, Stage,
+    Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, Spread};
 use crate::ports::Head;
@@ -66,8 +67,7 @@ impl World {
     }
 
     fn tell(&mut self, when: &str, event: Event) {
-        let change = self.fleet.consequence(at(when), &event).unwrap().unwrap();
-        self.fleet.adopt(change);
+        tell(&mut self.fleet, at(when), &event);
     }
 
     fn see(&mut self, when: &str) {
@@ -100,33 +100,8 @@ impl World {
     }
 }
 
-fn target() -> Target {
-    Target {
-        manager: "emea".into(),
-        project_id: "5f".into(),
-        project: "billing".into(),
-        cluster_id: "6a".into(),
-        cluster: "ledger".into(),
-        replica_set: "ledger-0".into(),
-        role: Role::Shard,
-        mechanism: Mechanism::BackupKey,
-    }
-}
-
 fn id() -> TargetId {
     target().id()
-}
-
-fn failure(reason: Reason) -> Failure {
-    Failure {
-        reason,
-        verdict: Verdict::Transient,
-        scope: Scope::Target,
-        status: Some(500),
-        code: None,
-        retry_after_s: None,
-        detail: "out of luck".to_owned(),
-    }
 }
 
 /// The attempts up to this one failed.

@@ -66,7 +66,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::{Failure, Grant, Reason, Scope, Verdict};
+    use crate::domain::sample::failure;
+    use crate::domain::{Grant, Reason};
 
     fn organization() -> Reach {
         Reach::Organization("o".into())
@@ -95,16 +96,7 @@ mod tests {
     fn without(keys: &[ApiKey], list: Reach) -> Inventory {
         let mut inventory = all(keys);
         inventory.read.remove(&list);
-        let failure = Failure {
-            reason: Reason::RoleMissing,
-            verdict: Verdict::Permanent,
-            scope: Scope::Target,
-            status: Some(401),
-            code: Some("USER_UNAUTHORIZED".to_owned()),
-            retry_after_s: None,
-            detail: String::new(),
-        };
-        inventory.unread.insert(list, failure);
+        inventory.unread.insert(list, failure(Reason::RoleMissing));
         inventory
     }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::{Caller, Decision, Event, Fleet, Listing, Mechanism, Role, RotationId, Target, WaitReason};
+use crate::domain::sample::{target, tell};
+use crate::domain::{Caller, Decision, Event, Fleet, Listing, RotationId, WaitReason};
 use crate::policy::{ManagerRules, Policy, Rules, Windows, begins_at, passed, plan};
 
 fn time(text: &str) -> Timestamp {
@@ -21,23 +22,9 @@ fn after(events: &[(&str, Event)]) -> Fleet {
     let found = Event::TargetFound { description: target(), listing: Listing::Eligible };
     let seen = Event::KeySeen { target: target().id(), key: "k1".into(), looked_at: None };
     for (at, event) in [("01T00:00", found), ("01T00:00", seen)].iter().chain(events) {
-        let change = fleet.consequence(time(at), event).unwrap().unwrap();
-        fleet.adopt(change);
+        tell(&mut fleet, time(at), event);
     }
     fleet
-}
-
-fn target() -> Target {
-    Target {
-        manager: "emea".into(),
-        project_id: "5f".into(),
-        project: "billing".to_owned(),
-        cluster_id: "6a".into(),
-        cluster: "ledger".to_owned(),
-        replica_set: "ledger".to_owned(),
-        role: Role::ReplicaSet,
-        mechanism: Mechanism::BackupKey,
-    }
 }
 
 fn rules(windows: &[&str]) -> Rules {

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::super::window::tests::{any_moment, any_windows};
 use super::*;
+use crate::domain::sample;
 use crate::domain::{
-    Caller, Freeze, Glob, KeyRecord, Listing, ManagerRecord, Mechanism, OrderedFreeze, Outage, Pause, Period, Role,
-    Target,
+    Caller, Freeze, Glob, KeyRecord, Listing, ManagerRecord, OrderedFreeze, Outage, Pause, Period, Role, Target,
 };
 use crate::policy::{Cron, FirstRotation, ManagerRules, Policy, Rhythm, Spread, Windows, plan};
 
@@ -61,14 +61,11 @@ fn fleet(now: Timestamp, ages: &[(bool, i64)]) -> Fleet {
     let mut fleet = Fleet::default();
     for (n, (known, hours)) in ages.iter().enumerate() {
         let target = Target {
-            manager: "emea".into(),
-            project_id: "5f".into(),
-            project: "billing".to_owned(),
             cluster_id: format!("{n:02}").as_str().into(),
             cluster: format!("cluster-{}", n / 2),
             replica_set: format!("rs-{n}"),
             role: [Role::ConfigServer, Role::Shard][n % 2],
-            mechanism: Mechanism::BackupKey,
+            ..sample::target()
         };
         let seen = now - SignedDuration::from_hours(*hours);
         let mut record = TargetRecord::found(seen, target, Listing::Eligible);
@@ -235,15 +232,7 @@ fn the_next_time_waits_for_whatever_has_an_end() {
         change(&mut fleet, &mut record);
         next_at(now, &record, &fleet, &rules)
     };
-    let failure = crate::domain::Failure {
-        reason: crate::domain::Reason::ServerError,
-        verdict: crate::domain::Verdict::Transient,
-        scope: crate::domain::Scope::Manager,
-        status: Some(500),
-        code: None,
-        retry_after_s: None,
-        detail: String::new(),
-    };
+    let failure = sample::failure(crate::domain::Reason::ServerError);
     let by = Caller { uid: 0, gid: 0, pid: 7, user: None, login: None };
     let pause = Pause { since: now, until: hours(5), reason: "CHG-1".to_owned(), by };
     let outage =

@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::sample::failure;
 use crate::domain::{
-    Failure, KeyRecord, Listing, ManagerRecord, Mechanism, Outage, Period, Quarantine, Reason, Refusal, Role, Rotation,
-    RotationId, Scope, Target, Verdict,
+    KeyRecord, Listing, ManagerRecord, Mechanism, Outage, Period, Quarantine, Reason, Refusal, Role, Rotation,
+    RotationId, Target,
 };
 use crate::policy::{FirstRotation, Policy, ProjectRules, Spread};
 
@@ -21,18 +22,6 @@ fn now() -> Timestamp {
 
 fn ago(hours: i64) -> Timestamp {
     now() - SignedDuration::from_hours(hours)
-}
-
-fn failure() -> Failure {
-    Failure {
-        reason: Reason::ServerError,
-        verdict: Verdict::Transient,
-        scope: Scope::Target,
-        status: None,
-        code: None,
-        retry_after_s: None,
-        detail: String::new(),
-    }
 }
 
 /// What is known of one target; the numbers are hours before now, negative ones lie ahead.
@@ -113,8 +102,8 @@ fn record(number: usize, drawn: &Drawn) -> TargetRecord {
         2 => record.listing = Listing::NoBackup,
         _ => {}
     }
-    record.setback = drawn.retry.map(|hours| (failure(), ago(hours)));
-    record.quarantine = drawn.quarantined.then(|| Quarantine { since: ago(1), failure: failure() });
+    record.setback = drawn.retry.map(|hours| (failure(Reason::ServerError), ago(hours)));
+    record.quarantine = drawn.quarantined.then(|| Quarantine { since: ago(1), failure: failure(Reason::ServerError) });
     if let (Some(phase), Some(_)) = (drawn.phase, &record.key) {
         record.attempt = 1;
         record.rotation = Some(Rotation {
@@ -153,7 +142,7 @@ fn fleet(drawn: &[Drawn], outage: bool, limit: usize) -> (Fleet, BTreeSet<Target
         fleet.targets.insert(record.target.id(), Arc::new(record));
     }
     if outage {
-        let outage = Some(Outage { since: ago(1), failure: failure() });
+        let outage = Some(Outage { since: ago(1), failure: failure(Reason::ServerError) });
         fleet.managers.insert("m0".into(), ManagerRecord { outage, ..ManagerRecord::default() });
     }
     (fleet, in_hand)

@@ -5,38 +5,18 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::*;
+use crate::domain::sample::{self, target};
 use crate::domain::{
-    Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Grant, How, KeyChange, Listing, Mechanism, Reach,
-    Reason, Refusal, Role, Scope, Stage, Verdict,
+    Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Grant, How, KeyChange, Listing, Reach, Reason,
+    Refusal, Stage,
 };
 use crate::telemetry::log::LogFormat;
 use crate::telemetry::log::tests::logged;
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
 
-fn target() -> Target {
-    Target {
-        manager: "emea".into(),
-        project_id: "5f".into(),
-        project: "billing".into(),
-        cluster_id: "6a".into(),
-        cluster: "ledger".into(),
-        replica_set: "ledger-0".into(),
-        role: Role::Shard,
-        mechanism: Mechanism::BackupKey,
-    }
-}
-
 fn failure(reason: Reason) -> Failure {
-    Failure {
-        reason,
-        verdict: Verdict::Transient,
-        scope: Scope::Target,
-        status: Some(500),
-        code: Some("UNEXPECTED".to_owned()),
-        retry_after_s: None,
-        detail: "no luck".to_owned(),
-    }
+    Failure { code: Some("UNEXPECTED".to_owned()), ..sample::failure(reason) }
 }
 
 fn api_key() -> ApiKey {
@@ -215,7 +195,7 @@ fn a_failure_is_a_warning_with_its_parts() {
     assert_eq!(line["rotation"], "4.2");
     assert_eq!(
         line["message"],
-        "emea/billing/ledger/ledger-0: rotation 4.2 failed: server_error, HTTP 500, UNEXPECTED: no luck; \
+        "emea/billing/ledger/ledger-0: rotation 4.2 failed: server_error, HTTP 500, UNEXPECTED: out of luck; \
          not again before 1970-01-01T00:00:00Z"
     );
 }

@@ -1,6 +1,6 @@
 //! Freezes that are ordered: they hold, they end by themselves or by order, and two operators are one after the other.
 
-use rekeyd::control::{Client, FreezeOrder, ThawOrder};
+use rekeyd::control::{Client, FreezeOrder, Reasoned, ThawOrder};
 use rekeyd::domain::Event;
 use rekeyd::simulator::{FleetSpec, Simulator, SimulatorSpec};
 
@@ -112,16 +112,17 @@ async fn ordered_and_ended_by_many_at_once_it_is_one() {
     for number in 0..20 {
         let (socket, scope) = (socket.clone(), format!("emea/{number}"));
         let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-        let order =
-            FreezeOrder { name: "audit".to_owned(), scope, start: None, end, reason: "CHG".to_owned(), login: None };
-        orders.spawn(async move { Client::new(&socket).unwrap().freeze(&order).await.is_ok() });
+        let order = FreezeOrder { name: "audit".to_owned(), scope, start: None, end };
+        let order = Reasoned { reason: "CHG".to_owned(), login: None, order };
+        orders.spawn(async move { Client::new(&socket).unwrap().order(&order).await.is_ok() });
     }
     assert_eq!(orders.join_all().await.into_iter().filter(|taken| *taken).count(), 1);
     let mut orders = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let socket = socket.clone();
-        let order = ThawOrder { name: "audit".to_owned(), reason: "CHG".to_owned(), login: None };
-        orders.spawn(async move { Client::new(&socket).unwrap().thaw(&order).await.is_ok() });
+        let order = ThawOrder { name: "audit".to_owned() };
+        let order = Reasoned { reason: "CHG".to_owned(), login: None, order };
+        orders.spawn(async move { Client::new(&socket).unwrap().order(&order).await.is_ok() });
     }
     assert!(orders.join_all().await.contains(&true));
     assert_eq!(records(&site, "freeze_set").len(), 1);

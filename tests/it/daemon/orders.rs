@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use rekeyd::control::{Client, RotateOrder};
+use rekeyd::control::{Client, Reasoned, RotateOrder};
 use rekeyd::domain::{Caller, Event};
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, Scope, Simulator, SimulatorSpec};
 use rekeyd::store::chain::Record;
@@ -88,8 +88,9 @@ async fn ordered_fifty_times_before_it_is_done_it_is_one_rotation() {
     let mut orders = tokio::task::JoinSet::new();
     for number in 0..50 {
         let (socket, targets) = (socket.clone(), vec![target.id.clone()]);
-        let order = RotateOrder { targets, reason: format!("CHG-{number}"), login: None, overrides: false };
-        orders.spawn(async move { Client::new(&socket).unwrap().rotate(&order).await.unwrap().len() });
+        let order = RotateOrder { targets, overrides: false };
+        let order = Reasoned { reason: format!("CHG-{number}"), login: None, order };
+        orders.spawn(async move { Client::new(&socket).unwrap().order(&order).await.unwrap().len() });
     }
     assert_eq!(orders.join_all().await, vec![1; 50]);
     let held = site.ask(&["rotate", TARGET, "--reason", "CHG-50"]);

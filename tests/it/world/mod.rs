@@ -100,8 +100,9 @@ impl World {
             Arc::new(Silent),
         ));
         let (closing, plans) = (CancellationToken::new(), engine.sweeps());
-        let run = tokio::spawn(engine.run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
-        Daemon { run: Some(run), closing, plans }
+        let run =
+            tokio::spawn(Arc::clone(&engine).run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
+        Daemon { engine, run: Some(run), closing, plans }
     }
 
     /// Lets virtual time pass.
@@ -112,6 +113,7 @@ impl World {
 
 /// A running daemon.
 pub(crate) struct Daemon {
+    pub(crate) engine: Arc<Engine>,
     run: Option<tokio::task::JoinHandle<()>>,
     closing: CancellationToken,
     /// How many plans it has made.

@@ -1,0 +1,62 @@
+//! Opens the ledger, for the daemon and for what is recorded by hand while none runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{StartError, SystemClock, checkpoints};
+use crate::config::Settings;
+use crate::domain::{Actor, Entry, Event, Fleet};
+use crate::ports::{Archive, Journal};
+use crate::store::Store;
+
+/// Opens the ledger beside the runtime's threads: a migration may take its time.
+pub(super) async fn open(dir: PathBuf) -> Result<Store, StartError> {
+    let mut id = [0; 32];
+    getrandom::fill(&mut id).map_err(StartError::Random)?;
+    let path = dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, id)).await;
+    opened.expect("opening a store returns its errors").map_err(|source| StartError::State { dir, source })
+}
+
+/// What came of a record that was made while no daemon ran.
+pub struct ByHand {
+    /// What was known before it.
+    pub fleet: Arc<Fleet>,
+    /// What was recorded.
+    pub events: Vec<Event>,
+    /// Why no signed checkpoint covers it; none if one does.
+    pub unsigned: Option<String>,
+}
+
+/// Records what an operator decided while no daemon runs; the lock sees to that. Signs a checkpoint of it with `key`, or with
+/// the key in the state directory if the configuration names none.
+pub async fn record_by_hand(
+    settings: &Settings,
+    key: Result<Option<SecretString>, String>,
+    actor: Actor,
+    decide: impl FnOnce(&Fleet) -> Vec<Event>,
+) -> Result<ByHand, StartError> {
+    let store = open(settings.state_dir.clone()).await?;
+    let fleet = store.fleet();
+    let events = decide(&fleet);
+    let mut told = Vec::new();
+    let mut unsigned = None;
+    if !events.is_empty() {
+        let began = match &key {
+            Ok(key) => checkpoints::begin(settings, key.as_ref(), &store).await.map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        match began {
+            Ok(new) => told.extend(new.map(|key| (Actor::Daemon, Event::CheckpointKeySet { key }))),
+            Err(why) => unsigned = Some(why),
+        }
+    }
+    told.extend(events.iter().map(|event| (actor, event.clone())));
+    let at = SystemClock::now();
+    store.record(told.into_iter().map(|(actor, event)| Entry { at, actor, event }).collect()).await?;
+    let unsigned = unsigned.or(store.anchor().failure);
+    store.close().await?;
+    Ok(ByHand { fleet, events, unsigned })
+}

@@ -1,0 +1,86 @@
+//! Why a daemon can not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::alerts::delivery;
+use crate::control::{AuthorityError, ListenError};
+use crate::domain::{ManagerName, ReceiverName};
+use crate::http::WebConfigError;
+use crate::ports::JournalError;
+use crate::remote::SetupError;
+use crate::store::{KeyError, OpenError, ReadError};
+
+/// Why the daemon can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing to rotate.
+    #[error("the configuration names no manager, so there is nothing to rotate; add an [[ops_manager]] section")]
+    NoManager,
+    /// The state directory can not be worked in.
+    #[error("cannot work in the state directory {}: {source}", dir.display())]
+    State {
+        /// Which one.
+        dir: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// What is known can not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes for a new ledger's id: {0}")]
+    Random(getrandom::Error),
+    /// There is no key to sign checkpoints with.
+    #[error(transparent)]
+    CheckpointKey(#[from] KeyError),
+    /// A manager's client can not be made.
+    #[error("manager {name}: {source}")]
+    Manager {
+        /// Which one.
+        name: ManagerName,
+        /// Why.
+        source: SetupError,
+    },
+    /// A receiver of alerts can not be reached as it is configured.
+    #[error("receiver {name}: {source}")]
+    Receiver {
+        /// Which one.
+        name: ReceiverName,
+        /// Why.
+        source: delivery::SetupError,
+    },
+    /// The address can not be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The socket for orders can not be opened.
+    #[error("cannot take orders on {}: {source}; `socket` in [control] names another place", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: ListenError,
+    },
+    /// The group that may give orders can not be used.
+    #[error("`group` in [control]: {0}")]
+    Group(#[from] AuthorityError),
+    /// The listener's web configuration can not be followed.
+    #[error("{}: {source}", path.display())]
+    WebConfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: WebConfigError,
+    },
+    /// The start could not be recorded: no record, no rotation.
+    #[error("the start cannot be recorded, and what cannot be recorded is not begun: {0}")]
+    Ledger(#[from] JournalError),
+    /// The scheduler of the standing jobs did not start.
+    #[error("the scheduler cannot be started: {0}")]
+    Scheduler(#[from] tokio_cron_scheduler::JobSchedulerError),
+}
