@@ -125,14 +125,12 @@ fn population(story: &TargetStory) -> Value {
             Condition::Unread => ("unread", ""),
             Condition::Key { id, .. } => ("key", id.as_str()),
         };
-        let governance = if let Rule::Told(governance) = rule { governance.as_ref() } else { None };
-        json!({
-            "at": earliest,
-            "is": word,
-            "about": why,
-            "policy": governance.map(|governance| &governance.policy),
-            "alert_after": governance.map(|governance| governance.alert_after),
-        })
+        let mut turn = json!({ "at": earliest, "is": word, "about": why });
+        if let Rule::Told(governance) = rule {
+            turn["policy"] = json!(governance.as_ref().map(|governance| &governance.policy));
+            turn["alert_after"] = json!(governance.as_ref().map(|governance| governance.alert_after));
+        }
+        turn
     };
     json!({
         "name": target.name(),
