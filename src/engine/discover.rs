@@ -56,7 +56,7 @@ pub(super) fn news(
     for (id, record) in &fleet.targets {
         let silent = discovery.unread.iter().any(|project| match &project.id {
             Some(id) => *id == record.target.project_id || project.name == record.target.project,
-            // It may be any project of which nothing was listed.
+            // The list of projects lacks some: it may be any of which nothing was listed.
             None => !listed_projects.contains(&record.target.project_id),
         });
         if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
@@ -189,7 +189,7 @@ mod tests {
             retry_after_s: None,
             detail: String::new(),
         };
-        let unread = crate::ports::UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure };
+        let unread = crate::ports::UnreadProject { id: None, name: "(others)".to_owned(), failure };
         let odd = Discovery { sightings: vec![sighting("a")], unread: vec![unread], ..Discovery::default() };
         let gone: Vec<_> = (0..10)
             .flat_map(|_| {
