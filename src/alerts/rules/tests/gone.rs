@@ -56,7 +56,7 @@ fn a_project_that_went_as_a_whole_is_one_alert() {
     go(&mut world, WENT, id());
     go(&mut world, "2026-01-05T00:00:00Z", sibling().id());
     let project = AlertSubject::Project("emea/5f".to_owned());
-    assert_eq!(gone(&world, "2026-01-05T00:00:01Z"), [project.clone()]);
+    assert_eq!(gone(&world, "2026-01-05T00:00:01Z"), std::slice::from_ref(&project));
     let alert = world.alert(AlertKind::TargetGone, "2026-01-06T00:00:00Z").unwrap();
     assert_eq!((alert.name.as_str(), alert.since), ("emea/billing", Some(at("2026-01-05T00:00:00Z"))));
     assert!(alert.words.contains("nothing of this project is listed any more since 2026-01-05"), "{}", alert.words);
