@@ -126,9 +126,10 @@ fn population(story: &TargetStory) -> Value {
             Condition::Key { id, .. } => ("key", id.as_str()),
         };
         let mut turn = json!({ "at": earliest, "is": word, "about": why });
-        if let Rule::Told(governance) = rule {
-            turn["policy"] = json!(governance.as_ref().map(|governance| &governance.policy));
-            turn["alert_after"] = json!(governance.as_ref().map(|governance| governance.alert_after));
+        if let (Value::Object(turn), Rule::Told(governance)) = (&mut turn, rule) {
+            let governance = governance.as_ref();
+            turn.insert("policy".to_owned(), json!(governance.map(|governance| &governance.policy)));
+            turn.insert("alert_after".to_owned(), json!(governance.map(|governance| governance.alert_after)));
         }
         turn
     };
