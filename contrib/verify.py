@@ -160,8 +160,8 @@ STATES = {
 }
 OPEN = ("intended", "sending", "confirming")
 OF_TARGETS = set(STATES) | {
-    "target_found", "target_changed", "target_gone", "target_returned", "target_governed", "target_refused", "target_readable",
-    "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated", "observation_failing",
+    "target_found", "target_changed", "target_gone", "target_returned", "target_refused", "target_readable",
+    "target_governed", "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated", "observation_failing",
     "observation_recovered", "slot_missed", "slot_held", "rotation_requested",
 }  # fmt: skip
 OTHERS = {
