@@ -10,16 +10,18 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
   - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by a key that the
     ledger named before, or by one of --key and --keys; without the Python package `cryptography` signatures are said to be unchecked;
-  - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself;
+  - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
+    a slice only those of its records and of the one before it, the others are said to be outside of it;
   - of a database, that the tables target, rotation, key and policy follow from the records, row by row.
 
-Exit status: 0 verified, 1 broken, 2 wrong usage. Needs Python 3.8 or later and nothing else.
+Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage. Needs Python 3.8 or later and nothing else.
 """
 
 import argparse
 import base64
 import datetime
 import hashlib
+import itertools
 import json
 import sqlite3
 import struct
@@ -55,12 +57,17 @@ def digest(record):
     return hashlib.sha256(data).digest()
 
 
+# Who says what a record's hash is: a pin is a hash and one of these.
+OWN, KEPT_CHECKPOINT, KEPT_HEAD = "a signed checkpoint", "a checkpoint that was kept", "a head that was kept"
+
+
 def walk(records, seq, prev, pins):
     """Yields each record that continues the chain behind record `seq` with the hash `prev`; holds it against `pins`."""
+    for hash_, who in pins.pop(seq, []):
+        if hash_ != prev:
+            raise Broken(seq + 1, "does not continue the one of %s: what came before it was written anew" % who)
     held = seq
     for record in records:
-        if seq is None:  # a slice: whatever it begins with
-            seq, prev, held = record[SEQ] - 1, record[PREV_HASH], record[SEQ] - 1
         seq += 1
         if record[SEQ] != seq:
             raise Broken(seq, "is missing; %d follows on %d" % (record[SEQ], seq - 1))
@@ -77,6 +84,17 @@ def walk(records, seq, prev, pins):
         yield record
 
 
+def outside(pins, last, is_database):
+    """The records of the pins that are left behind record `last`. A slice is not all: what was kept may be of others."""
+    missing = [(seq, who) for seq in pins for _, who in pins[seq] if is_database or who == OWN]
+    if not missing:
+        return sorted(pins)
+    seq, who = max(missing)
+    if seq < last:
+        raise Broken(seq, "is missing: %s names it, and the slice begins after it" % who)
+    raise Broken(last + 1, "is missing: %s names record %d, so the ledger's tail was cut off" % (who, seq))
+
+
 # ---- checkpoints: C2SP tlog-checkpoint in a signed note ----
 
 
@@ -88,18 +106,22 @@ class Checkpoint:
 
 
 def checkpoints_in(text):
-    """The signed notes that stand one after another in a text."""
+    """The signed notes that stand one after another in a text, and whether something is left at its end that is none."""
     found, body, signatures = [], [], []
-    for line in text.split("\n"):
-        if line.startswith("\u2014 ") and body:
-            name, signature = line[2:].split(" ")
-            signatures.append((name, base64.b64decode(signature, validate=True)))
-        elif signatures:
-            found.append(Checkpoint(body, signatures))
-            body, signatures = [line] if line else [], []
-        elif line:
-            body.append(line)
-    return found
+    *lines, cut_off = text.split("\n")
+    for number, line in enumerate(lines + [""], 1):
+        try:
+            if line.startswith("\u2014 ") and body:
+                name, signature = line[2:].split(" ")
+                signatures.append((name, base64.b64decode(signature, validate=True)))
+            elif signatures:
+                found.append(Checkpoint(body, signatures))
+                body, signatures = [line] if line else [], []
+            elif line:
+                body.append(line)
+        except (IndexError, ValueError):
+            raise ValueError("what should be checkpoints is none up to line %d" % number)
+    return found, bool(body or cut_off)
 
 
 class Key:
@@ -137,13 +159,26 @@ def check_signatures(checkpoints, keys):
             raise Broken(checkpoint.seq, "has a checkpoint that is not signed by a key that the ledger names")
 
 
+def head_in(line):
+    """A record's number and hash, as `rekeyd audit head` prints them."""
+    seq, hash_ = line.split()
+    if not seq.isdigit() or len(hash_) != 64:
+        raise ValueError("no number and hash: " + line)
+    return int(seq), bytes.fromhex(hash_)
+
+
 def kept_in(text):
-    """What an auditor kept: heads as pairs, or checkpoints."""
+    """What an auditor kept: heads as pairs, or checkpoints. All of it is understood, or nothing is."""
     try:
-        lines = [line.split() for line in text.splitlines() if line.strip()]
-        return [(int(seq), bytes.fromhex(hash_)) for seq, hash_ in lines], []
+        heads, checkpoints = [head_in(line) for line in text.splitlines() if line.strip()], []
     except ValueError:
-        return [], checkpoints_in(text)
+        # Copied by hand, the last line may have lost its end.
+        heads, (checkpoints, more) = [], checkpoints_in(text.rstrip("\n") + "\n")
+        if more:
+            raise ValueError("what was kept ends with something that is no checkpoint")
+    if not heads and not checkpoints:
+        raise ValueError("what was kept is empty: neither a checkpoint nor a line of a record's number and hash")
+    return heads, checkpoints
 
 
 # ---- the tables that follow from the records ----
@@ -329,30 +364,29 @@ def slice_of(path):
 
 
 def read(path):
+    """A text. What is no UTF-8 in it, as where a dash was cut off, is nothing that anyone signed."""
     if path == "-":
-        return sys.stdin.read()
-    with open(path, encoding="utf-8") as file:
+        return sys.stdin.buffer.read().decode(errors="replace")
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
 def verify(args):
     with open(args.ledger, "rb") as file:
         is_database = file.read(16) == b"SQLite format 3\0"
-    checkpoints = checkpoints_in(read(args.checkpoints)) if args.checkpoints else []
-    heads = []
-    if args.against:
-        heads, more = kept_in(read(args.against))
-        checkpoints += more
+    # The daemon's own file may end with a checkpoint that a crash cut off.
+    checkpoints, cut_off = checkpoints_in(read(args.checkpoints)) if args.checkpoints else ([], False)
+    heads, kept = kept_in(read(args.against)) if args.against else ([], [])
     pins = {}
     for seq, hash_ in heads:
-        pins.setdefault(seq, []).append((hash_, "a head that was kept"))
-    for checkpoint in checkpoints:
-        pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, "a signed checkpoint"))
-    pins.pop(0, None)
+        pins.setdefault(seq, []).append((hash_, KEPT_HEAD))
+    for who, ones in (OWN, checkpoints), (KEPT_CHECKPOINT, kept):
+        for checkpoint in ones:
+            pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, who))
+    checkpoints = checkpoints + kept
     lines = read(args.keys).splitlines() if args.keys else []
     keys = [(0, Key(key)) for key in args.key + lines if key.strip()]
 
-    db, seq, prev = None, None, None
     if is_database:
         db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
         db.execute("BEGIN")  # one moment, whatever a daemon does meanwhile
@@ -360,21 +394,20 @@ def verify(args):
         records = db.execute("SELECT %s FROM ledger ORDER BY seq" % COLUMNS)
     else:
         records = slice_of(args.ledger)
-    tables, count, head = Tables(), 0, (seq or 0, prev or b"")
-    if is_database:
+        first = list(itertools.islice(records, 1))
+        seq, prev = (first[0][SEQ] - 1, first[0][PREV_HASH]) if first else (-1, b"")
+        records = itertools.chain(first, records)
+    if seq == 0:
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
+    tables, count, head = Tables(), 0, (seq, prev)
     for record in walk(records, seq, prev, pins):
-        if count == 0 and record[SEQ] == 1:
-            same_ledger(checkpoints, "rekeyd/ledger/" + record[PREV_HASH].hex())
         if record[KIND] == "checkpoint_key_set":
             keys.append((record[SEQ], Key(json.loads(record[PAYLOAD])["key"])))
         if is_database:
             tables.take(record)
         count, head = count + 1, (record[SEQ], record[HASH])
-    if pins:
-        last = max(pins)
-        why = "is missing: %s names record %d, so the ledger's tail was cut off" % (pins[last][0][1], last)
-        raise Broken(head[0] + 1, why)
+    not_held = outside(pins, head[0], is_database)
+    checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
     if Ed25519PublicKey is not None:
         check_signatures(checkpoints, keys)
     if is_database and not tables.unknown:
@@ -388,10 +421,12 @@ def verify(args):
     return {
         "verified": True,
         "records": count,
-        "head": {"seq": head[0], "hash": head[1].hex()},
+        "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
         "tables": is_database and not tables.unknown,
+        "outside": not_held,
+        "cut_off": cut_off,
     }
 
 
@@ -417,6 +452,11 @@ def main():
         print("verified %d records: every hash follows%s." % (said["records"], tables))
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)
+        if said["outside"]:
+            numbers = ", ".join(map(str, said["outside"]))
+            print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
+        if said["cut_off"]:
+            print("the newest checkpoint was not written to its end, and is passed over")
     else:
         print("broken: record %(record)d: %(why)s" % said)
     sys.exit(0 if said["verified"] else 1)

@@ -231,6 +231,11 @@ impl Reader {
             let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
             return Err(Broken { seq: 1, why }.into());
         }
+        let genesis = demands.kept.iter().find(|head| head.seq == 0);
+        if genesis.is_some_and(|head| origin_of(&head.hash) != origin) {
+            let why = format!("does not continue the one of {KEPT}: what came before it was written anew");
+            return Err(Broken { seq: 1, why }.into());
+        }
         let mut pins = Pins::default();
         let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
         for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {

@@ -36,7 +36,7 @@ pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> A
     let words = |error: &dyn std::fmt::Display| Stop::Words(error.to_string());
     let span = Span::new(args.from, args.to, SystemClock::now()).map_err(|error| words(&error))?;
     let reader = Reader::open(&settings.state_dir)?;
-    let checkpoints = checkpoints_of(&settings.ledger.checkpoint_file)?.unwrap_or_default();
+    let checkpoints = checkpoints_of(&settings.ledger.checkpoint_file)?.map_or_else(Vec::new, |own| own.checkpoints);
     let top = format!("rekeyd-evidence-{}-{}", args.from, args.to);
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{top}.tar.gz")));
     let wanted = Wanted { span, path: &path, archive: is_archive(&path).then_some(top.as_str()) };

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::super::when::When;
 use super::super::{Answer, Exit, Stop};
-use super::{hex, kept};
+use super::hex;
+use super::kept::{self, Own};
 use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::store::{Demands, Reader, Verified, VerifyError};
@@ -42,7 +43,8 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
     if let (Some(why), true) = (&missing, args.checkpoints.is_some()) {
         return Err(Stop::Words(why.clone()));
     }
-    let mut demands = Demands { checkpoints: own.unwrap_or_default(), kept: Vec::new(), since };
+    let Own { checkpoints, cut_off } = own.unwrap_or_default();
+    let mut demands = Demands { checkpoints, kept: Vec::new(), since };
     if let Some(file) = &args.against {
         kept::against(file, &mut demands)?;
     }
@@ -53,7 +55,7 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    tell(verified, missing.as_deref(), args.json, output)
+    tell(verified, missing.as_deref(), cut_off, args.json, output)
 }
 
 /// Verifies with the configured checkpoint file.
@@ -61,8 +63,15 @@ pub(in super::super) fn verify_all(settings: &Settings, output: &mut Output) -> 
     verify(&Args { against: None, checkpoints: None, since: None, json: false }, settings, output)
 }
 
-/// Says what came of it; `missing` says why there were no checkpoints to hold the ledger against.
-fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bool, output: &mut Output) -> Answer {
+/// Says what came of it; `missing` says why there were no checkpoints to hold the ledger against, `cut_off` that the newest was
+/// passed over.
+fn tell(
+    verified: Result<Verified, VerifyError>,
+    missing: Option<&str>,
+    cut_off: bool,
+    json: bool,
+    output: &mut Output,
+) -> Answer {
     match verified {
         Ok(verified) => {
             let hash = hex(&verified.head.hash);
@@ -77,6 +86,7 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
                     "tables": verified.tables,
                     "checkpoints": verified.checkpoints,
                     "anchored": verified.anchored,
+                    "cut_off": cut_off,
                 }))?;
                 return Ok(Exit::Done);
             }
@@ -98,6 +108,9 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
                     styled(WARN, "not anchored:"),
                     why.unwrap_or("there is no checkpoint yet")
                 ))?,
+            }
+            if cut_off {
+                output.line("The newest checkpoint was not written to its end, and is passed over.")?;
             }
             if verified.unknown > 0 {
                 output.line(format_args!("{} records are of kinds that a later version wrote.", verified.unknown))?;

@@ -92,42 +92,79 @@ impl Scene {
         tell(self.dir.path(), ledger_id, calls).await;
     }
 
-    fn rekeyd(&self, more: &[&str]) -> Value {
+    fn rekeyd(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
         command.arg("--config").arg(self.path("rekeyd.toml")).args(["audit", "verify", "--json"]).args(more);
-        answer(command)
+        command
     }
 
-    fn python(&self, interpreter: &str, more: &[&str]) -> Value {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(root.join(interpreter));
-        if interpreter == "/usr/bin/env" {
-            // Without what others installed: the standard library alone.
-            command.args(["python3", "-I", "-S"]);
-        }
-        command.arg(root.join("contrib/verify.py")).arg("--json").args(more);
+    fn python(&self, more: &[&str]) -> Command {
+        let mut command = python(VENV, more);
         if !more.contains(&"--checkpoints") {
             command.arg("--checkpoints").arg(self.path(CHECKPOINTS));
         }
         command.arg(self.database());
-        answer(command)
+        command
     }
 
     /// What both say. They must agree on the record.
     fn both(&self, more: &[&str]) -> (Value, Value) {
-        let (one, other) = (self.rekeyd(more), self.python("target/test-tools/venv/bin/python", more));
+        let (one, other) = (answer(self.rekeyd(more)), answer(self.python(more)));
         assert_eq!(one["verified"], other["verified"], "{more:?}\n{one}\n{other}");
         assert_eq!(one["record"], other["record"], "{more:?}\n{one}\n{other}");
         (one, other)
+    }
+
+    /// As `audit head` prints it.
+    fn head(&self, seq: u64) -> String {
+        let sql = "SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?";
+        Connection::open(self.database()).unwrap().query_row(sql, [seq], |row| row.get(0)).unwrap()
+    }
+
+    /// These records as a bundle has them.
+    fn slice(&self, name: &str, first: u64, last: u64) -> String {
+        let sql = "SELECT json_object('seq', seq, 'at_us', at, 'kind', kind, 'actor', actor, 'target', target,
+                 'rotation', rotation, 'payload', payload, 'prev_hash', lower(hex(prev_hash)), 'hash', lower(hex(hash)))
+             FROM ledger WHERE seq BETWEEN ? AND ? ORDER BY seq";
+        let db = Connection::open(self.database()).unwrap();
+        let mut rows = db.prepare(sql).unwrap();
+        let rows = rows.query_map([first, last], |row| row.get::<_, String>(0)).unwrap();
+        self.write(name, &rows.map(|row| row.unwrap() + "\n").collect::<String>())
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
     }
 
     fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
         let text = std::fs::read_to_string(self.path(CHECKPOINTS)).unwrap();
         let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
         let kept = all.iter().enumerate().filter(|(place, _)| keep(*place)).map(|(_, one)| one.to_note() + "\n");
-        std::fs::write(self.path(name), kept.collect::<String>()).unwrap();
-        self.path(name).display().to_string()
+        self.write(name, &kept.collect::<String>())
     }
+}
+
+/// Python with the package `cryptography`.
+const VENV: &str = "target/test-tools/venv/bin/python";
+/// Without what others installed: the standard library alone.
+const ALONE: &str = "/usr/bin/env";
+
+fn python(interpreter: &str, more: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join(interpreter));
+    if interpreter == ALONE {
+        command.args(["python3", "-I", "-S"]);
+    }
+    command.arg(root.join("contrib/verify.py")).arg("--json").args(more);
+    command
+}
+
+/// Why a verifier gives no answer.
+fn refusal(mut command: Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 fn answer(mut command: Command) -> Value {
@@ -147,17 +184,14 @@ async fn both_verify_a_good_ledger() {
     assert_eq!((&one["head"], &one["checkpoints"], &one["tables"]), (&other["head"], &4.into(), &true.into()));
     assert_eq!((&other["checkpoints"], &other["signatures"]), (&4.into(), &"good".into()));
     assert_eq!(one["anchored"], 19);
-    let alone = scene.python("/usr/bin/env", &[]);
+    let (database, checkpoints) = (scene.database(), scene.path(CHECKPOINTS));
+    let more = [database.to_str().unwrap(), "--checkpoints", checkpoints.to_str().unwrap()];
+    let alone = answer(python(ALONE, &more));
     assert!(alone["signatures"].as_str().unwrap().starts_with("unchecked"), "{alone}");
     // A head as `audit head` prints it, from the middle and from the end.
-    let db = Connection::open(scene.database()).unwrap();
-    let head = |seq: u64| -> String {
-        db.query_row("SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?", [seq], |row| row.get(0))
-            .unwrap()
-    };
-    std::fs::write(scene.path("kept"), format!("{}\n{}\n", head(5), head(19))).unwrap();
+    std::fs::write(scene.path("kept"), format!("{}\n{}\n", scene.head(5), scene.head(19))).unwrap();
     assert_eq!(scene.both(&["--against", scene.path("kept").to_str().unwrap()]).0["verified"], true);
-    let since = scene.rekeyd(&["--since", "2026-05-01T06:01:40Z"]);
+    let since = answer(scene.rekeyd(&["--since", "2026-05-01T06:01:40Z"]));
     assert_eq!((&since["records"], &since["tables"]), (&11.into(), &false.into()), "{since}");
 }
 
@@ -242,6 +276,73 @@ async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
     let signature = |place: usize| all[place].to_note().trim_end().rsplit(' ').next().unwrap().to_owned();
     std::fs::write(scene.path(CHECKPOINTS), text.replace(&signature(1), &signature(2))).unwrap();
     assert_eq!(scene.both(&[]).0["record"], 8);
+}
+
+/// What came of a failed copy, or of a hand that took too little, is not held against anything: both say so, and verify
+/// nothing.
+#[tokio::test]
+async fn neither_takes_nothing_for_something() {
+    let scene = Scene::new().await;
+    let one = scene.keep("one", |place| place == 3);
+    let text = std::fs::read_to_string(&one).unwrap();
+    let (empty, half) = (scene.write("empty", "\n"), scene.write("half", &text[..text.len() - 20]));
+    let all = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
+    let half_of_two = scene.write("two", &all[..all.len() - 20]);
+    let short = scene.write("short", &scene.head(19)[..60]);
+    for kept in ["-", &empty, &half, &half_of_two, &short] {
+        let (one, other) = (refusal(scene.rekeyd(&["--against", kept])), refusal(scene.python(&["--against", kept])));
+        assert!(one.contains("hold") && other.contains("cannot verify"), "{kept}: {one} {other}");
+    }
+    // All is there but the end of the last line: it counts, and one of another chain is told.
+    let whole = scene.write("whole", text.trim_end());
+    assert_eq!(scene.both(&["--against", &whole]).0["verified"], true);
+    let several = scene.write("several", all.trim_end());
+    let beginning = scene.write("beginning", &format!("0 {}", "09".repeat(32)));
+    assert_eq!(scene.both(&["--against", &beginning]).0["verified"], true);
+    scene.replace([9; 32], events("c")).await;
+    for kept in [&whole, &several] {
+        let wanted = if kept == &whole { 19 } else { 15 };
+        assert_eq!(scene.both(&["--against", kept]).0["record"], wanted);
+    }
+    scene.replace([8; 32], events("c")).await;
+    assert_eq!(scene.both(&["--against", &beginning]).0["record"], 1);
+}
+
+/// A crash may leave half a checkpoint at the end of the daemon's own file: wherever it was cut, both pass over it and say so.
+#[tokio::test]
+async fn both_pass_over_a_checkpoint_that_was_cut_off() {
+    let scene = Scene::new().await;
+    let whole = std::fs::read(scene.path(CHECKPOINTS)).unwrap();
+    let dash = whole.iter().rposition(|byte| *byte == 0xe2).unwrap();
+    for end in [whole.len() - 2, whole.len() - 20, dash + 1, dash, dash - 30] {
+        std::fs::write(scene.path(CHECKPOINTS), &whole[..end]).unwrap();
+        let (one, other) = scene.both(&[]);
+        assert_eq!((&one["checkpoints"], &other["checkpoints"]), (&3.into(), &3.into()), "{end}: {one} {other}");
+        assert_eq!((&one["cut_off"], &other["cut_off"]), (&true.into(), &true.into()), "{end}: {one} {other}");
+    }
+}
+
+/// What was kept of other records than a slice's says nothing against it, and is not taken for checked; the head right before
+/// it is held.
+#[tokio::test]
+async fn a_slice_is_held_against_what_was_kept_of_it_alone() {
+    let scene = Scene::new().await;
+    let (slice, own) = (scene.slice("ledger.jsonl", 9, 16), scene.keep("own", |place| place == 2));
+    let kept = scene.keep("kept", |_| true);
+    let heads = scene.write("heads", &format!("{}\n{}\n{}", scene.head(8), scene.head(7), scene.head(17)));
+    let key = Reader::open(&scene.path("state")).unwrap().checkpoint_keys().unwrap()[0].to_string();
+    let with = |kept: &str| answer(python(VENV, &[&slice, "--checkpoints", &own, "--against", kept, "--key", &key]));
+    let said = with(&kept);
+    assert_eq!((&said["verified"], &said["outside"]), (&true.into(), &serde_json::json!([1, 19])), "{said}");
+    assert_eq!((&said["checkpoints"], &said["signatures"]), (&3.into(), &"good".into()), "{said}");
+    assert_eq!(with(&heads)["outside"], serde_json::json!([7, 17]));
+    let forged = scene.write("forged", &format!("8 {}", "00".repeat(32)));
+    assert_eq!(with(&forged)["record"], 9);
+    // The bundle's own checkpoints are of its records: cut off at either end, it shows.
+    let all = answer(python(VENV, &[&slice, "--checkpoints", &kept, "--key", &key]));
+    assert_eq!(all["record"], 17, "{all}");
+    let early = scene.keep("early", |place| place < 3);
+    assert_eq!(answer(python(VENV, &[&slice, "--checkpoints", &early, "--key", &key]))["record"], 1);
 }
 
 /// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are.
