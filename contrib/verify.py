@@ -8,8 +8,11 @@ The first form reads the database, beside a running daemon or without one; the s
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
 
   - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
-  - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by a key that the
-    ledger named before, or by one of --key and --keys; without the Python package `cryptography` signatures are said to be unchecked;
+  - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by the key that was
+    in use there: a key is from the record that names it to the one that names another. Without --key and --keys that is all,
+    and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, and one checkpoint at
+    least must be theirs; keep the key elsewhere. Of a slice the first key is not named in it, and is one of --key and --keys.
+    Without the Python package `cryptography` signatures are said to be unchecked;
   - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
     a slice only those of its records and of the one before it, the others are said to be outside of it;
   - of a database, that the tables target, rotation, key and policy follow from the records, row by row.
@@ -128,7 +131,8 @@ class Key:
     """A verifier key, `name+id+key`."""
 
     def __init__(self, text):
-        self.name, id_, key = text.strip().split("+", 2)
+        self.text = text.strip()
+        self.name, id_, key = self.text.split("+", 2)
         key = base64.b64decode(key, validate=True)
         self.id, self.public = bytes.fromhex(id_), key[1:]
         expected = hashlib.sha256(self.name.encode() + b"\n" + key).digest()[:4]
@@ -136,6 +140,7 @@ class Key:
             raise ValueError("no verifier key of Ed25519: " + text)
 
     def signed(self, checkpoint):
+        """Whether it did; nothing if the checkpoint does not claim so."""
         for name, signature in checkpoint.signatures:
             if (name, signature[:4]) == (self.name, self.id):
                 try:
@@ -143,7 +148,7 @@ class Key:
                     return True
                 except InvalidSignature:
                     return False
-        return False
+        return None
 
 
 def same_ledger(checkpoints, origin):
@@ -152,11 +157,39 @@ def same_ledger(checkpoints, origin):
         raise Broken(1, "belongs to another ledger: a checkpoint is of %s, and this is %s" % (foreign[0], origin))
 
 
-def check_signatures(checkpoints, keys):
-    """`keys` are pairs of a record's number, from which on the key may sign, and the key."""
+def check_signatures(checkpoints, named):
+    """The keys that signed, each with the record that names it and the records of its checkpoints.
+
+    `named` are pairs of a record's number and the keys that it names. A key may sign from there on, and last the checkpoint of
+    the record that names others. Number 0 has the keys that may have been in use before a slice.
+    """
+    signers = {}
+    ends = [seq for seq, _ in named[1:]] + [float("inf")]
     for checkpoint in checkpoints:
-        if not any(seq <= checkpoint.seq and key.signed(checkpoint) for seq, key in keys):
-            raise Broken(checkpoint.seq, "has a checkpoint that is not signed by a key that the ledger names")
+        seq = checkpoint.seq
+        did = [(since, end, key) for (since, keys), end in zip(named, ends) for key in keys if key.signed(checkpoint)]
+        in_use = [(since, key) for since, end, key in did if since <= seq <= end]
+        if in_use:
+            since, key = in_use[-1]
+            signers.setdefault(key.text, (since, []))[1].append(seq)
+        elif did and did[0][0] > seq:
+            raise Broken(seq, "has a checkpoint that is signed by a key which only record %d names" % did[0][0])
+        elif did:
+            raise Broken(seq, "has a checkpoint that is signed by a key whose successor was named before")
+        else:
+            claimed = any(key.signed(checkpoint) is False for _, keys in named for key in keys)
+            if claimed or not named or named[0][0] > 0 or seq > ends[0]:
+                raise Broken(seq, "has a checkpoint that is not signed by a key that the ledger names")
+            # Of a slice: by a key from before it that nobody gave.
+    return signers
+
+
+def keys_of(args):
+    """The keys that are trusted."""
+    lines = read(args.keys).splitlines() if args.keys else []
+    if args.keys and not any(map(str.strip, lines)):
+        raise ValueError("%s holds no key" % args.keys)
+    return [Key(key) for key in args.key + lines if key.strip()]
 
 
 def head_in(line):
@@ -384,8 +417,7 @@ def verify(args):
         for checkpoint in ones:
             pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, who))
     checkpoints = checkpoints + kept
-    lines = read(args.keys).splitlines() if args.keys else []
-    keys = [(0, Key(key)) for key in args.key + lines if key.strip()]
+    trusted = keys_of(args)
 
     if is_database:
         db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
@@ -399,31 +431,43 @@ def verify(args):
         records = itertools.chain(first, records)
     if seq == 0:
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
-    tables, count, head = Tables(), 0, (seq, prev)
+    named = [] if is_database else [(0, trusted)]
+    tables, count, start, head = Tables(), 0, seq, (seq, prev)
     for record in walk(records, seq, prev, pins):
         if record[KIND] == "checkpoint_key_set":
-            keys.append((record[SEQ], Key(json.loads(record[PAYLOAD])["key"])))
+            named.append((record[SEQ], [Key(json.loads(record[PAYLOAD])["key"])]))
         if is_database:
             tables.take(record)
         count, head = count + 1, (record[SEQ], record[HASH])
     not_held = outside(pins, head[0], is_database)
     checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
-    if Ed25519PublicKey is not None:
-        check_signatures(checkpoints, keys)
+    signers = check_signatures(checkpoints, named) if Ed25519PublicKey else {}
+    given = {key.text for key in trusted}
+    vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
+    if Ed25519PublicKey and given and count and not vouched:
+        raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
     if is_database and not tables.unknown:
         tables.compare(db)
     if not checkpoints:
         signatures = "none"
-    elif Ed25519PublicKey is None:
+    elif not Ed25519PublicKey:
         signatures = "unchecked: the Python package cryptography is not installed"
-    else:
+    elif len(vouched) == len(checkpoints):
         signatures = "good"
+    else:
+        others = "others than the keys that you trust" if given else "keys that are not known here; give them with --key"
+        signatures = "%d good, %d by %s" % (len(vouched), len(checkpoints) - len(vouched), others)
     return {
         "verified": True,
         "records": count,
         "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
+        "keys": [
+            {"key": key, "named": since or None, "checkpoints": len(seqs), "newest": max(seqs), "trusted": key in given}
+            for key, (since, seqs) in signers.items()
+        ],
+        "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
         "tables": is_database and not tables.unknown,
         "outside": not_held,
         "cut_off": cut_off,
@@ -452,6 +496,12 @@ def main():
         print("verified %d records: every hash follows%s." % (said["records"], tables))
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)
+        for key in said["keys"]:
+            named = ", named by record %(named)d" % key if key["named"] else ""
+            trust = ", trusted" if key["trusted"] else ", NOT trusted" if args.key or args.keys else ""
+            print("  %d, the newest of record %d, by %s%s%s" % (key["checkpoints"], key["newest"], key["key"], named, trust))
+        if said["anchored"] is not None:
+            print("anchored up to record %(anchored)d" % said)
         if said["outside"]:
             numbers = ", ".join(map(str, said["outside"]))
             print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)

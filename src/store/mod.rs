@@ -25,6 +25,7 @@ mod replay;
 mod rotations;
 mod schema;
 mod seal;
+mod signers;
 mod sql;
 mod unsettled;
 mod verify;
@@ -49,6 +50,7 @@ pub use checkpoint::{
     VerifierKey, origin_of, parse_checkpoints,
 };
 pub use reader::{ReadError, Reader};
+pub use signers::Signer;
 pub use verify::{Broken, Demands, Verified, VerifyError};
 
 #[cfg(doc)]

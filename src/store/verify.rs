@@ -14,6 +14,8 @@ use super::reader::{ReadError, Reader};
 use super::relay::relay;
 use super::replay::Replay;
 use super::seal::Seals;
+use super::signers::Signer;
+pub(super) use super::signers::check_signatures;
 use super::walk::{Pins, Walk};
 use super::{OpenError, VerifierKey, load};
 use crate::ports::Head;
@@ -25,6 +27,9 @@ pub struct Demands {
     pub checkpoints: Vec<Checkpoint>,
     /// Heads that someone kept, and believes without a signature.
     pub kept: Vec<Head>,
+    /// Keys that someone kept: one checkpoint at least must be signed by one of them, and the others vouch for nothing. None:
+    /// the keys that the ledger names are believed.
+    pub trusted: Vec<VerifierKey>,
     /// Walk only the records from the first of this time or later on. The tables are not compared then: they follow from
     /// all records.
     pub since: Option<Timestamp>,
@@ -47,7 +52,10 @@ pub struct Verified {
     pub tables: bool,
     /// How many signed checkpoints agree.
     pub checkpoints: u64,
-    /// The newest record that a signed checkpoint or a kept head names; what came after it, they can not vouch for.
+    /// Who signed them.
+    pub signers: Vec<Signer>,
+    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
+    /// vouch for.
     pub anchored: Option<u64>,
 }
 
@@ -144,7 +152,13 @@ impl Reader {
             take(&page)?;
         }
         walk.finish()?;
-        check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
+        let signers = check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
+        let believed = |signer: &&Signer| demands.trusted.is_empty() || demands.trusted.contains(&signer.key);
+        let vouched = signers.iter().filter(believed).map(|signer| signer.newest).max();
+        if vouched.is_none() && !demands.trusted.is_empty() && walk.head.seq > start.seq {
+            let why = "is not vouched for, nor is any after it: no checkpoint is by a key that is trusted".to_owned();
+            return Err(Broken { seq: start.seq + 1, why }.into());
+        }
         let unknown = expected.as_ref().map_or(0, |expected| expected.replay.unknown);
         let tables = expected.is_some() && unknown == 0;
         if let Some(expected) = &mut expected {
@@ -153,7 +167,6 @@ impl Reader {
             }
             compare_guards(&moment, &expected.replay.scratch, walk.head.seq)?;
         }
-        let checkpoints = demands.checkpoints.iter().map(|checkpoint| &checkpoint.head);
         Ok(Verified {
             records: walk.head.seq - start.seq,
             first_at: walk.first_at,
@@ -161,7 +174,8 @@ impl Reader {
             unknown,
             tables,
             checkpoints: demands.checkpoints.len() as u64,
-            anchored: checkpoints.chain(&demands.kept).map(|head| head.seq).max(),
+            signers,
+            anchored: demands.kept.iter().map(|head| head.seq).max().max(vouched),
             head: walk.head,
         })
     }
@@ -287,16 +301,4 @@ impl Expected {
 /// Whether whoever is told wants to hear more.
 pub(super) fn told(answer: ControlFlow<()>) -> Result<(), VerifyError> {
     if answer.is_break() { Err(VerifyError::BrokenOff) } else { Ok(()) }
-}
-
-/// Each must be signed by a key that the ledger names at that point.
-pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<(), Broken> {
-    for checkpoint in checkpoints {
-        let seq = checkpoint.head.seq;
-        if !keys.iter().any(|(named, key)| *named <= seq && key.signed(checkpoint)) {
-            let why = "has a checkpoint that is not signed by a key that the ledger names".to_owned();
-            return Err(Broken { seq, why });
-        }
-    }
-    Ok(())
 }

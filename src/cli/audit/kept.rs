@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::Stop;
 use crate::ports::Head;
-use crate::store::{Checkpoint, Demands, parse_checkpoints};
+use crate::store::{Checkpoint, Demands, VerifierKey, parse_checkpoints};
 
 /// What the ledger's own checkpoint file holds.
 #[derive(Default)]
@@ -54,6 +54,15 @@ pub(super) fn against(file: &Path, demands: &mut Demands) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// The verifier keys that an auditor kept, one a line.
+pub(super) fn keys_of(file: &Path) -> Result<Vec<VerifierKey>, Stop> {
+    let said = |why: &dyn std::fmt::Display| Stop::Words(format!("the keys in {}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| said(&error))?;
+    let keys = text.lines().filter(|line| !line.trim().is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| said(&error))?;
+    if keys.is_empty() { Err(said(&"there is none")) } else { Ok(keys) }
 }
 
 fn head(line: &str) -> Option<Head> {

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rekeyd::domain::{AlertKind, AlertSubject, KeyChange, OnCheckpointFailure, Refusal};
-use rekeyd::store::{CHECKPOINTS, CheckpointKey, DATABASE, Keeping};
+use rekeyd::store::{CHECKPOINT_KEY, CHECKPOINTS, CheckpointKey, DATABASE, Keeping};
+use ring::signature::Ed25519KeyPair;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -48,10 +51,13 @@ fn events(key: &str) -> Vec<Vec<Entry>> {
     vec![one_rotation("rs0", 0), second, rest]
 }
 
-async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+/// The seed of the key that signs the scene's checkpoints.
+const SEED: [u8; 32] = [3; 32];
+
+async fn tell(dir: &Path, ledger_id: [u8; 32], seed: [u8; 32], calls: Vec<Vec<Entry>>) {
     let state = dir.join("state");
     let store = Store::open(&state, ledger_id).unwrap();
-    let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
+    let key = CheckpointKey::of_state_dir(&state, seed).unwrap();
     let on_failure = OnCheckpointFailure::Warn;
     let key = store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
     store.record(vec![entry(0, Event::CheckpointKeySet { key })]).await.unwrap();
@@ -64,7 +70,7 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
 impl Scene {
     async fn new() -> Self {
         let scene = Self { dir: tempfile::tempdir().unwrap() };
-        tell(scene.dir.path(), [9; 32], events(KEY)).await;
+        tell(scene.dir.path(), [9; 32], SEED, events(KEY)).await;
         let path = scene.dir.path().display();
         let text = format!(
             "version = 1\nstate_dir = \"{path}/state\"\n[ledger]\ncheckpoint_file = \"{path}/{CHECKPOINTS}\"\n"
@@ -87,9 +93,37 @@ impl Scene {
 
     /// A new ledger in the place of the old one, with a key and checkpoints of its own.
     async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+        self.replace_by(SEED, ledger_id, calls).await;
+    }
+
+    async fn replace_by(&self, seed: [u8; 32], ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
         std::fs::remove_dir_all(self.path("state")).unwrap();
         std::fs::remove_file(self.path(CHECKPOINTS)).unwrap();
-        tell(self.dir.path(), ledger_id, calls).await;
+        tell(self.dir.path(), ledger_id, seed, calls).await;
+    }
+
+    /// A new key comes into use, with record 20; records 21 to 27 are a rotation.
+    async fn change_key(&self) {
+        std::fs::remove_file(self.path("state").join(CHECKPOINT_KEY)).unwrap();
+        tell(self.dir.path(), [9; 32], [5; 32], vec![one_rotation("rs2", 300)]).await;
+    }
+
+    /// The keys that the ledger names.
+    fn keys(&self) -> Vec<String> {
+        let keys = Reader::open(&self.path("state")).unwrap().checkpoint_keys().unwrap();
+        keys.iter().map(ToString::to_string).collect()
+    }
+
+    /// A checkpoint of this record by the scene's first key, as whoever has it can sign at any time.
+    fn signed_by_the_first_key(&self, seq: u64) -> String {
+        let hash = Reader::open(&self.path("state")).unwrap().records(seq - 1, 1).unwrap()[0].hash;
+        let key = self.keys().remove(0);
+        let mut parts = key.splitn(3, '+');
+        let (name, id) = (parts.next().unwrap(), u32::from_str_radix(parts.next().unwrap(), 16).unwrap());
+        let text = format!("{name}\n{seq}\n{}\n", STANDARD.encode(hash));
+        let signature = Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap().sign(text.as_bytes());
+        let signature = STANDARD.encode([&id.to_be_bytes(), signature.as_ref()].concat());
+        format!("{text}\n\u{2014} {name} {signature}\n\n")
     }
 
     fn rekeyd(&self, more: &[&str]) -> Command {
@@ -330,7 +364,7 @@ async fn a_slice_is_held_against_what_was_kept_of_it_alone() {
     let (slice, own) = (scene.slice("ledger.jsonl", 9, 16), scene.keep("own", |place| place == 2));
     let kept = scene.keep("kept", |_| true);
     let heads = scene.write("heads", &format!("{}\n{}\n{}", scene.head(8), scene.head(7), scene.head(17)));
-    let key = Reader::open(&scene.path("state")).unwrap().checkpoint_keys().unwrap()[0].to_string();
+    let key = scene.keys().remove(0);
     let with = |kept: &str| answer(python(VENV, &[&slice, "--checkpoints", &own, "--against", kept, "--key", &key]));
     let said = with(&kept);
     assert_eq!((&said["verified"], &said["outside"]), (&true.into(), &serde_json::json!([1, 19])), "{said}");
@@ -343,6 +377,73 @@ async fn a_slice_is_held_against_what_was_kept_of_it_alone() {
     assert_eq!(all["record"], 17, "{all}");
     let early = scene.keep("early", |place| place < 3);
     assert_eq!(answer(python(VENV, &[&slice, "--checkpoints", &early, "--key", &key]))["record"], 1);
+}
+
+/// Promise: with a key that was kept, nobody else's key vouches for anything, whatever the ledger or the slice says of it.
+#[tokio::test]
+async fn both_believe_a_kept_key_and_no_other() {
+    let scene = Scene::new().await;
+    let key = scene.keys().remove(0);
+    let (one, other) = scene.both(&["--key", &key]);
+    assert_eq!((&one["anchored"], &other["anchored"]), (&19.into(), &19.into()), "{one} {other}");
+    let signer = serde_json::json!([{ "key": key, "named": 1, "checkpoints": 4, "newest": 19, "trusted": true }]);
+    assert_eq!((&one["keys"], &other["keys"]), (&signer, &signer));
+
+    // A second key comes into use: it vouches for what comes after it, to those who have it.
+    scene.change_key().await;
+    let (kept, all) = (scene.write("kept", &(key.clone() + "\n")), scene.write("all", &scene.keys().join("\n")));
+    let (one, other) = scene.both(&["--keys", &kept]);
+    for said in [&one, &other] {
+        assert_eq!((&said["verified"], &said["anchored"]), (&true.into(), &19.into()), "{said}");
+        let told: Vec<_> =
+            said["keys"].as_array().unwrap().iter().map(|key| (&key["named"], &key["trusted"])).collect();
+        assert_eq!(told, [(&1.into(), &true.into()), (&20.into(), &false.into())], "{said}");
+    }
+    assert!(other["signatures"].as_str().unwrap().contains("by others than the keys that you trust"), "{other}");
+    assert_eq!(scene.both(&["--keys", &all]).0["anchored"], 27);
+    assert_eq!(scene.both(&[]).0["anchored"], 27);
+    let none = scene.write("none", "\n");
+    let (one, other) = (refusal(scene.rekeyd(&["--keys", &none])), refusal(scene.python(&["--keys", &none])));
+    assert!(one.contains("there is none") && other.contains("holds no key"), "{one} {other}");
+
+    // All of it written anew, by one who named a key of his own.
+    scene.replace_by([7; 32], [9; 32], events("c")).await;
+    assert_eq!(scene.both(&[]).0["verified"], true, "the limit that SECURITY.md admits");
+    let (one, other) = scene.both(&["--key", &key]);
+    assert_eq!((&one["verified"], &one["record"]), (&false.into(), &1.into()), "{one} {other}");
+    // And a slice of it, with his key in it and beside it.
+    let (slice, own) = (scene.slice("ledger.jsonl", 1, 16), scene.keep("own", |place| place < 3));
+    let with = |keys: &[&str]| answer(python(VENV, &[&[slice.as_str(), "--checkpoints", &own][..], keys].concat()));
+    assert_eq!(with(&["--key", &scene.keys()[0]])["signatures"], "good");
+    let said = with(&["--key", &key]);
+    assert_eq!((&said["verified"], &said["record"]), (&false.into(), &1.into()), "{said}");
+    // Without its checkpoints nobody vouches for it either.
+    std::fs::write(scene.path("own"), "").unwrap();
+    assert_eq!(with(&["--key", &key])["verified"], false);
+    assert_eq!(with(&[])["signatures"], "none");
+}
+
+/// Promise: whoever has a key that was replaced signs nothing with it any more.
+#[tokio::test]
+async fn a_key_ends_where_its_successor_is_named() {
+    let scene = Scene::new().await;
+    scene.change_key().await;
+    let own = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
+    let last = scene.write("last", &(own.clone() + &scene.signed_by_the_first_key(20)));
+    assert_eq!(scene.both(&["--checkpoints", &last]).0["verified"], true, "the record that names the successor");
+    let late = scene.write("late", &(own + &scene.signed_by_the_first_key(21)));
+    let (one, other) = scene.both(&["--checkpoints", &late]);
+    for said in [&one, &other] {
+        assert_eq!(said["record"], 21, "{said}");
+        assert!(said["why"].as_str().unwrap().contains("successor was named before"), "{said}");
+    }
+    // In a slice too, if the change is in it.
+    let (slice, key) = (scene.slice("ledger.jsonl", 16, 27), scene.keys().remove(0));
+    let of_slice = scene.keep("of-slice", |place| place >= 3);
+    let with = |own: &str| answer(python(VENV, &[&slice, "--checkpoints", own, "--key", &key]));
+    assert_eq!(with(&of_slice)["anchored"], 19);
+    let late = std::fs::read_to_string(&of_slice).unwrap() + &scene.signed_by_the_first_key(21);
+    assert_eq!(with(&scene.write("late", &late))["record"], 21);
 }
 
 /// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are.
