@@ -15,7 +15,8 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
     Without the Python package `cryptography` signatures are said to be unchecked;
   - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
     a slice only those of its records and of the one before it, the others are said to be outside of it;
-  - of a database, that the tables target, rotation, key and policy follow from the records, row by row.
+  - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
+    when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too.
 
 Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage. Needs Python 3.8 or later and nothing else.
 """
@@ -242,13 +243,38 @@ OTHERS = {
 }  # fmt: skip
 
 
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
 def micros(text):
     """An instant of RFC 3339 as microseconds since 1970; nothing for nothing."""
     if text is None:
         return None
     whole, _, rest = text.rstrip("Z").partition(".")
-    at = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S") - datetime.datetime(1970, 1, 1)
+    at = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S") - EPOCH
     return (at.days * 86400 + at.seconds) * 10**6 + int(rest.ljust(6, "0")[:6])
+
+
+def instant(at):
+    """The same the other way around, as rekeyd writes it."""
+    text = (EPOCH + datetime.timedelta(microseconds=at)).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+def value_of(text):
+    """What a text of JSON says; itself if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
+JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# What of a target begins anew with each slot.
+OF_SLOT = {
+    "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
+}  # fmt: skip
 
 
 class Tables:
@@ -257,6 +283,7 @@ class Tables:
     def __init__(self):
         self.target, self.rotation, self.key, self.policy = {}, {}, {}, {}
         self.present = {}  # the row of the key that a target uses
+        self.open = {}  # when the slot of a target's open rotation fell due
         self.unknown = 0
 
     def take(self, record):
@@ -268,7 +295,6 @@ class Tables:
             self.policy[(data["policy"],)] = {"words": data["words"], "since": at, "seq": seq}
         if kind not in OF_TARGETS or self.unknown:
             return
-        # The rotation first: whether one is open decides what a change of the key means.
         self.take_key(record, data)
         if kind in STATES:
             self.take_rotation(record, data)
@@ -329,40 +355,75 @@ class Tables:
         self.key[(target, seq)] = self.present[target] = new
 
     def take_target(self, record, data):
-        seq, at, kind = record[SEQ], record[AT], record[KIND]
-        row = self.target.setdefault(
-            (record[TARGET],),
-            {"gone_since": None, "key_id": None, "slot": 1, "last_rotation_at": None, "quarantined_since": None},
-        )
+        seq, at, kind, target = record[SEQ], record[AT], record[KIND], record[TARGET]
+        names = "gone_since key_id key_not_before key_first_seen regressed_at unconfirmed last_rotation_at"
+        healthy = {"refusal": None, "unread": None, "unread_since": None}
+        free = {"quarantine": None, "quarantined_since": None}
+        row = self.target.setdefault((target,), {**dict.fromkeys(names.split()), **healthy, **free, **OF_SLOT, "slot": 1})
         row["seq"] = seq
         if kind in ("target_found", "target_changed"):
             about = data["description"]
             row.update(about, listing=data["listing"], gone_since=None)
             row["name"] = "/".join(about[part] for part in ("manager", "project", "cluster", "replica_set"))
-            if kind == "target_found":
-                row["found_at"] = at
+            row.setdefault("found_at", at)
         elif kind in ("target_gone", "target_returned"):
             row["gone_since"] = at if kind == "target_gone" else None
+        elif kind == "target_refused":
+            row.update(healthy, refusal=data["refusal"])
+        elif kind == "target_readable":
+            row["refusal"] = None
+        elif kind == "observation_failing":
+            row.update(unread=data["failure"], unread_since=at)
+        elif kind == "observation_recovered":
+            row.update(unread=None, unread_since=None)
         elif kind == "target_quarantined":
-            row["quarantined_since"] = at
+            row.update(quarantine=data["failure"], quarantined_since=at)
         elif kind == "target_rearmed":
-            row["quarantined_since"] = None
-        elif kind == "rotation_done":
-            row.update(last_rotation_at=at, quarantined_since=None)
-            row["slot"] += 1
-        elif kind == "key_changed":
-            held = any(key[0] == record[TARGET] and row["state"] in OPEN for key, row in self.rotation.items())
-            row["slot"] += not held
-        if record[TARGET] in self.present:
-            row["key_id"] = self.present[record[TARGET]]["id"]
+            row.update(free, failures=0, setback=None, retry_at=None)
+        elif kind == "rotation_requested":
+            overrides = data.get("overrides", False)
+            row.update(setback=None, retry_at=None)
+            if row["request"] is None or overrides and not row["request"]["overrides"]:
+                row["request"] = {"at": instant(at), "reason": data["reason"], "by": data["by"], "overrides": overrides}
+        elif kind == "slot_missed" and data["slot"] == row["slot"]:
+            row["missed_until"] = micros(data["closed_at"])
+        elif kind == "slot_held" and data["slot"] == row["slot"]:
+            row["held_until"] = micros(data["until"])
+        elif kind in STATES:
+            self.step_target(record, data, row)
+        if kind == "key_changed":
+            row["regressed_at"] = at if data["change"] == "regression" else None
+            if target not in self.open:
+                row.update(OF_SLOT, slot=row["slot"] + 1)
+        if kind in ("key_seen", "key_changed", "rotation_done"):
+            row.update(healthy)
+        if target in self.present:
+            key = self.present[target]
+            row.update(key_id=key["id"], key_not_before=key["not_before"], key_first_seen=key["first_seen"])
+
+    def step_target(self, record, data, row):
+        at, kind, target = record[AT], record[KIND], record[TARGET]
+        rotation, (slot, attempt) = record[ROTATION], record[ROTATION].split(".")
+        if kind == "rotation_intended":
+            self.open[target] = data["due_at"]
+        due_at = self.open.get(target) if STATES[kind] in OPEN else self.open.pop(target, None)
+        row["attempt"] = int(attempt)
+        if kind in ("rotation_failed", "rotation_unconfirmed"):
+            row["failures"] += kind == "rotation_unconfirmed" or data["failure"]["scope"] == "target"
+            row.update(setback=data["failure"], retry_at=micros(data["retry_at"]))
+        if kind == "rotation_unconfirmed":
+            row["unconfirmed"] = {"rotation": rotation, "due_at": due_at}
+        if kind == "rotation_done":
+            # Of several attempts at the slot that were given up, another one may yet act.
+            resting = (row["unconfirmed"] or {"rotation": "0.0"})["rotation"]
+            if resting.split(".")[0] != slot or resting == rotation and attempt == "1":
+                row["unconfirmed"] = None
+            row.update(OF_SLOT, slot=row["slot"] + 1, regressed_at=None, last_rotation_at=at)
+            row.update(quarantine=None, quarantined_since=None)
 
     def compare(self, db):
-        for table, keys, wanted in (
-            ("target", ["id"], self.target),
-            ("rotation", ["target", "slot", "attempt"], self.rotation),
-            ("key", ["target", "came_seq"], self.key),
-            ("policy", ["name"], self.policy),
-        ):
+        for table, keys in COMPARED.items():
+            wanted = getattr(self, table)
             cursor = db.execute("SELECT * FROM " + table)
             names = [column[0] for column in cursor.description]
             rows = (dict(zip(names, row)) for row in cursor)
@@ -374,9 +435,9 @@ class Tables:
                 if key not in found:
                     raise Broken(wanted[key]["seq"], where + ": the row is missing")
                 for column, ought in wanted[key].items():
-                    value = found[key][column]
-                    if column in ("failure", "listing") and value is not None:
-                        value = json.loads(value)
+                    value = found[key].get(column)
+                    if column in JSON and value is not None:
+                        value = value_of(value)
                     # When a present key was last seen is kept up to date without records.
                     untold = (table, column) == ("key", "last_seen") and wanted[key]["replaced_at"] is None
                     if value != ought and not untold:
@@ -468,7 +529,7 @@ def verify(args):
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
-        "tables": is_database and not tables.unknown,
+        "tables": list(COMPARED) if is_database and not tables.unknown else [],
         "outside": not_held,
         "cut_off": cut_off,
     }
@@ -492,7 +553,7 @@ def main():
     if args.json:
         print(json.dumps(said))
     elif said["verified"]:
-        tables = ", and the tables follow from them" if said["tables"] else ""
+        tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
         print("verified %d records: every hash follows%s." % (said["records"], tables))
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)

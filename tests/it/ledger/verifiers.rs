@@ -14,14 +14,14 @@ use serde_json::Value;
 use super::*;
 
 /// A folder with a configuration, a ledger of 19 records, and its checkpoints of records 1, 8, 15 and 19.
-struct Scene {
+pub(super) struct Scene {
     dir: tempfile::TempDir,
 }
 
 /// The second rotation's new key, which the forger would like to be another.
 const KEY: &str = "b";
 
-fn events(key: &str) -> Vec<Vec<Entry>> {
+pub(super) fn events(key: &str) -> Vec<Vec<Entry>> {
     let mut second = one_rotation("rs1", 100);
     if let Some(Entry { event: Event::RotationDone { key_after, .. }, .. }) = second.last_mut() {
         *key_after = key.into();
@@ -68,7 +68,7 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], seed: [u8; 32], calls: Vec<Vec<En
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let scene = Self { dir: tempfile::tempdir().unwrap() };
         tell(scene.dir.path(), [9; 32], SEED, events(KEY)).await;
         let path = scene.dir.path().display();
@@ -79,43 +79,43 @@ impl Scene {
         scene
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.path("state").join(DATABASE)
     }
 
-    fn tamper(&self, sql: &str) {
+    pub(super) fn tamper(&self, sql: &str) {
         tamper(&Connection::open(self.database()).unwrap(), sql);
     }
 
     /// A new ledger in the place of the old one, with a key and checkpoints of its own.
-    async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+    pub(super) async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
         self.replace_by(SEED, ledger_id, calls).await;
     }
 
-    async fn replace_by(&self, seed: [u8; 32], ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+    pub(super) async fn replace_by(&self, seed: [u8; 32], ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
         std::fs::remove_dir_all(self.path("state")).unwrap();
         std::fs::remove_file(self.path(CHECKPOINTS)).unwrap();
         tell(self.dir.path(), ledger_id, seed, calls).await;
     }
 
     /// A new key comes into use, with record 20; records 21 to 27 are a rotation.
-    async fn change_key(&self) {
+    pub(super) async fn change_key(&self) {
         std::fs::remove_file(self.path("state").join(CHECKPOINT_KEY)).unwrap();
         tell(self.dir.path(), [9; 32], [5; 32], vec![one_rotation("rs2", 300)]).await;
     }
 
     /// The keys that the ledger names.
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         let keys = Reader::open(&self.path("state")).unwrap().checkpoint_keys().unwrap();
         keys.iter().map(ToString::to_string).collect()
     }
 
     /// A checkpoint of this record by the scene's first key, as whoever has it can sign at any time.
-    fn signed_by_the_first_key(&self, seq: u64) -> String {
+    pub(super) fn signed_by_the_first_key(&self, seq: u64) -> String {
         let hash = Reader::open(&self.path("state")).unwrap().records(seq - 1, 1).unwrap()[0].hash;
         let key = self.keys().remove(0);
         let mut parts = key.splitn(3, '+');
@@ -126,13 +126,13 @@ impl Scene {
         format!("{text}\n\u{2014} {name} {signature}\n\n")
     }
 
-    fn rekeyd(&self, more: &[&str]) -> Command {
+    pub(super) fn rekeyd(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
         command.arg("--config").arg(self.path("rekeyd.toml")).args(["audit", "verify", "--json"]).args(more);
         command
     }
 
-    fn python(&self, more: &[&str]) -> Command {
+    pub(super) fn python(&self, more: &[&str]) -> Command {
         let mut command = python(VENV, more);
         if !more.contains(&"--checkpoints") {
             command.arg("--checkpoints").arg(self.path(CHECKPOINTS));
@@ -142,7 +142,7 @@ impl Scene {
     }
 
     /// What both say. They must agree on the record.
-    fn both(&self, more: &[&str]) -> (Value, Value) {
+    pub(super) fn both(&self, more: &[&str]) -> (Value, Value) {
         let (one, other) = (answer(self.rekeyd(more)), answer(self.python(more)));
         assert_eq!(one["verified"], other["verified"], "{more:?}\n{one}\n{other}");
         assert_eq!(one["record"], other["record"], "{more:?}\n{one}\n{other}");
@@ -150,13 +150,13 @@ impl Scene {
     }
 
     /// As `audit head` prints it.
-    fn head(&self, seq: u64) -> String {
+    pub(super) fn head(&self, seq: u64) -> String {
         let sql = "SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?";
         Connection::open(self.database()).unwrap().query_row(sql, [seq], |row| row.get(0)).unwrap()
     }
 
     /// These records as a bundle has them.
-    fn slice(&self, name: &str, first: u64, last: u64) -> String {
+    pub(super) fn slice(&self, name: &str, first: u64, last: u64) -> String {
         let sql = "SELECT json_object('seq', seq, 'at_us', at, 'kind', kind, 'actor', actor, 'target', target,
                  'rotation', rotation, 'payload', payload, 'prev_hash', lower(hex(prev_hash)), 'hash', lower(hex(hash)))
              FROM ledger WHERE seq BETWEEN ? AND ? ORDER BY seq";
@@ -166,12 +166,12 @@ impl Scene {
         self.write(name, &rows.map(|row| row.unwrap() + "\n").collect::<String>())
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(super) fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name).display().to_string()
     }
 
-    fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
+    pub(super) fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
         let text = std::fs::read_to_string(self.path(CHECKPOINTS)).unwrap();
         let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
         let kept = all.iter().enumerate().filter(|(place, _)| keep(*place)).map(|(_, one)| one.to_note() + "\n");
@@ -180,11 +180,11 @@ impl Scene {
 }
 
 /// Python with the package `cryptography`.
-const VENV: &str = "target/test-tools/venv/bin/python";
+pub(super) const VENV: &str = "target/test-tools/venv/bin/python";
 /// Without what others installed: the standard library alone.
-const ALONE: &str = "/usr/bin/env";
+pub(super) const ALONE: &str = "/usr/bin/env";
 
-fn python(interpreter: &str, more: &[&str]) -> Command {
+pub(super) fn python(interpreter: &str, more: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join(interpreter));
     if interpreter == ALONE {
@@ -195,13 +195,13 @@ fn python(interpreter: &str, more: &[&str]) -> Command {
 }
 
 /// Why a verifier gives no answer.
-fn refusal(mut command: Command) -> String {
+pub(super) fn refusal(mut command: Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn answer(mut command: Command) -> Value {
+pub(super) fn answer(mut command: Command) -> Value {
     let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let value: Value = serde_json::from_str(&said)
@@ -310,140 +310,6 @@ async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
     let signature = |place: usize| all[place].to_note().trim_end().rsplit(' ').next().unwrap().to_owned();
     std::fs::write(scene.path(CHECKPOINTS), text.replace(&signature(1), &signature(2))).unwrap();
     assert_eq!(scene.both(&[]).0["record"], 8);
-}
-
-/// What came of a failed copy, or of a hand that took too little, is not held against anything: both say so, and verify
-/// nothing.
-#[tokio::test]
-async fn neither_takes_nothing_for_something() {
-    let scene = Scene::new().await;
-    let one = scene.keep("one", |place| place == 3);
-    let text = std::fs::read_to_string(&one).unwrap();
-    let (empty, half) = (scene.write("empty", "\n"), scene.write("half", &text[..text.len() - 20]));
-    let all = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
-    let half_of_two = scene.write("two", &all[..all.len() - 20]);
-    let short = scene.write("short", &scene.head(19)[..60]);
-    for kept in ["-", &empty, &half, &half_of_two, &short] {
-        let (one, other) = (refusal(scene.rekeyd(&["--against", kept])), refusal(scene.python(&["--against", kept])));
-        assert!(one.contains("hold") && other.contains("cannot verify"), "{kept}: {one} {other}");
-    }
-    // All is there but the end of the last line: it counts, and one of another chain is told.
-    let whole = scene.write("whole", text.trim_end());
-    assert_eq!(scene.both(&["--against", &whole]).0["verified"], true);
-    let several = scene.write("several", all.trim_end());
-    let beginning = scene.write("beginning", &format!("0 {}", "09".repeat(32)));
-    assert_eq!(scene.both(&["--against", &beginning]).0["verified"], true);
-    scene.replace([9; 32], events("c")).await;
-    for kept in [&whole, &several] {
-        let wanted = if kept == &whole { 19 } else { 15 };
-        assert_eq!(scene.both(&["--against", kept]).0["record"], wanted);
-    }
-    scene.replace([8; 32], events("c")).await;
-    assert_eq!(scene.both(&["--against", &beginning]).0["record"], 1);
-}
-
-/// A crash may leave half a checkpoint at the end of the daemon's own file: wherever it was cut, both pass over it and say so.
-#[tokio::test]
-async fn both_pass_over_a_checkpoint_that_was_cut_off() {
-    let scene = Scene::new().await;
-    let whole = std::fs::read(scene.path(CHECKPOINTS)).unwrap();
-    let dash = whole.iter().rposition(|byte| *byte == 0xe2).unwrap();
-    for end in [whole.len() - 2, whole.len() - 20, dash + 1, dash, dash - 30] {
-        std::fs::write(scene.path(CHECKPOINTS), &whole[..end]).unwrap();
-        let (one, other) = scene.both(&[]);
-        assert_eq!((&one["checkpoints"], &other["checkpoints"]), (&3.into(), &3.into()), "{end}: {one} {other}");
-        assert_eq!((&one["cut_off"], &other["cut_off"]), (&true.into(), &true.into()), "{end}: {one} {other}");
-    }
-}
-
-/// What was kept of other records than a slice's says nothing against it, and is not taken for checked; the head right before
-/// it is held.
-#[tokio::test]
-async fn a_slice_is_held_against_what_was_kept_of_it_alone() {
-    let scene = Scene::new().await;
-    let (slice, own) = (scene.slice("ledger.jsonl", 9, 16), scene.keep("own", |place| place == 2));
-    let kept = scene.keep("kept", |_| true);
-    let heads = scene.write("heads", &format!("{}\n{}\n{}", scene.head(8), scene.head(7), scene.head(17)));
-    let key = scene.keys().remove(0);
-    let with = |kept: &str| answer(python(VENV, &[&slice, "--checkpoints", &own, "--against", kept, "--key", &key]));
-    let said = with(&kept);
-    assert_eq!((&said["verified"], &said["outside"]), (&true.into(), &serde_json::json!([1, 19])), "{said}");
-    assert_eq!((&said["checkpoints"], &said["signatures"]), (&3.into(), &"good".into()), "{said}");
-    assert_eq!(with(&heads)["outside"], serde_json::json!([7, 17]));
-    let forged = scene.write("forged", &format!("8 {}", "00".repeat(32)));
-    assert_eq!(with(&forged)["record"], 9);
-    // The bundle's own checkpoints are of its records: cut off at either end, it shows.
-    let all = answer(python(VENV, &[&slice, "--checkpoints", &kept, "--key", &key]));
-    assert_eq!(all["record"], 17, "{all}");
-    let early = scene.keep("early", |place| place < 3);
-    assert_eq!(answer(python(VENV, &[&slice, "--checkpoints", &early, "--key", &key]))["record"], 1);
-}
-
-/// Promise: with a key that was kept, nobody else's key vouches for anything, whatever the ledger or the slice says of it.
-#[tokio::test]
-async fn both_believe_a_kept_key_and_no_other() {
-    let scene = Scene::new().await;
-    let key = scene.keys().remove(0);
-    let (one, other) = scene.both(&["--key", &key]);
-    assert_eq!((&one["anchored"], &other["anchored"]), (&19.into(), &19.into()), "{one} {other}");
-    let signer = serde_json::json!([{ "key": key, "named": 1, "checkpoints": 4, "newest": 19, "trusted": true }]);
-    assert_eq!((&one["keys"], &other["keys"]), (&signer, &signer));
-
-    // A second key comes into use: it vouches for what comes after it, to those who have it.
-    scene.change_key().await;
-    let (kept, all) = (scene.write("kept", &(key.clone() + "\n")), scene.write("all", &scene.keys().join("\n")));
-    let (one, other) = scene.both(&["--keys", &kept]);
-    for said in [&one, &other] {
-        assert_eq!((&said["verified"], &said["anchored"]), (&true.into(), &19.into()), "{said}");
-        let told: Vec<_> =
-            said["keys"].as_array().unwrap().iter().map(|key| (&key["named"], &key["trusted"])).collect();
-        assert_eq!(told, [(&1.into(), &true.into()), (&20.into(), &false.into())], "{said}");
-    }
-    assert!(other["signatures"].as_str().unwrap().contains("by others than the keys that you trust"), "{other}");
-    assert_eq!(scene.both(&["--keys", &all]).0["anchored"], 27);
-    assert_eq!(scene.both(&[]).0["anchored"], 27);
-    let none = scene.write("none", "\n");
-    let (one, other) = (refusal(scene.rekeyd(&["--keys", &none])), refusal(scene.python(&["--keys", &none])));
-    assert!(one.contains("there is none") && other.contains("holds no key"), "{one} {other}");
-
-    // All of it written anew, by one who named a key of his own.
-    scene.replace_by([7; 32], [9; 32], events("c")).await;
-    assert_eq!(scene.both(&[]).0["verified"], true, "the limit that SECURITY.md admits");
-    let (one, other) = scene.both(&["--key", &key]);
-    assert_eq!((&one["verified"], &one["record"]), (&false.into(), &1.into()), "{one} {other}");
-    // And a slice of it, with his key in it and beside it.
-    let (slice, own) = (scene.slice("ledger.jsonl", 1, 16), scene.keep("own", |place| place < 3));
-    let with = |keys: &[&str]| answer(python(VENV, &[&[slice.as_str(), "--checkpoints", &own][..], keys].concat()));
-    assert_eq!(with(&["--key", &scene.keys()[0]])["signatures"], "good");
-    let said = with(&["--key", &key]);
-    assert_eq!((&said["verified"], &said["record"]), (&false.into(), &1.into()), "{said}");
-    // Without its checkpoints nobody vouches for it either.
-    std::fs::write(scene.path("own"), "").unwrap();
-    assert_eq!(with(&["--key", &key])["verified"], false);
-    assert_eq!(with(&[])["signatures"], "none");
-}
-
-/// Promise: whoever has a key that was replaced signs nothing with it any more.
-#[tokio::test]
-async fn a_key_ends_where_its_successor_is_named() {
-    let scene = Scene::new().await;
-    scene.change_key().await;
-    let own = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
-    let last = scene.write("last", &(own.clone() + &scene.signed_by_the_first_key(20)));
-    assert_eq!(scene.both(&["--checkpoints", &last]).0["verified"], true, "the record that names the successor");
-    let late = scene.write("late", &(own + &scene.signed_by_the_first_key(21)));
-    let (one, other) = scene.both(&["--checkpoints", &late]);
-    for said in [&one, &other] {
-        assert_eq!(said["record"], 21, "{said}");
-        assert!(said["why"].as_str().unwrap().contains("successor was named before"), "{said}");
-    }
-    // In a slice too, if the change is in it.
-    let (slice, key) = (scene.slice("ledger.jsonl", 16, 27), scene.keys().remove(0));
-    let of_slice = scene.keep("of-slice", |place| place >= 3);
-    let with = |own: &str| answer(python(VENV, &[&slice, "--checkpoints", own, "--key", &key]));
-    assert_eq!(with(&of_slice)["anchored"], 19);
-    let late = std::fs::read_to_string(&of_slice).unwrap() + &scene.signed_by_the_first_key(21);
-    assert_eq!(with(&scene.write("late", &late))["record"], 21);
 }
 
 /// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are.
