@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Verifies a ledger of rekeyd without rekeyd: a second opinion that shares no code with the first.
 
-    verify.py rekeyd.db    [--checkpoints FILE] [--against FILE] [--key KEY] [--json]
-    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--keys FILE] [--json]
+    verify.py rekeyd.db    [--checkpoints FILE] [--against FILE] [--key KEY] [--keys FILE] [--json]
+    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--key KEY] [--keys FILE] [--json]
 
 The first form reads the database, beside a running daemon or without one; the second the slice of an evidence bundle.
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
@@ -10,8 +10,8 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
   - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by the key that was
     in use there: a key is from the record that names it to the one that names another. Without --key and --keys that is all,
-    and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, and one checkpoint at
-    least must be theirs; keep the key elsewhere. Of a slice the first key is not named in it, and is one of --key and --keys.
+    and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, a database names them
+    all, and one checkpoint at least is theirs; keep them elsewhere. The key in use before a slice is one of --key and --keys.
     Without the Python package `cryptography` signatures are said to be unchecked;
   - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
     a slice only those of its records and of the one before it, the others are said to be outside of it;
@@ -507,6 +507,9 @@ def verify(args):
     vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
     if Ed25519PublicKey and given and count and not vouched:
         raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
+    unnamed = given - {key.text for _, keys in named for key in keys}
+    if unnamed:  # by a former key's thief the chain may be written anew from before its successor
+        raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
     if is_database and not tables.unknown:
         tables.compare(db)
     if not checkpoints:
@@ -540,8 +543,8 @@ def main():
     parser.add_argument("ledger", help="rekeyd.db, or the ledger.jsonl of a bundle")
     parser.add_argument("--checkpoints", metavar="FILE", help="the checkpoint file")
     parser.add_argument("--against", metavar="FILE", help="what you kept yourself; - reads standard input")
-    parser.add_argument("--key", action="append", default=[], help="a verifier key, name+id+key; may be repeated")
-    parser.add_argument("--keys", metavar="FILE", help="verifier keys, one a line")
+    parser.add_argument("--key", action="append", default=[], help="trust this key alone, name+id+key; may be repeated")
+    parser.add_argument("--keys", metavar="FILE", help="trust the keys in it alone, one a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
     try:

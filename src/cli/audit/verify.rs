@@ -12,7 +12,7 @@ use super::hex;
 use super::kept::{self, Own};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::store::{Demands, Reader, Signer, Verified, VerifierKey, VerifyError};
+use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -106,7 +106,7 @@ fn tell(
                     "unknown_kinds": verified.unknown,
                     "tables": verified.tables,
                     "checkpoints": verified.checkpoints,
-                    "keys": verified.signers.iter().map(|signer| signer_json(signer, trusted)).collect::<Vec<_>>(),
+                    "keys": verified.signed_by.iter().map(|signed| key_json(signed, trusted)).collect::<Vec<_>>(),
                     "anchored": verified.anchored,
                     "cut_off": own.cut_off,
                 }))?;
@@ -131,8 +131,8 @@ fn tell(
                     why.unwrap_or("there is no checkpoint yet")
                 ))?,
             }
-            for signer in &verified.signers {
-                let Signer { key, named, checkpoints, newest } = signer;
+            for signed in &verified.signed_by {
+                let SignedBy { key, named, checkpoints, newest } = signed;
                 let trust = match (trusted.is_empty(), trusted.contains(key)) {
                     (true, _) => String::new(),
                     (false, true) => format!(", {}", styled(GOOD, "trusted")),
@@ -167,12 +167,12 @@ fn tell(
     }
 }
 
-fn signer_json(signer: &Signer, trusted: &[VerifierKey]) -> serde_json::Value {
+fn key_json(signed: &SignedBy, trusted: &[VerifierKey]) -> serde_json::Value {
     json!({
-        "key": signer.key.to_string(),
-        "named": signer.named,
-        "checkpoints": signer.checkpoints,
-        "newest": signer.newest,
-        "trusted": trusted.contains(&signer.key),
+        "key": signed.key.to_string(),
+        "named": signed.named,
+        "checkpoints": signed.checkpoints,
+        "newest": signed.newest,
+        "trusted": trusted.contains(&signed.key),
     })
 }

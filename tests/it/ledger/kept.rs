@@ -98,6 +98,15 @@ async fn both_believe_a_kept_key_and_no_other() {
     let (one, other) = (refusal(scene.rekeyd(&["--keys", &none])), refusal(scene.python(&["--keys", &none])));
     assert!(one.contains("there is none") && other.contains("holds no key"), "{one} {other}");
 
+    // Written anew from before the second key, by one who has the first.
+    scene.replace([9; 32], events("c")).await;
+    assert_eq!(scene.both(&["--keys", &kept]).0["verified"], true, "the limit that SECURITY.md admits");
+    let (one, other) = scene.both(&["--keys", &all]);
+    for said in [&one, &other] {
+        assert_eq!(said["record"], 20, "{said}");
+        assert!(said["why"].as_str().unwrap().contains("no record names"), "{said}");
+    }
+
     // All of it written anew, by one who named a key of his own.
     scene.replace_by([7; 32], [9; 32], events("c")).await;
     assert_eq!(scene.both(&[]).0["verified"], true, "the limit that SECURITY.md admits");

@@ -5,7 +5,7 @@ use super::{Checkpoint, VerifierKey};
 
 /// A key that signed checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signer {
+pub struct SignedBy {
     /// The key.
     pub key: VerifierKey,
     /// The record that names it.
@@ -18,10 +18,13 @@ pub struct Signer {
 
 /// Each checkpoint must be signed by the key that was in use at its record: from the record that names it, which may be the last
 /// that its predecessor signed. `keys` are what the ledger names, in order.
-pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<Vec<Signer>, Broken> {
+pub(super) fn check_signatures(
+    checkpoints: &[Checkpoint],
+    keys: &[(u64, VerifierKey)],
+) -> Result<Vec<SignedBy>, Broken> {
     let ends = keys.iter().skip(1).map(|(named, _)| *named).chain([u64::MAX]);
     let terms: Vec<_> = keys.iter().zip(ends).map(|((named, key), end)| (*named..=end, key)).collect();
-    let mut signers: Vec<Signer> = Vec::new();
+    let mut signed_by: Vec<SignedBy> = Vec::new();
     for checkpoint in checkpoints {
         let seq = checkpoint.head.seq;
         let in_use = terms.iter().rev().find(|(term, key)| term.contains(&seq) && key.signed(checkpoint));
@@ -35,10 +38,10 @@ pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, Verifie
             };
             return Err(Broken { seq, why });
         };
-        match signers.iter_mut().find(|signer| signer.key == **key) {
-            Some(signer) => (signer.checkpoints, signer.newest) = (signer.checkpoints + 1, signer.newest.max(seq)),
-            None => signers.push(Signer { key: (*key).clone(), named: *term.start(), checkpoints: 1, newest: seq }),
+        match signed_by.iter_mut().find(|signed| signed.key == **key) {
+            Some(signed) => (signed.checkpoints, signed.newest) = (signed.checkpoints + 1, signed.newest.max(seq)),
+            None => signed_by.push(SignedBy { key: (*key).clone(), named: *term.start(), checkpoints: 1, newest: seq }),
         }
     }
-    Ok(signers)
+    Ok(signed_by)
 }
