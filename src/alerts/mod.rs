@@ -76,6 +76,7 @@ impl Severity {
             | AlertKind::ProjectUnread
             | AlertKind::ReceiverFailing
             | AlertKind::ApiKeyNew
+            | AlertKind::TargetGone
             | AlertKind::ClockStepped => Self::Warning,
         }
     }

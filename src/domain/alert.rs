@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ManagerName, ReceiverName, TargetId};
+use super::target::Target;
 
 /// The kinds of alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,11 +49,13 @@ pub enum AlertKind {
     ApiKeyNew,
     /// The wall clock of the daemon's machine stepped, a short while ago.
     ClockStepped,
+    /// A target that had a readable key, or a whole project of them, went from the listings, a short while ago.
+    TargetGone,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -72,6 +75,7 @@ impl AlertKind {
         Self::ReceiverFailing,
         Self::ApiKeyNew,
         Self::ClockStepped,
+        Self::TargetGone,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -96,6 +100,7 @@ impl AlertKind {
             Self::ReceiverFailing => "receiver_failing",
             Self::ApiKeyNew => "api_key_new",
             Self::ClockStepped => "clock_stepped",
+            Self::TargetGone => "target_gone",
         }
     }
 }
@@ -118,6 +123,13 @@ pub enum AlertSubject {
     ApiKey(String),
     /// The daemon itself.
     Daemon,
+}
+
+impl AlertSubject {
+    /// The project of a target, by its id.
+    pub fn project_of(target: &Target) -> Self {
+        Self::Project(format!("{}/{}", target.manager, target.project_id))
+    }
 }
 
 impl fmt::Display for AlertSubject {
