@@ -133,12 +133,15 @@ class Key:
 
     def __init__(self, text):
         self.text = text.strip()
-        self.name, id_, key = self.text.split("+", 2)
-        key = base64.b64decode(key, validate=True)
-        self.id, self.public = bytes.fromhex(id_), key[1:]
+        try:
+            self.name, id_, key = self.text.split("+", 2)
+            key = base64.b64decode(key, validate=True)
+            self.id, self.public = bytes.fromhex(id_), key[1:]
+        except ValueError:
+            raise ValueError("no verifier key, name+id+key: %r" % text)
         expected = hashlib.sha256(self.name.encode() + b"\n" + key).digest()[:4]
-        if key[0] != 1 or len(key) != 33 or expected != self.id:
-            raise ValueError("no verifier key of Ed25519: " + text)
+        if key[:1] != b"\1" or len(key) != 33 or expected != self.id:
+            raise ValueError("no verifier key of Ed25519: %r" % text)
 
     def signed(self, checkpoint):
         """Whether it did; nothing if the checkpoint does not claim so."""
@@ -187,10 +190,10 @@ def check_signatures(checkpoints, named):
 
 def keys_of(args):
     """The keys that are trusted."""
-    lines = read(args.keys).splitlines() if args.keys else []
-    if args.keys and not any(map(str.strip, lines)):
+    lines = [] if args.keys is None else [line for line in read(args.keys).splitlines() if line.strip()]
+    if args.keys is not None and not lines:
         raise ValueError("%s holds no key" % args.keys)
-    return [Key(key) for key in args.key + lines if key.strip()]
+    return [Key(key) for key in args.key + lines]
 
 
 def head_in(line):
@@ -469,8 +472,8 @@ def verify(args):
     with open(args.ledger, "rb") as file:
         is_database = file.read(16) == b"SQLite format 3\0"
     # The daemon's own file may end with a checkpoint that a crash cut off.
-    checkpoints, cut_off = checkpoints_in(read(args.checkpoints)) if args.checkpoints else ([], False)
-    heads, kept = kept_in(read(args.against)) if args.against else ([], [])
+    checkpoints, cut_off = ([], False) if args.checkpoints is None else checkpoints_in(read(args.checkpoints))
+    heads, kept = ([], []) if args.against is None else kept_in(read(args.against))
     pins = {}
     for seq, hash_ in heads:
         pins.setdefault(seq, []).append((hash_, KEPT_HEAD))

@@ -19,6 +19,12 @@ async fn neither_takes_nothing_for_something() {
         let (one, other) = (refusal(scene.rekeyd(&["--against", kept])), refusal(scene.python(&["--against", kept])));
         assert!(one.contains("hold") && other.contains("cannot verify"), "{kept}: {one} {other}");
     }
+    // Nor is a variable that is empty.
+    for option in ["--against", "--checkpoints", "--keys"] {
+        let (one, other) = (refusal(scene.rekeyd(&[option, ""])), refusal(scene.python(&[option, ""])));
+        assert!(!one.is_empty() && other.contains("cannot verify"), "{option}: {one} {other}");
+    }
+    assert!(refusal(scene.python(&["--key", ""])).contains("no verifier key"));
     // All is there but the end of the last line: it counts, and one of another chain is told.
     let whole = scene.write("whole", text.trim_end());
     assert_eq!(scene.both(&["--against", &whole]).0["verified"], true);
