@@ -1,25 +1,31 @@
 #!/usr/bin/env python3
 """Verifies a ledger of rekeyd without rekeyd: a second opinion that shares no code with the first.
 
-    verify.py rekeyd.db    [--checkpoints FILE] [--against FILE] [--key KEY] [--json]
-    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--keys FILE] [--json]
+    verify.py rekeyd.db    [--checkpoints FILE] [--against FILE] [--key KEY] [--keys FILE] [--json]
+    verify.py ledger.jsonl [--checkpoints FILE] [--against FILE] [--key KEY] [--keys FILE] [--json]
 
 The first form reads the database, beside a running daemon or without one; the second the slice of an evidence bundle.
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
 
   - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
-  - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by a key that the
-    ledger named before, or by one of --key and --keys; without the Python package `cryptography` signatures are said to be unchecked;
-  - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself;
-  - of a database, that the tables target, rotation, key and policy follow from the records, row by row.
+  - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by the key that was
+    in use there: a key is from the record that names it to the one that names another. Without --key and --keys that is all,
+    and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, a database names them
+    all, and one checkpoint at least is theirs; keep them elsewhere. The key in use before a slice is one of --key and --keys.
+    Without the Python package `cryptography` signatures are said to be unchecked;
+  - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
+    a slice only those of its records and of the one before it, the others are said to be outside of it;
+  - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
+    when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too.
 
-Exit status: 0 verified, 1 broken, 2 wrong usage. Needs Python 3.8 or later and nothing else.
+Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage. Needs Python 3.8 or later and nothing else.
 """
 
 import argparse
 import base64
 import datetime
 import hashlib
+import itertools
 import json
 import sqlite3
 import struct
@@ -55,12 +61,17 @@ def digest(record):
     return hashlib.sha256(data).digest()
 
 
+# Who says what a record's hash is: a pin is a hash and one of these.
+OWN, KEPT_CHECKPOINT, KEPT_HEAD = "a signed checkpoint", "a checkpoint that was kept", "a head that was kept"
+
+
 def walk(records, seq, prev, pins):
     """Yields each record that continues the chain behind record `seq` with the hash `prev`; holds it against `pins`."""
+    for hash_, who in pins.pop(seq, []):
+        if hash_ != prev:
+            raise Broken(seq + 1, "does not continue the one of %s: what came before it was written anew" % who)
     held = seq
     for record in records:
-        if seq is None:  # a slice: whatever it begins with
-            seq, prev, held = record[SEQ] - 1, record[PREV_HASH], record[SEQ] - 1
         seq += 1
         if record[SEQ] != seq:
             raise Broken(seq, "is missing; %d follows on %d" % (record[SEQ], seq - 1))
@@ -77,6 +88,17 @@ def walk(records, seq, prev, pins):
         yield record
 
 
+def outside(pins, last, is_database):
+    """The records of the pins that are left behind record `last`. A slice is not all: what was kept may be of others."""
+    missing = [(seq, who) for seq in pins for _, who in pins[seq] if is_database or who == OWN]
+    if not missing:
+        return sorted(pins)
+    seq, who = max(missing)
+    if seq < last:
+        raise Broken(seq, "is missing: %s names it, and the slice begins after it" % who)
+    raise Broken(last + 1, "is missing: %s names record %d, so the ledger's tail was cut off" % (who, seq))
+
+
 # ---- checkpoints: C2SP tlog-checkpoint in a signed note ----
 
 
@@ -88,32 +110,41 @@ class Checkpoint:
 
 
 def checkpoints_in(text):
-    """The signed notes that stand one after another in a text."""
+    """The signed notes that stand one after another in a text, and whether something is left at its end that is none."""
     found, body, signatures = [], [], []
-    for line in text.split("\n"):
-        if line.startswith("\u2014 ") and body:
-            name, signature = line[2:].split(" ")
-            signatures.append((name, base64.b64decode(signature, validate=True)))
-        elif signatures:
-            found.append(Checkpoint(body, signatures))
-            body, signatures = [line] if line else [], []
-        elif line:
-            body.append(line)
-    return found
+    *lines, cut_off = text.split("\n")
+    for number, line in enumerate(lines + [""], 1):
+        try:
+            if line.startswith("\u2014 ") and body:
+                name, signature = line[2:].split(" ")
+                signatures.append((name, base64.b64decode(signature, validate=True)))
+            elif signatures:
+                found.append(Checkpoint(body, signatures))
+                body, signatures = [line] if line else [], []
+            elif line:
+                body.append(line)
+        except (IndexError, ValueError):
+            raise ValueError("what should be checkpoints is none up to line %d" % number)
+    return found, bool(body or cut_off)
 
 
 class Key:
     """A verifier key, `name+id+key`."""
 
     def __init__(self, text):
-        self.name, id_, key = text.strip().split("+", 2)
-        key = base64.b64decode(key, validate=True)
-        self.id, self.public = bytes.fromhex(id_), key[1:]
+        self.text = text.strip()
+        try:
+            self.name, id_, key = self.text.split("+", 2)
+            key = base64.b64decode(key, validate=True)
+            self.id, self.public = bytes.fromhex(id_), key[1:]
+        except ValueError:
+            raise ValueError("no verifier key, name+id+key: %r" % text)
         expected = hashlib.sha256(self.name.encode() + b"\n" + key).digest()[:4]
-        if key[0] != 1 or len(key) != 33 or expected != self.id:
-            raise ValueError("no verifier key of Ed25519: " + text)
+        if key[:1] != b"\1" or len(key) != 33 or expected != self.id:
+            raise ValueError("no verifier key of Ed25519: %r" % text)
 
     def signed(self, checkpoint):
+        """Whether it did; nothing if the checkpoint does not claim so."""
         for name, signature in checkpoint.signatures:
             if (name, signature[:4]) == (self.name, self.id):
                 try:
@@ -121,7 +152,7 @@ class Key:
                     return True
                 except InvalidSignature:
                     return False
-        return False
+        return None
 
 
 def same_ledger(checkpoints, origin):
@@ -130,20 +161,61 @@ def same_ledger(checkpoints, origin):
         raise Broken(1, "belongs to another ledger: a checkpoint is of %s, and this is %s" % (foreign[0], origin))
 
 
-def check_signatures(checkpoints, keys):
-    """`keys` are pairs of a record's number, from which on the key may sign, and the key."""
+def check_signatures(checkpoints, named):
+    """The keys that signed, each with the record that names it and the records of its checkpoints.
+
+    `named` are pairs of a record's number and the keys that it names. A key may sign from there on, and last the checkpoint of
+    the record that names others. Number 0 has the keys that may have been in use before a slice.
+    """
+    signers = {}
+    ends = [seq for seq, _ in named[1:]] + [float("inf")]
     for checkpoint in checkpoints:
-        if not any(seq <= checkpoint.seq and key.signed(checkpoint) for seq, key in keys):
-            raise Broken(checkpoint.seq, "has a checkpoint that is not signed by a key that the ledger names")
+        seq = checkpoint.seq
+        did = [(since, end, key) for (since, keys), end in zip(named, ends) for key in keys if key.signed(checkpoint)]
+        in_use = [(since, key) for since, end, key in did if since <= seq <= end]
+        if in_use:
+            since, key = in_use[-1]
+            signers.setdefault(key.text, (since, []))[1].append(seq)
+        elif did and did[0][0] > seq:
+            raise Broken(seq, "has a checkpoint that is signed by a key which only record %d names" % did[0][0])
+        elif did:
+            raise Broken(seq, "has a checkpoint that is signed by a key whose successor was named before")
+        else:
+            claimed = any(key.signed(checkpoint) is False for _, keys in named for key in keys)
+            if claimed or not named or named[0][0] > 0 or seq > ends[0]:
+                raise Broken(seq, "has a checkpoint that is not signed by a key that the ledger names")
+            # Of a slice: by a key from before it that nobody gave.
+    return signers
+
+
+def keys_of(args):
+    """The keys that are trusted."""
+    lines = [] if args.keys is None else [line for line in read(args.keys).splitlines() if line.strip()]
+    if args.keys is not None and not lines:
+        raise ValueError("%s holds no key" % args.keys)
+    return [Key(key) for key in args.key + lines]
+
+
+def head_in(line):
+    """A record's number and hash, as `rekeyd audit head` prints them."""
+    seq, hash_ = line.split()
+    if not seq.isdigit() or len(hash_) != 64:
+        raise ValueError("no number and hash: " + line)
+    return int(seq), bytes.fromhex(hash_)
 
 
 def kept_in(text):
-    """What an auditor kept: heads as pairs, or checkpoints."""
+    """What an auditor kept: heads as pairs, or checkpoints. All of it is understood, or nothing is."""
     try:
-        lines = [line.split() for line in text.splitlines() if line.strip()]
-        return [(int(seq), bytes.fromhex(hash_)) for seq, hash_ in lines], []
+        heads, checkpoints = [head_in(line) for line in text.splitlines() if line.strip()], []
     except ValueError:
-        return [], checkpoints_in(text)
+        # Copied by hand, the last line may have lost its end.
+        heads, (checkpoints, more) = [], checkpoints_in(text.rstrip("\n") + "\n")
+        if more:
+            raise ValueError("what was kept ends with something that is no checkpoint")
+    if not heads and not checkpoints:
+        raise ValueError("what was kept is empty: neither a checkpoint nor a line of a record's number and hash")
+    return heads, checkpoints
 
 
 # ---- the tables that follow from the records ----
@@ -174,13 +246,38 @@ OTHERS = {
 }  # fmt: skip
 
 
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
 def micros(text):
     """An instant of RFC 3339 as microseconds since 1970; nothing for nothing."""
     if text is None:
         return None
     whole, _, rest = text.rstrip("Z").partition(".")
-    at = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S") - datetime.datetime(1970, 1, 1)
+    at = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S") - EPOCH
     return (at.days * 86400 + at.seconds) * 10**6 + int(rest.ljust(6, "0")[:6])
+
+
+def instant(at):
+    """The same the other way around, as rekeyd writes it."""
+    text = (EPOCH + datetime.timedelta(microseconds=at)).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+def value_of(text):
+    """What a text of JSON says; itself if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
+JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# What of a target begins anew with each slot.
+OF_SLOT = {
+    "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
+}  # fmt: skip
 
 
 class Tables:
@@ -189,6 +286,7 @@ class Tables:
     def __init__(self):
         self.target, self.rotation, self.key, self.policy = {}, {}, {}, {}
         self.present = {}  # the row of the key that a target uses
+        self.open = {}  # when the slot of a target's open rotation fell due
         self.unknown = 0
 
     def take(self, record):
@@ -200,7 +298,6 @@ class Tables:
             self.policy[(data["policy"],)] = {"words": data["words"], "since": at, "seq": seq}
         if kind not in OF_TARGETS or self.unknown:
             return
-        # The rotation first: whether one is open decides what a change of the key means.
         self.take_key(record, data)
         if kind in STATES:
             self.take_rotation(record, data)
@@ -261,40 +358,75 @@ class Tables:
         self.key[(target, seq)] = self.present[target] = new
 
     def take_target(self, record, data):
-        seq, at, kind = record[SEQ], record[AT], record[KIND]
-        row = self.target.setdefault(
-            (record[TARGET],),
-            {"gone_since": None, "key_id": None, "slot": 1, "last_rotation_at": None, "quarantined_since": None},
-        )
+        seq, at, kind, target = record[SEQ], record[AT], record[KIND], record[TARGET]
+        names = "gone_since key_id key_not_before key_first_seen regressed_at unconfirmed last_rotation_at"
+        healthy = {"refusal": None, "unread": None, "unread_since": None}
+        free = {"quarantine": None, "quarantined_since": None}
+        row = self.target.setdefault((target,), {**dict.fromkeys(names.split()), **healthy, **free, **OF_SLOT, "slot": 1})
         row["seq"] = seq
         if kind in ("target_found", "target_changed"):
             about = data["description"]
             row.update(about, listing=data["listing"], gone_since=None)
             row["name"] = "/".join(about[part] for part in ("manager", "project", "cluster", "replica_set"))
-            if kind == "target_found":
-                row["found_at"] = at
+            row.setdefault("found_at", at)
         elif kind in ("target_gone", "target_returned"):
             row["gone_since"] = at if kind == "target_gone" else None
+        elif kind == "target_refused":
+            row.update(healthy, refusal=data["refusal"])
+        elif kind == "target_readable":
+            row["refusal"] = None
+        elif kind == "observation_failing":
+            row.update(unread=data["failure"], unread_since=at)
+        elif kind == "observation_recovered":
+            row.update(unread=None, unread_since=None)
         elif kind == "target_quarantined":
-            row["quarantined_since"] = at
+            row.update(quarantine=data["failure"], quarantined_since=at)
         elif kind == "target_rearmed":
-            row["quarantined_since"] = None
-        elif kind == "rotation_done":
-            row.update(last_rotation_at=at, quarantined_since=None)
-            row["slot"] += 1
-        elif kind == "key_changed":
-            held = any(key[0] == record[TARGET] and row["state"] in OPEN for key, row in self.rotation.items())
-            row["slot"] += not held
-        if record[TARGET] in self.present:
-            row["key_id"] = self.present[record[TARGET]]["id"]
+            row.update(free, failures=0, setback=None, retry_at=None)
+        elif kind == "rotation_requested":
+            overrides = data.get("overrides", False)
+            row.update(setback=None, retry_at=None)
+            if row["request"] is None or overrides and not row["request"]["overrides"]:
+                row["request"] = {"at": instant(at), "reason": data["reason"], "by": data["by"], "overrides": overrides}
+        elif kind == "slot_missed" and data["slot"] == row["slot"]:
+            row["missed_until"] = micros(data["closed_at"])
+        elif kind == "slot_held" and data["slot"] == row["slot"]:
+            row["held_until"] = micros(data["until"])
+        elif kind in STATES:
+            self.step_target(record, data, row)
+        if kind == "key_changed":
+            row["regressed_at"] = at if data["change"] == "regression" else None
+            if target not in self.open:
+                row.update(OF_SLOT, slot=row["slot"] + 1)
+        if kind in ("key_seen", "key_changed", "rotation_done"):
+            row.update(healthy)
+        if target in self.present:
+            key = self.present[target]
+            row.update(key_id=key["id"], key_not_before=key["not_before"], key_first_seen=key["first_seen"])
+
+    def step_target(self, record, data, row):
+        at, kind, target = record[AT], record[KIND], record[TARGET]
+        rotation, (slot, attempt) = record[ROTATION], record[ROTATION].split(".")
+        if kind == "rotation_intended":
+            self.open[target] = data["due_at"]
+        due_at = self.open.get(target) if STATES[kind] in OPEN else self.open.pop(target, None)
+        row["attempt"] = int(attempt)
+        if kind in ("rotation_failed", "rotation_unconfirmed"):
+            row["failures"] += kind == "rotation_unconfirmed" or data["failure"]["scope"] == "target"
+            row.update(setback=data["failure"], retry_at=micros(data["retry_at"]))
+        if kind == "rotation_unconfirmed":
+            row["unconfirmed"] = {"rotation": rotation, "due_at": due_at}
+        if kind == "rotation_done":
+            # Of several attempts at the slot that were given up, another one may yet act.
+            resting = (row["unconfirmed"] or {"rotation": "0.0"})["rotation"]
+            if resting.split(".")[0] != slot or resting == rotation and attempt == "1":
+                row["unconfirmed"] = None
+            row.update(OF_SLOT, slot=row["slot"] + 1, regressed_at=None, last_rotation_at=at)
+            row.update(quarantine=None, quarantined_since=None)
 
     def compare(self, db):
-        for table, keys, wanted in (
-            ("target", ["id"], self.target),
-            ("rotation", ["target", "slot", "attempt"], self.rotation),
-            ("key", ["target", "came_seq"], self.key),
-            ("policy", ["name"], self.policy),
-        ):
+        for table, keys in COMPARED.items():
+            wanted = getattr(self, table)
             cursor = db.execute("SELECT * FROM " + table)
             names = [column[0] for column in cursor.description]
             rows = (dict(zip(names, row)) for row in cursor)
@@ -306,9 +438,9 @@ class Tables:
                 if key not in found:
                     raise Broken(wanted[key]["seq"], where + ": the row is missing")
                 for column, ought in wanted[key].items():
-                    value = found[key][column]
-                    if column in ("failure", "listing") and value is not None:
-                        value = json.loads(value)
+                    value = found[key].get(column)
+                    if column in JSON and value is not None:
+                        value = value_of(value)
                     # When a present key was last seen is kept up to date without records.
                     untold = (table, column) == ("key", "last_seen") and wanted[key]["replaced_at"] is None
                     if value != ought and not untold:
@@ -329,30 +461,28 @@ def slice_of(path):
 
 
 def read(path):
+    """A text. What is no UTF-8 in it, as where a dash was cut off, is nothing that anyone signed."""
     if path == "-":
-        return sys.stdin.read()
-    with open(path, encoding="utf-8") as file:
+        return sys.stdin.buffer.read().decode(errors="replace")
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
 def verify(args):
     with open(args.ledger, "rb") as file:
         is_database = file.read(16) == b"SQLite format 3\0"
-    checkpoints = checkpoints_in(read(args.checkpoints)) if args.checkpoints else []
-    heads = []
-    if args.against:
-        heads, more = kept_in(read(args.against))
-        checkpoints += more
+    # The daemon's own file may end with a checkpoint that a crash cut off.
+    checkpoints, cut_off = ([], False) if args.checkpoints is None else checkpoints_in(read(args.checkpoints))
+    heads, kept = ([], []) if args.against is None else kept_in(read(args.against))
     pins = {}
     for seq, hash_ in heads:
-        pins.setdefault(seq, []).append((hash_, "a head that was kept"))
-    for checkpoint in checkpoints:
-        pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, "a signed checkpoint"))
-    pins.pop(0, None)
-    lines = read(args.keys).splitlines() if args.keys else []
-    keys = [(0, Key(key)) for key in args.key + lines if key.strip()]
+        pins.setdefault(seq, []).append((hash_, KEPT_HEAD))
+    for who, ones in (OWN, checkpoints), (KEPT_CHECKPOINT, kept):
+        for checkpoint in ones:
+            pins.setdefault(checkpoint.seq, []).append((checkpoint.hash, who))
+    checkpoints = checkpoints + kept
+    trusted = keys_of(args)
 
-    db, seq, prev = None, None, None
     if is_database:
         db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
         db.execute("BEGIN")  # one moment, whatever a daemon does meanwhile
@@ -360,38 +490,54 @@ def verify(args):
         records = db.execute("SELECT %s FROM ledger ORDER BY seq" % COLUMNS)
     else:
         records = slice_of(args.ledger)
-    tables, count, head = Tables(), 0, (seq or 0, prev or b"")
-    if is_database:
+        first = list(itertools.islice(records, 1))
+        seq, prev = (first[0][SEQ] - 1, first[0][PREV_HASH]) if first else (-1, b"")
+        records = itertools.chain(first, records)
+    if seq == 0:
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
+    named = [] if is_database else [(0, trusted)]
+    tables, count, start, head = Tables(), 0, seq, (seq, prev)
     for record in walk(records, seq, prev, pins):
-        if count == 0 and record[SEQ] == 1:
-            same_ledger(checkpoints, "rekeyd/ledger/" + record[PREV_HASH].hex())
         if record[KIND] == "checkpoint_key_set":
-            keys.append((record[SEQ], Key(json.loads(record[PAYLOAD])["key"])))
+            named.append((record[SEQ], [Key(json.loads(record[PAYLOAD])["key"])]))
         if is_database:
             tables.take(record)
         count, head = count + 1, (record[SEQ], record[HASH])
-    if pins:
-        last = max(pins)
-        why = "is missing: %s names record %d, so the ledger's tail was cut off" % (pins[last][0][1], last)
-        raise Broken(head[0] + 1, why)
-    if Ed25519PublicKey is not None:
-        check_signatures(checkpoints, keys)
+    not_held = outside(pins, head[0], is_database)
+    checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
+    signers = check_signatures(checkpoints, named) if Ed25519PublicKey else {}
+    given = {key.text for key in trusted}
+    vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
+    if Ed25519PublicKey and given and count and not vouched:
+        raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
+    unnamed = given - {key.text for _, keys in named for key in keys}
+    if unnamed:  # by a former key's thief the chain may be written anew from before its successor
+        raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
     if is_database and not tables.unknown:
         tables.compare(db)
     if not checkpoints:
         signatures = "none"
-    elif Ed25519PublicKey is None:
+    elif not Ed25519PublicKey:
         signatures = "unchecked: the Python package cryptography is not installed"
-    else:
+    elif len(vouched) == len(checkpoints):
         signatures = "good"
+    else:
+        others = "others than the keys that you trust" if given else "keys that are not known here; give them with --key"
+        signatures = "%d good, %d by %s" % (len(vouched), len(checkpoints) - len(vouched), others)
     return {
         "verified": True,
         "records": count,
-        "head": {"seq": head[0], "hash": head[1].hex()},
+        "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
-        "tables": is_database and not tables.unknown,
+        "keys": [
+            {"key": key, "named": since or None, "checkpoints": len(seqs), "newest": max(seqs), "trusted": key in given}
+            for key, (since, seqs) in signers.items()
+        ],
+        "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
+        "tables": list(COMPARED) if is_database and not tables.unknown else [],
+        "outside": not_held,
+        "cut_off": cut_off,
     }
 
 
@@ -400,8 +546,8 @@ def main():
     parser.add_argument("ledger", help="rekeyd.db, or the ledger.jsonl of a bundle")
     parser.add_argument("--checkpoints", metavar="FILE", help="the checkpoint file")
     parser.add_argument("--against", metavar="FILE", help="what you kept yourself; - reads standard input")
-    parser.add_argument("--key", action="append", default=[], help="a verifier key, name+id+key; may be repeated")
-    parser.add_argument("--keys", metavar="FILE", help="verifier keys, one a line")
+    parser.add_argument("--key", action="append", default=[], help="trust this key alone, name+id+key; may be repeated")
+    parser.add_argument("--keys", metavar="FILE", help="trust the keys in it alone, one a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
     try:
@@ -413,10 +559,21 @@ def main():
     if args.json:
         print(json.dumps(said))
     elif said["verified"]:
-        tables = ", and the tables follow from them" if said["tables"] else ""
+        tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
         print("verified %d records: every hash follows%s." % (said["records"], tables))
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)
+        for key in said["keys"]:
+            named = ", named by record %(named)d" % key if key["named"] else ""
+            trust = ", trusted" if key["trusted"] else ", NOT trusted" if args.key or args.keys else ""
+            print("  %d, the newest of record %d, by %s%s%s" % (key["checkpoints"], key["newest"], key["key"], named, trust))
+        if said["anchored"] is not None:
+            print("anchored up to record %(anchored)d" % said)
+        if said["outside"]:
+            numbers = ", ".join(map(str, said["outside"]))
+            print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
+        if said["cut_off"]:
+            print("the newest checkpoint was not written to its end, and is passed over")
     else:
         print("broken: record %(record)d: %(why)s" % said)
     sys.exit(0 if said["verified"] else 1)

@@ -25,6 +25,7 @@ mod replay;
 mod rotations;
 mod schema;
 mod seal;
+mod signatures;
 mod sql;
 mod unsettled;
 mod verify;
@@ -49,6 +50,7 @@ pub use checkpoint::{
     VerifierKey, origin_of, parse_checkpoints,
 };
 pub use reader::{ReadError, Reader};
+pub use signatures::SignedBy;
 pub use verify::{Broken, Demands, Verified, VerifyError};
 
 #[cfg(doc)]

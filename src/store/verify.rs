@@ -14,6 +14,8 @@ use super::reader::{ReadError, Reader};
 use super::relay::relay;
 use super::replay::Replay;
 use super::seal::Seals;
+use super::signatures::SignedBy;
+pub(super) use super::signatures::check_signatures;
 use super::walk::{Pins, Walk};
 use super::{OpenError, VerifierKey, load, schema};
 use crate::ports::Head;
@@ -25,6 +27,9 @@ pub struct Demands {
     pub checkpoints: Vec<Checkpoint>,
     /// Heads that someone kept, and believes without a signature.
     pub kept: Vec<Head>,
+    /// Keys that someone kept: one checkpoint at least must be signed by one of them, and the others vouch for nothing; the
+    /// ledger must name them all. None: the keys that the ledger names are believed.
+    pub trusted: Vec<VerifierKey>,
     /// Walk only the records from the first of this time or later on. The tables are not compared then: they follow from
     /// all records.
     pub since: Option<Timestamp>,
@@ -47,7 +52,10 @@ pub struct Verified {
     pub tables: bool,
     /// How many signed checkpoints agree.
     pub checkpoints: u64,
-    /// The newest record that a signed checkpoint or a kept head names; what came after it, they can not vouch for.
+    /// Who signed them.
+    pub signed_by: Vec<SignedBy>,
+    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
+    /// vouch for.
     pub anchored: Option<u64>,
 }
 
@@ -147,7 +155,19 @@ impl Reader {
             take(&page)?;
         }
         walk.finish()?;
-        check_signatures(&demands.checkpoints, &load::checkpoint_keys(&moment)?)?;
+        let keys = load::checkpoint_keys(&moment)?;
+        let signed_by = check_signatures(&demands.checkpoints, &keys)?;
+        let believed = |signed: &&SignedBy| demands.trusted.is_empty() || demands.trusted.contains(&signed.key);
+        let vouched = signed_by.iter().filter(believed).map(|signed| signed.newest).max();
+        if vouched.is_none() && !demands.trusted.is_empty() && walk.head.seq > start.seq {
+            let why = "is not vouched for, nor is any after it: no checkpoint is by a key that is trusted".to_owned();
+            return Err(Broken { seq: start.seq + 1, why }.into());
+        }
+        // By a former key's thief the chain may be written anew from before its successor.
+        if let Some(key) = demands.trusted.iter().find(|key| keys.iter().all(|(_, named)| named != *key)) {
+            let why = format!("is missing: no record names {key}, which is trusted");
+            return Err(Broken { seq: walk.head.seq + 1, why }.into());
+        }
         let unknown = expected.as_ref().map_or(0, |expected| expected.replay.unknown);
         let tables = expected.is_some() && unknown == 0;
         if let Some(expected) = &mut expected {
@@ -156,7 +176,6 @@ impl Reader {
             }
             compare_guards(&moment, &expected.replay.scratch, walk.head.seq)?;
         }
-        let checkpoints = demands.checkpoints.iter().map(|checkpoint| &checkpoint.head);
         Ok(Verified {
             records: walk.head.seq - start.seq,
             first_at: walk.first_at,
@@ -164,7 +183,8 @@ impl Reader {
             unknown,
             tables,
             checkpoints: demands.checkpoints.len() as u64,
-            anchored: checkpoints.chain(&demands.kept).map(|head| head.seq).max(),
+            signed_by,
+            anchored: demands.kept.iter().map(|head| head.seq).max().max(vouched),
             head: walk.head,
         })
     }
@@ -249,6 +269,10 @@ impl Reader {
             let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
             return Err(Broken { seq: 1, why }.into());
         }
+        if demands.kept.iter().any(|head| head.seq == 0 && origin_of(&head.hash) != origin) {
+            let why = format!("does not continue the one of {KEPT}: what came before it was written anew");
+            return Err(Broken { seq: 1, why }.into());
+        }
         let mut ahead = Vec::new();
         let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
         for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {
@@ -301,16 +325,4 @@ impl Expected {
 /// Whether whoever is told wants to hear more.
 pub(super) fn told(answer: ControlFlow<()>) -> Result<(), VerifyError> {
     if answer.is_break() { Err(VerifyError::BrokenOff) } else { Ok(()) }
-}
-
-/// Each must be signed by a key that the ledger names at that point.
-pub(super) fn check_signatures(checkpoints: &[Checkpoint], keys: &[(u64, VerifierKey)]) -> Result<(), Broken> {
-    for checkpoint in checkpoints {
-        let seq = checkpoint.head.seq;
-        if !keys.iter().any(|(named, key)| *named <= seq && key.signed(checkpoint)) {
-            let why = "has a checkpoint that is not signed by a key that the ledger names".to_owned();
-            return Err(Broken { seq, why });
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,9 @@
 mod backup;
 mod bundle;
 mod checkpoints;
+mod columns;
 mod crash;
+mod kept;
 mod stories;
 mod tampering;
 mod verifiers;

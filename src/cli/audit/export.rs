@@ -37,7 +37,7 @@ pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> A
     let span = Span::new(args.from, args.to, SystemClock::now()).map_err(|error| words(&error))?;
     let reader = Reader::open(&settings.state_dir)?;
     let file = &settings.ledger.checkpoint_file;
-    let checkpoints = checkpoints_of(file)?.unwrap_or_default();
+    let checkpoints = checkpoints_of(file)?.map_or_else(Vec::new, |own| own.checkpoints);
     if checkpoints.is_empty() && !reader.checkpoint_keys()?.is_empty() {
         output.complain_as_is(&format!(
             "{WARN}warning:{WARN:#} there is no checkpoint in {}, and the ledger names a key that signs them: the bundle has \

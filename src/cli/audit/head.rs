@@ -23,7 +23,7 @@ pub(super) fn head(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     let (head, keys) = (reader.head()?, reader.checkpoint_keys()?);
     let (key, hash) = (keys.last(), hex(&head.hash));
     let file = &settings.ledger.checkpoint_file;
-    let newest = checkpoints_of(file)?.and_then(|found| found.last().cloned());
+    let newest = checkpoints_of(file)?.and_then(|own| own.checkpoints.last().cloned());
     if args.json {
         output.json(&json!({
             "seq": head.seq,

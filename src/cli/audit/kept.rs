@@ -5,19 +5,32 @@ use std::path::Path;
 
 use super::super::Stop;
 use crate::ports::Head;
-use crate::store::{Checkpoint, Demands, parse_checkpoints};
+use crate::store::{Checkpoint, Demands, VerifierKey, parse_checkpoints};
 
-/// The ledger's own checkpoints; none if there is no such file.
-pub(super) fn checkpoints_of(file: &Path) -> Result<Option<Vec<Checkpoint>>, Stop> {
-    let said = |why: &dyn std::fmt::Display| Stop::Words(format!("the checkpoint file {}: {why}", file.display()));
-    match std::fs::read_to_string(file) {
-        Ok(text) => parse_checkpoints(&text).map(|(found, _)| Some(found)).map_err(|error| said(&error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(said(&error)),
-    }
+/// What the ledger's own checkpoint file holds.
+#[derive(Default)]
+pub(super) struct Own {
+    pub(super) checkpoints: Vec<Checkpoint>,
+    /// It ends with one whose writing was cut off, as by a crash; the daemon takes that away when it signs the next.
+    pub(super) cut_off: bool,
 }
 
-/// Adds what an auditor kept: checkpoints, or lines of a number and a hash as `audit head` prints them.
+/// The ledger's own checkpoints; none if there is no such file.
+pub(super) fn checkpoints_of(file: &Path) -> Result<Option<Own>, Stop> {
+    let said = |why: &dyn std::fmt::Display| Stop::Words(format!("the checkpoint file {}: {why}", file.display()));
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(said(&error)),
+    };
+    // A dash may be cut off in its middle.
+    let text = String::from_utf8_lossy(&bytes);
+    let (checkpoints, whole) = parse_checkpoints(&text).map_err(|error| said(&error))?;
+    Ok(Some(Own { checkpoints, cut_off: whole < text.len() }))
+}
+
+/// Adds what an auditor kept: checkpoints, or lines of a number and a hash as `audit head` prints them. All of it is
+/// understood, or it is refused: what is passed over would pass for held.
 pub(super) fn against(file: &Path, demands: &mut Demands) -> Result<(), Stop> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -26,18 +39,30 @@ pub(super) fn against(file: &Path, demands: &mut Demands) -> Result<(), Stop> {
         std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.map_err(|error| Stop::Words(format!("cannot read {}: {error}", file.display())))?;
+    // Copied by hand, the last line may have lost its end.
+    text.truncate(text.trim_end_matches('\n').len());
+    text.push('\n');
     let heads: Option<Vec<Head>> = text.lines().filter(|line| !line.trim().is_empty()).map(head).collect();
     match (heads.filter(|heads| !heads.is_empty()), parse_checkpoints(&text)) {
         (Some(heads), _) => demands.kept.extend(heads),
-        (None, Ok((found, _))) if !found.is_empty() => demands.checkpoints.extend(found),
+        (None, Ok((found, whole))) if !found.is_empty() && whole == text.len() => demands.checkpoints.extend(found),
         (None, _) => {
             return Err(Stop::Words(format!(
-                "{} holds neither a checkpoint nor a line of a record's number and hash, as `rekeyd audit head` prints them",
+                "{} does not hold whole checkpoints, nor lines of a record's number and hash as `rekeyd audit head` prints them",
                 file.display()
             )));
         }
     }
     Ok(())
+}
+
+/// The verifier keys that an auditor kept, one a line.
+pub(super) fn keys_of(file: &Path) -> Result<Vec<VerifierKey>, Stop> {
+    let said = |why: &dyn std::fmt::Display| Stop::Words(format!("the keys in {}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| said(&error))?;
+    let keys = text.lines().filter(|line| !line.trim().is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| said(&error))?;
+    if keys.is_empty() { Err(said(&"there is none")) } else { Ok(keys) }
 }
 
 fn head(line: &str) -> Option<Head> {

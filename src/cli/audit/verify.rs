@@ -8,15 +8,17 @@ use serde_json::json;
 use super::super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::super::when::When;
 use super::super::{Answer, Exit, Stop};
-use super::{hex, kept};
+use super::hex;
+use super::kept::{self, Own};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::store::{Demands, Reader, Verified, VerifyError};
+use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   rekeyd audit verify --against head-of-january.txt
   ssh vault cat checkpoints | rekeyd audit verify --against -
+  rekeyd audit verify --keys checkpoint-keys-we-kept.txt
   rekeyd audit verify --since 90d")]
 pub(in super::super) struct Args {
     /// Hold the ledger against heads or checkpoints that were kept elsewhere; - reads standard input.
@@ -25,6 +27,13 @@ pub(in super::super) struct Args {
     /// The checkpoint file, if it is not the configured one.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
+    /// Trust this key alone, as `audit head` printed it; may be repeated. Without one, any key that the ledger names is
+    /// believed, and whoever wrote a ledger anew named a key of his own in it.
+    #[arg(long, value_name = "KEY")]
+    key: Vec<VerifierKey>,
+    /// Trust the keys in this file alone, one a line.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// Only records from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago). The tables are not compared.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
@@ -42,7 +51,12 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
     if let (Some(why), true) = (&missing, args.checkpoints.is_some()) {
         return Err(Stop::Words(why.clone()));
     }
-    let mut demands = Demands { checkpoints: own.unwrap_or_default(), kept: Vec::new(), since };
+    let Own { checkpoints, cut_off } = own.unwrap_or_default();
+    let mut trusted = args.key.clone();
+    if let Some(file) = &args.keys {
+        trusted.extend(kept::keys_of(file)?);
+    }
+    let mut demands = Demands { checkpoints, kept: Vec::new(), trusted, since };
     if let Some(file) = &args.against {
         kept::against(file, &mut demands)?;
     }
@@ -53,16 +67,32 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    tell(verified, missing.as_deref(), args.json, output)
+    let own = OwnFile { missing, cut_off };
+    tell(verified, &own, &demands.trusted, args.json, output)
 }
 
 /// Verifies with the configured checkpoint file.
 pub(in super::super) fn verify_all(settings: &Settings, output: &mut Output) -> Answer {
-    verify(&Args { against: None, checkpoints: None, since: None, json: false }, settings, output)
+    let args = Args { against: None, checkpoints: None, key: Vec::new(), keys: None, since: None, json: false };
+    verify(&args, settings, output)
 }
 
-/// Says what came of it; `missing` says why there were no checkpoints to hold the ledger against.
-fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bool, output: &mut Output) -> Answer {
+/// What there is to say of the ledger's own checkpoint file.
+struct OwnFile {
+    /// Why there are no checkpoints to hold the ledger against.
+    missing: Option<String>,
+    /// The newest was passed over.
+    cut_off: bool,
+}
+
+/// Says what came of it.
+fn tell(
+    verified: Result<Verified, VerifyError>,
+    own: &OwnFile,
+    trusted: &[VerifierKey],
+    json: bool,
+    output: &mut Output,
+) -> Answer {
     match verified {
         Ok(verified) => {
             let hash = hex(&verified.head.hash);
@@ -76,7 +106,9 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
                     "unknown_kinds": verified.unknown,
                     "tables": verified.tables,
                     "checkpoints": verified.checkpoints,
+                    "keys": verified.signed_by.iter().map(|signed| key_json(signed, trusted)).collect::<Vec<_>>(),
                     "anchored": verified.anchored,
+                    "cut_off": own.cut_off,
                 }))?;
                 return Ok(Exit::Done);
             }
@@ -88,7 +120,7 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
                 verified.records,
             ))?;
             output.line(format_args!("head {} {hash}", verified.head.seq))?;
-            match (verified.anchored, missing) {
+            match (verified.anchored, own.missing.as_deref()) {
                 (Some(seq), _) => output.line(format_args!(
                     "{} signed checkpoints agree. Up to record {seq} the ledger is anchored outside of itself.",
                     verified.checkpoints
@@ -98,6 +130,20 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
                     styled(WARN, "not anchored:"),
                     why.unwrap_or("there is no checkpoint yet")
                 ))?,
+            }
+            for signed in &verified.signed_by {
+                let SignedBy { key, named, checkpoints, newest } = signed;
+                let trust = match (trusted.is_empty(), trusted.contains(key)) {
+                    (true, _) => String::new(),
+                    (false, true) => format!(", {}", styled(GOOD, "trusted")),
+                    (false, false) => format!(", {}", styled(WARN, "not trusted")),
+                };
+                output.line(format_args!(
+                    "  {checkpoints}, the newest of record {newest}, by {key}, named by record {named}{trust}"
+                ))?;
+            }
+            if own.cut_off {
+                output.line("The newest checkpoint was not written to its end, and is passed over.")?;
             }
             if verified.unknown > 0 {
                 output.line(format_args!("{} records are of kinds that a later version wrote.", verified.unknown))?;
@@ -119,4 +165,14 @@ fn tell(verified: Result<Verified, VerifyError>, missing: Option<&str>, json: bo
             | VerifyError::Later { .. }),
         ) => Err(Stop::Words(error.to_string())),
     }
+}
+
+fn key_json(signed: &SignedBy, trusted: &[VerifierKey]) -> serde_json::Value {
+    json!({
+        "key": signed.key.to_string(),
+        "named": signed.named,
+        "checkpoints": signed.checkpoints,
+        "newest": signed.newest,
+        "trusted": trusted.contains(&signed.key),
+    })
 }

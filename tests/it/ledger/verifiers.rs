@@ -3,22 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rekeyd::domain::{AlertKind, AlertSubject, KeyChange, OnCheckpointFailure, Refusal};
-use rekeyd::store::{CHECKPOINTS, CheckpointKey, DATABASE, Keeping};
+use rekeyd::store::{CHECKPOINT_KEY, CHECKPOINTS, CheckpointKey, DATABASE, Keeping};
+use ring::signature::Ed25519KeyPair;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::*;
 
 /// A folder with a configuration, a ledger of 19 records, and its checkpoints of records 1, 8, 15 and 19.
-struct Scene {
+pub(super) struct Scene {
     dir: tempfile::TempDir,
 }
 
 /// The second rotation's new key, which the forger would like to be another.
 const KEY: &str = "b";
 
-fn events(key: &str) -> Vec<Vec<Entry>> {
+pub(super) fn events(key: &str) -> Vec<Vec<Entry>> {
     let mut second = one_rotation("rs1", 100);
     if let Some(Entry { event: Event::RotationDone { key_after, .. }, .. }) = second.last_mut() {
         *key_after = key.into();
@@ -48,10 +51,13 @@ fn events(key: &str) -> Vec<Vec<Entry>> {
     vec![one_rotation("rs0", 0), second, rest]
 }
 
-async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+/// The seed of the key that signs the scene's checkpoints.
+const SEED: [u8; 32] = [3; 32];
+
+async fn tell(dir: &Path, ledger_id: [u8; 32], seed: [u8; 32], calls: Vec<Vec<Entry>>) {
     let state = dir.join("state");
     let store = Store::open(&state, ledger_id).unwrap();
-    let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
+    let key = CheckpointKey::of_state_dir(&state, seed).unwrap();
     let on_failure = OnCheckpointFailure::Warn;
     let named = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
     store.record(vec![entry(0, named)]).await.unwrap();
@@ -63,9 +69,9 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let scene = Self { dir: tempfile::tempdir().unwrap() };
-        tell(scene.dir.path(), [9; 32], events(KEY)).await;
+        tell(scene.dir.path(), [9; 32], SEED, events(KEY)).await;
         let path = scene.dir.path().display();
         let text = format!(
             "version = 1\nstate_dir = \"{path}/state\"\n[ledger]\ncheckpoint_file = \"{path}/{CHECKPOINTS}\"\n"
@@ -74,64 +80,129 @@ impl Scene {
         scene
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.path("state").join(DATABASE)
     }
 
-    fn tamper(&self, sql: &str) {
+    pub(super) fn tamper(&self, sql: &str) {
         tamper(&Connection::open(self.database()).unwrap(), sql);
     }
 
     /// A new ledger in the place of the old one, with a key and checkpoints of its own.
-    async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+    pub(super) async fn replace(&self, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
+        self.replace_by(SEED, ledger_id, calls).await;
+    }
+
+    pub(super) async fn replace_by(&self, seed: [u8; 32], ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
         std::fs::remove_dir_all(self.path("state")).unwrap();
         std::fs::remove_file(self.path(CHECKPOINTS)).unwrap();
-        tell(self.dir.path(), ledger_id, calls).await;
+        tell(self.dir.path(), ledger_id, seed, calls).await;
     }
 
-    fn rekeyd(&self, more: &[&str]) -> Value {
+    /// A new key comes into use, with record 20; records 21 to 27 are a rotation.
+    pub(super) async fn change_key(&self) {
+        std::fs::remove_file(self.path("state").join(CHECKPOINT_KEY)).unwrap();
+        tell(self.dir.path(), [9; 32], [5; 32], vec![one_rotation("rs2", 300)]).await;
+    }
+
+    /// The keys that the ledger names.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let keys = Reader::open(&self.path("state")).unwrap().checkpoint_keys().unwrap();
+        keys.iter().map(ToString::to_string).collect()
+    }
+
+    /// A checkpoint of this record by the scene's first key, as whoever has it can sign at any time.
+    pub(super) fn signed_by_the_first_key(&self, seq: u64) -> String {
+        let hash = Reader::open(&self.path("state")).unwrap().records(seq - 1, 1).unwrap()[0].hash;
+        let key = self.keys().remove(0);
+        let mut parts = key.splitn(3, '+');
+        let (name, id) = (parts.next().unwrap(), u32::from_str_radix(parts.next().unwrap(), 16).unwrap());
+        let text = format!("{name}\n{seq}\n{}\n", STANDARD.encode(hash));
+        let signature = Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap().sign(text.as_bytes());
+        let signature = STANDARD.encode([&id.to_be_bytes(), signature.as_ref()].concat());
+        format!("{text}\n\u{2014} {name} {signature}\n\n")
+    }
+
+    pub(super) fn rekeyd(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekeyd"));
         command.arg("--config").arg(self.path("rekeyd.toml")).args(["audit", "verify", "--json"]).args(more);
-        answer(command)
+        command
     }
 
-    fn python(&self, interpreter: &str, more: &[&str]) -> Value {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(root.join(interpreter));
-        if interpreter == "/usr/bin/env" {
-            // Without what others installed: the standard library alone.
-            command.args(["python3", "-I", "-S"]);
-        }
-        command.arg(root.join("contrib/verify.py")).arg("--json").args(more);
+    pub(super) fn python(&self, more: &[&str]) -> Command {
+        let mut command = python(VENV, more);
         if !more.contains(&"--checkpoints") {
             command.arg("--checkpoints").arg(self.path(CHECKPOINTS));
         }
         command.arg(self.database());
-        answer(command)
+        command
     }
 
     /// What both say. They must agree on the record.
-    fn both(&self, more: &[&str]) -> (Value, Value) {
-        let (one, other) = (self.rekeyd(more), self.python("target/test-tools/venv/bin/python", more));
+    pub(super) fn both(&self, more: &[&str]) -> (Value, Value) {
+        let (one, other) = (answer(self.rekeyd(more)), answer(self.python(more)));
         assert_eq!(one["verified"], other["verified"], "{more:?}\n{one}\n{other}");
         assert_eq!(one["record"], other["record"], "{more:?}\n{one}\n{other}");
         (one, other)
     }
 
-    fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
+    /// As `audit head` prints it.
+    pub(super) fn head(&self, seq: u64) -> String {
+        let sql = "SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?";
+        Connection::open(self.database()).unwrap().query_row(sql, [seq], |row| row.get(0)).unwrap()
+    }
+
+    /// These records as a bundle has them.
+    pub(super) fn slice(&self, name: &str, first: u64, last: u64) -> String {
+        let sql = "SELECT json_object('seq', seq, 'at_us', at, 'kind', kind, 'actor', actor, 'target', target,
+                 'rotation', rotation, 'payload', payload, 'prev_hash', lower(hex(prev_hash)), 'hash', lower(hex(hash)))
+             FROM ledger WHERE seq BETWEEN ? AND ? ORDER BY seq";
+        let db = Connection::open(self.database()).unwrap();
+        let mut rows = db.prepare(sql).unwrap();
+        let rows = rows.query_map([first, last], |row| row.get::<_, String>(0)).unwrap();
+        self.write(name, &rows.map(|row| row.unwrap() + "\n").collect::<String>())
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    pub(super) fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
         let text = std::fs::read_to_string(self.path(CHECKPOINTS)).unwrap();
         let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
         let kept = all.iter().enumerate().filter(|(place, _)| keep(*place)).map(|(_, one)| one.to_note() + "\n");
-        std::fs::write(self.path(name), kept.collect::<String>()).unwrap();
-        self.path(name).display().to_string()
+        self.write(name, &kept.collect::<String>())
     }
 }
 
-fn answer(mut command: Command) -> Value {
+/// Python with the package `cryptography`.
+pub(super) const VENV: &str = "target/test-tools/venv/bin/python";
+/// Without what others installed: the standard library alone.
+pub(super) const ALONE: &str = "/usr/bin/env";
+
+pub(super) fn python(interpreter: &str, more: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join(interpreter));
+    if interpreter == ALONE {
+        command.args(["python3", "-I", "-S"]);
+    }
+    command.arg(root.join("contrib/verify.py")).arg("--json").args(more);
+    command
+}
+
+/// Why a verifier gives no answer.
+pub(super) fn refusal(mut command: Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+pub(super) fn answer(mut command: Command) -> Value {
     let output = command.stdin(Stdio::null()).output().expect("it starts; tests/setup.sh installs what is missing");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let value: Value = serde_json::from_str(&said)
@@ -148,17 +219,14 @@ async fn both_verify_a_good_ledger() {
     assert_eq!((&one["head"], &one["checkpoints"], &one["tables"]), (&other["head"], &4.into(), &true.into()));
     assert_eq!((&other["checkpoints"], &other["signatures"]), (&4.into(), &"good".into()));
     assert_eq!(one["anchored"], 19);
-    let alone = scene.python("/usr/bin/env", &[]);
+    let (database, checkpoints) = (scene.database(), scene.path(CHECKPOINTS));
+    let more = [database.to_str().unwrap(), "--checkpoints", checkpoints.to_str().unwrap()];
+    let alone = answer(python(ALONE, &more));
     assert!(alone["signatures"].as_str().unwrap().starts_with("unchecked"), "{alone}");
     // A head as `audit head` prints it, from the middle and from the end.
-    let db = Connection::open(scene.database()).unwrap();
-    let head = |seq: u64| -> String {
-        db.query_row("SELECT seq || ' ' || lower(hex(hash)) FROM ledger WHERE seq = ?", [seq], |row| row.get(0))
-            .unwrap()
-    };
-    std::fs::write(scene.path("kept"), format!("{}\n{}\n", head(5), head(19))).unwrap();
+    std::fs::write(scene.path("kept"), format!("{}\n{}\n", scene.head(5), scene.head(19))).unwrap();
     assert_eq!(scene.both(&["--against", scene.path("kept").to_str().unwrap()]).0["verified"], true);
-    let since = scene.rekeyd(&["--since", "2026-05-01T06:01:40Z"]);
+    let since = answer(scene.rekeyd(&["--since", "2026-05-01T06:01:40Z"]));
     assert_eq!((&since["records"], &since["tables"]), (&11.into(), &false.into()), "{since}");
 }
 
