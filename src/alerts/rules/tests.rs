@@ -273,6 +273,32 @@ fn a_key_that_was_never_read_is_told() {
     assert!(alert.words.contains("never read since it was found at 2026-01-01T00:00:00Z"), "{}", alert.words);
 }
 
+/// What waits for an operator is looked at once a day, and said to be quarantined: its key is not stale an hour after.
+#[test]
+fn a_quarantined_key_is_stale_when_four_of_its_seldom_looks_were_missed() {
+    let mut world = World::with_key();
+    world.see("2026-01-05T00:00:00Z");
+    let quarantined = Event::TargetQuarantined { target: id(), attempts: 2, failure: failure(Reason::RoleMissing) };
+    world.tell("2026-01-05T00:00:00Z", quarantined);
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-06T12:00:00Z"), None);
+    let alert = world.alert(AlertKind::ObservationStale, "2026-01-09T00:00:01Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-09T00:00:00Z")), "four looks were missed");
+}
+
+/// It is left to its rotation, whose looks settle it and are no sightings.
+#[test]
+fn a_key_is_not_stale_while_its_rotation_is_open() {
+    let mut world = World::with_key();
+    world.policy.confirm_within = Period::days(1);
+    let (rotation, looked_at) = (RotationId { slot: 1, attempt: 1 }, at("2026-01-05T00:00:00Z"));
+    let (due_at, key_before) = (looked_at, "first".into());
+    let intended = Event::RotationIntended { target: id(), rotation, due_at, key_before, looked_at };
+    world.tell("2026-01-05T00:00:00Z", intended);
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T12:00:00Z"), None);
+    world.tell("2026-01-05T12:00:00Z", Event::RotationWithdrawn { target: id(), rotation, why: "none".to_owned() });
+    assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T12:00:00Z").is_some());
+}
+
 /// One alert for a silent manager, not one for each of its thousand keys.
 #[test]
 fn a_failing_manager_speaks_for_its_targets() {
