@@ -169,8 +169,8 @@ impl<'a> Look<'a> {
     /// A key that came into use while we watched, and by none of our rotations.
     fn foreign_change(&self) -> Option<Alert> {
         let key = self.record.key.as_ref().filter(|key| key.not_before.is_some())?;
-        let ours = self.record.last_rotation_at.is_some_and(|at| at >= key.first_seen);
-        if ours || self.record.regressed_at.is_some() || self.now > FOREIGN_FOR.after(key.first_seen) {
+        let known = self.record.is_rotated() || self.record.regressed_at.is_some();
+        if known || self.now > FOREIGN_FOR.after(key.first_seen) {
             return None;
         }
         let words = format!(

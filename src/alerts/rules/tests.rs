@@ -377,6 +377,21 @@ fn a_rotation_that_nothing_settles_is_told() {
     assert!(alert.words.contains("rotation 1.1 was begun at 2026-01-02T00:00:00Z, 30m 1s ago"), "{}", alert.words);
 }
 
+/// Somebody else's change of the key, seen now after a look at this time.
+fn foreign(now: &str, last_seen: &str) -> Event {
+    Event::KeyChanged {
+        target: id(),
+        change: KeyChange::Foreign,
+        before: "second".into(),
+        after: "third".into(),
+        last_seen: at(last_seen),
+        looked_at: None,
+        not_before: Some(at(last_seen)),
+        first_seen: at(now),
+        suspect: None,
+    }
+}
+
 /// A day long, so that it is seen; and never for a change that was ours.
 #[test]
 fn a_change_by_somebody_else_is_told_for_a_day() {
@@ -386,23 +401,35 @@ fn a_change_by_somebody_else_is_told_for_a_day() {
     assert_eq!(first.alert(AlertKind::ForeignKeyChange, "2026-01-01T00:00:01Z"), None, "it was there before us");
 
     let mut world = ours;
-    world.tell(
-        "2026-01-11T00:00:00Z",
-        Event::KeyChanged {
-            target: id(),
-            change: KeyChange::Foreign,
-            before: "second".into(),
-            after: "third".into(),
-            last_seen: at("2026-01-10T23:00:00Z"),
-            looked_at: None,
-            not_before: Some(at("2026-01-10T23:00:00Z")),
-            first_seen: at("2026-01-11T00:00:00Z"),
-            suspect: None,
-        },
-    );
+    world.tell("2026-01-11T00:00:00Z", foreign("2026-01-11T00:00:00Z", "2026-01-10T23:00:00Z"));
     let alert = world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:00Z").unwrap();
     assert_eq!(alert.since, Some(at("2026-01-11T00:00:00Z")));
     assert_eq!(world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:01Z"), None);
+}
+
+/// A rotation that a clock dated weeks ahead covers no change that comes after it, and is not taken for somebody else's.
+#[test]
+fn a_change_by_somebody_else_is_told_after_a_clock_that_ran_ahead() {
+    let (ahead, now) = ("2026-02-01T00:00:00Z", "2026-01-12T00:00:00Z");
+    let told = |world: &World, now| world.alert(AlertKind::ForeignKeyChange, now).map(|alert| alert.since.unwrap());
+    let redated = || Event::KeyRedated { target: id(), not_before: Some(at(now)), first_seen: at(now) };
+
+    let mut world = World::rotated(ahead);
+    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", ahead));
+    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at("2026-01-12T01:00:00Z")), "not dated anew");
+
+    let mut world = World::rotated(ahead);
+    assert_eq!(told(&world, now), None, "it is ours");
+    world.tell(now, redated());
+    assert_eq!(told(&world, "2026-01-12T00:00:01Z"), None, "it is ours still");
+    assert_eq!(world.fleet.targets[&id()].last_rotation_at, Some(at(now)));
+    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", now));
+    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at("2026-01-12T01:00:00Z")));
+
+    let mut world = World::rotated(ahead);
+    world.tell("2026-02-02T00:00:00Z", foreign("2026-02-02T00:00:00Z", ahead));
+    world.tell(now, redated());
+    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at(now)), "both were dated ahead");
 }
 
 /// An outage may pass; a refused key does not.
