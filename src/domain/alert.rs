@@ -48,11 +48,17 @@ pub enum AlertKind {
     ApiKeyNew,
     /// The wall clock of the daemon's machine stepped, a short while ago.
     ClockStepped,
+    /// The whole ledger was checked and does not hold.
+    LedgerBroken,
+    /// The ledger goes on, and its signed checkpoints can not be written.
+    CheckpointBehind,
+    /// A changed configuration was refused, and the former one stays in force.
+    ConfigRefused,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -72,6 +78,9 @@ impl AlertKind {
         Self::ReceiverFailing,
         Self::ApiKeyNew,
         Self::ClockStepped,
+        Self::LedgerBroken,
+        Self::CheckpointBehind,
+        Self::ConfigRefused,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -96,6 +105,9 @@ impl AlertKind {
             Self::ReceiverFailing => "receiver_failing",
             Self::ApiKeyNew => "api_key_new",
             Self::ClockStepped => "clock_stepped",
+            Self::LedgerBroken => "ledger_broken",
+            Self::CheckpointBehind => "checkpoint_behind",
+            Self::ConfigRefused => "config_refused",
         }
     }
 }

@@ -77,6 +77,7 @@ impl MadeUp {
             started_at: at("2026-01-01T00:00:00Z"),
             last_sweep: Some(now),
             since_sweep: Duration::from_secs(1),
+            upkeep: None,
         }))
     }
 

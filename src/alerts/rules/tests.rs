@@ -14,7 +14,7 @@ use crate::domain::{
     Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, Spread};
-use crate::ports::Head;
+use crate::ports::{Anchor, Head, Upkeep};
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
 
@@ -27,6 +27,7 @@ struct World {
     fleet: Fleet,
     policy: Policy,
     started_at: Timestamp,
+    upkeep: Option<Upkeep>,
 }
 
 impl World {
@@ -36,7 +37,7 @@ impl World {
             first_rotation: FirstRotation::Now,
             ..Policy::with_defaults(PolicyName::from("default"))
         };
-        let mut world = Self { fleet: Fleet::default(), policy, started_at: at("2026-01-01T00:00:00Z") };
+        let mut world = Self { fleet: Fleet::default(), policy, started_at: at("2026-01-01T00:00:00Z"), upkeep: None };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -84,6 +85,7 @@ impl World {
             started_at: self.started_at,
             last_sweep: Some(now),
             since_sweep: Duration::ZERO,
+            upkeep: self.upkeep.clone(),
         };
         let manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
         fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() })
@@ -410,16 +412,21 @@ fn a_change_by_somebody_else_is_told_for_a_day() {
 /// A rotation that a clock dated weeks ahead covers no change that comes after it, and is not taken for somebody else's.
 #[test]
 fn a_change_by_somebody_else_is_told_after_a_clock_that_ran_ahead() {
+    let mut world = World::rotated("2026-02-01T00:00:00Z");
+    assert_eq!(world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:00Z"), None, "it is ours");
+    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", "2026-02-01T00:00:00Z"));
+    let alert = world.alert(AlertKind::ForeignKeyChange, "2026-01-12T02:00:00Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-12T01:00:00Z")));
+}
+
+/// What dates a key anew, that a clock dated ahead, leaves it true whose key it is.
+#[test]
+fn a_key_that_is_dated_anew_is_whose_it_was() {
     let (ahead, now) = ("2026-02-01T00:00:00Z", "2026-01-12T00:00:00Z");
     let told = |world: &World, now| world.alert(AlertKind::ForeignKeyChange, now).map(|alert| alert.since.unwrap());
     let redated = || Event::KeyRedated { target: id(), not_before: Some(at(now)), first_seen: at(now) };
 
     let mut world = World::rotated(ahead);
-    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", ahead));
-    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at("2026-01-12T01:00:00Z")), "not dated anew");
-
-    let mut world = World::rotated(ahead);
-    assert_eq!(told(&world, now), None, "it is ours");
     world.tell(now, redated());
     assert_eq!(told(&world, "2026-01-12T00:00:01Z"), None, "it is ours still");
     assert_eq!(world.fleet.targets[&id()].last_rotation_at, Some(at(now)));
@@ -459,6 +466,7 @@ fn a_stalled_scheduler_is_told() {
         started_at: at("2026-01-01T00:00:00Z"),
         last_sweep: Some(at("2026-01-11T23:59:00Z")),
         since_sweep,
+        upkeep: None,
     };
     let stalled_after = Rules::default().stalled_after.as_duration();
     let late = stalled_after + Duration::from_millis(1);
@@ -468,6 +476,53 @@ fn a_stalled_scheduler_is_told() {
     assert_eq!(fired[0].since, Some(at("2026-01-12T00:00:00Z")), "when it became too late");
     let patient = Rules { stalled_after: Period::minutes(5), ..Rules::default() };
     assert_eq!(fire(&situation(late), &patient), []);
+}
+
+/// What is wrong with its own ledger and configuration the daemon tells itself. What is on record of it stands where nothing is
+/// known: after a restart, which mends no ledger, and for those who read the record without the daemon.
+#[test]
+fn what_the_daemon_knows_of_itself_is_told() {
+    let own = |world: &World, now: &str| {
+        let fired = world.fired(at(now)).into_iter();
+        fired.filter(|alert| alert.subject == AlertSubject::Daemon).collect::<Vec<_>>()
+    };
+    let kinds = |world: &World| own(world, "2026-01-01T00:16:00Z").iter().map(|alert| alert.kind).collect::<Vec<_>>();
+    let mut world = World::new();
+    let well = Upkeep { check: Check::Whole { records: 14 }, ..Upkeep::default() };
+    for upkeep in [None, Some(Upkeep::default()), Some(well.clone())] {
+        world.upkeep = upkeep;
+        assert_eq!(kinds(&world), []);
+    }
+
+    world.upkeep = Some(Upkeep {
+        check: Check::Broken { why: "record 14: table rotation".to_owned() },
+        anchor: Anchor { failure: Some("/mnt/checkpoints: no space".to_owned()), ..Anchor::default() },
+        refused: Some("error: `every` has no unit\n --> rekeyd.toml:8:9".to_owned()),
+    });
+    let fired = own(&world, "2026-01-01T00:10:00Z");
+    let all = [AlertKind::LedgerBroken, AlertKind::CheckpointBehind, AlertKind::ConfigRefused];
+    assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), all);
+    for (alert, why) in fired.iter().zip(["record 14: table rotation", "no space", "`every` has no unit; the former"]) {
+        assert!(alert.words.contains(why) && alert.words.contains("Next: "), "{}", alert.words);
+        assert!(!alert.words.contains('\n'), "{}", alert.words);
+    }
+    for Alert { kind: alert, subject, words, .. } in fired {
+        world.tell("2026-01-01T00:10:00Z", Event::AlertRaised { alert, subject, words });
+    }
+    let told = |now: &str| own(&world, now).into_iter().filter(|alert| has_lasted(alert, at(now))).count();
+    assert_eq!((told("2026-01-01T00:14:59Z"), told("2026-01-01T00:15:00Z")), (1, 3));
+
+    world.upkeep = Some(Upkeep::default());
+    assert_eq!(
+        kinds(&world),
+        [AlertKind::LedgerBroken],
+        "a restart mends no ledger, and begins with another configuration"
+    );
+    world.upkeep = None;
+    assert_eq!(kinds(&world), all);
+    assert!(own(&world, "2026-01-01T00:16:00Z").iter().all(|alert| alert.since == Some(at("2026-01-01T00:10:00Z"))));
+    world.upkeep = Some(well);
+    assert_eq!(kinds(&world), []);
 }
 
 /// What passes by itself is shown and wakes nobody; and a clock that was set back does not make it pass.
