@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const USER: &str = "simulator";
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 
 /// How long it takes to look at each key, rotate it and look again, over 64 connections side by side that keep their
 /// nonces: text written into sockets by hand, on one thread.

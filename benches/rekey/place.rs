@@ -70,18 +70,18 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one in `dir`, or goes on with what an earlier one left there, and waits until it is ready. `lifted`: with
-    /// the limits on requests lifted and the looks that nobody asked for made seldom.
-    pub(crate) fn start(binary: &Path, dir: &Path, server: &Server, lifted: bool) -> Self {
+    /// Starts one in `dir`, or goes on with what an earlier one left there, and waits until it is ready. `in_flight`: with so
+    /// many requests at one time, any number of them a second, and the looks that nobody asked for made seldom; none for the
+    /// default limits.
+    pub(crate) fn start(binary: &Path, dir: &Path, server: &Server, in_flight: Option<usize>) -> Self {
         let (state, config, http) = (dir.join("state"), dir.join("rekeyd.toml"), free_address());
         if !state.exists() {
             std::fs::create_dir(&state).unwrap();
             std::fs::set_permissions(&state, PermissionsExt::from_mode(0o700)).unwrap();
         }
-        let (observe, limits) = match lifted {
-            true => ("observe_every = \"1d\"", "max_concurrent = 64\nrequests_per_second = 100000"),
-            false => ("", ""),
-        };
+        let limits = in_flight.map(|most| format!("max_concurrent = {most}\nrequests_per_second = 100000"));
+        let observe = limits.as_ref().map_or("", |_| "observe_every = \"1d\"");
+        let limits = limits.unwrap_or_default();
         let text = format!(
             "version = 1\nstate_dir = {state:?}\n[http]\nlisten = \"{http}\"\n[control]\nsocket = {:?}\n[policy.default]\n{observe}\n\
              [[ops_manager]]\nname = \"emea\"\nurl = \"http://{}\"\npublic_key = \"simulator\"\nprivate_key = {{ file = {:?} }}\n{limits}\n",

@@ -78,14 +78,14 @@ impl Quiet {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(binary, dir.path(), targets);
         // With the limits lifted it reads the keys for the first time in seconds, and not in hours.
-        let daemon = Daemon::start(binary, dir.path(), &server, true);
+        let daemon = Daemon::start(binary, dir.path(), &server, Some(64));
         daemon.wait_for_keys(&server, targets);
         let first = daemon.ready;
         daemon.process.stop();
-        let daemon = Daemon::start(binary, dir.path(), &server, true);
+        let daemon = Daemon::start(binary, dir.path(), &server, Some(64));
         let again = daemon.ready;
         daemon.process.stop();
-        let daemon = Daemon::start(binary, dir.path(), &server, false);
+        let daemon = Daemon::start(binary, dir.path(), &server, None);
         Self { targets, server, daemon, first, again, dir }
     }
 
@@ -117,7 +117,7 @@ fn others(wanted: &Wanted) -> Table {
     let (slots, step) = (wanted.records / (fill::TARGETS * fill::STEPS), SignedDuration::from_hours(6));
     fill::made(&state, slots, step);
     let starts = (0..TIMES).map(|_| {
-        let daemon = Daemon::start(&wanted.binary, dir.path(), &server, true);
+        let daemon = Daemon::start(&wanted.binary, dir.path(), &server, Some(64));
         let ready = daemon.ready.as_secs_f64() * 1e3;
         daemon.process.stop();
         ready

@@ -14,11 +14,17 @@ use crate::{Wanted, floor, loops, process};
 const BASH: usize = 30;
 const PYTHON: usize = 150;
 const THREADS: usize = 16;
+/// As many requests at one time as the floor has connections.
+const FLOOR: usize = floor::CONNECTIONS;
+/// As many as pay. Neither loop has a limit of its own, so this is what they are compared with.
+const MANY: usize = 512;
 
 /// Everyone who is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     Rekeyd(usize),
+    /// The same with [`MANY`] in flight.
+    Many(usize),
     Bash,
     Python,
     PythonThreads,
@@ -55,7 +61,9 @@ struct Fleet {
 }
 
 pub(crate) fn measure(wanted: &Wanted) -> Vec<Table> {
-    let fleets: Vec<_> = wanted.targets.iter().map(|targets| Fleet::new(&wanted.binary, *targets)).collect();
+    let fleets: Vec<_> = wanted.targets.iter().map(|targets| Fleet::new(&wanted.binary, *targets, FLOOR)).collect();
+    let largest = wanted.targets.iter().copied().max().unwrap();
+    let many = Fleet::new(&wanted.binary, largest, MANY);
     let mut runs = Runs::new();
     let mut requests = Vec::new();
     for round in 1..=wanted.rounds {
@@ -71,6 +79,8 @@ pub(crate) fn measure(wanted: &Wanted) -> Vec<Table> {
                 take(Who::Floor(fleet.targets), fleet.floor());
                 take(Who::Commits(fleet.targets), fleet.commits(&counted));
             }
+            many.server.think(*think);
+            runs.entry((*think, Who::Many(largest))).or_default().push(many.rekeyd().0);
             let fleet = &fleets[0];
             let (server, dir) = (&fleet.other, fleet.dir.path());
             let mut take = |who, run| runs.entry((*think, who)).or_default().push(run);
@@ -81,7 +91,7 @@ pub(crate) fn measure(wanted: &Wanted) -> Vec<Table> {
             take(Who::PythonThreads, fleet.timed(many.len(), || loops::python(server, dir, many, THREADS)));
         }
     }
-    fleets.into_iter().for_each(Fleet::end);
+    fleets.into_iter().chain([many]).for_each(Fleet::end);
     let mut tables = vec![rates(wanted, &runs), ratios(wanted, &runs)];
     let mut counts = Table::new(["", "median", "goal"]);
     counts.row([
@@ -101,11 +111,11 @@ struct Counted {
 }
 
 impl Fleet {
-    fn new(binary: &Path, targets: usize) -> Self {
+    fn new(binary: &Path, targets: usize, in_flight: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(binary, dir.path(), targets);
         let other = Server::start(binary, dir.path(), targets);
-        let daemon = Daemon::start(binary, dir.path(), &server, true);
+        let daemon = Daemon::start(binary, dir.path(), &server, Some(in_flight));
         daemon.wait_for_keys(&server, targets);
         let paths = Arc::new(other.paths());
         let fleet = Self { targets, daemon, server, other, paths, dir };
@@ -158,7 +168,8 @@ impl Fleet {
 impl Who {
     fn name(self) -> String {
         match self {
-            Self::Rekeyd(targets) => format!("(a) `rekeyd rotate --all`, {targets} targets"),
+            Self::Rekeyd(targets) => format!("(a) `rekeyd rotate --all`, {targets} targets, {FLOOR} in flight"),
+            Self::Many(targets) => format!("(a) `rekeyd rotate --all`, {targets} targets, {MANY} in flight"),
             Self::Bash => "(b) bash, `curl --digest`, `sqlite3`".to_owned(),
             Self::Python => "(c) Python, `requests`, `sqlite3`".to_owned(),
             Self::PythonThreads => format!("(c) the same with {THREADS} threads"),
@@ -198,16 +209,16 @@ fn ratios(wanted: &Wanted, runs: &Runs) -> Table {
             let Some((one, other)) = one.zip(other) else { return };
             table.row([format!("{think} ms"), what.to_owned(), format!("{:.2}", one / other), goal.to_owned()]);
         };
-        let ours = rate(Who::Rekeyd(largest));
+        let (ours, many) = (rate(Who::Rekeyd(largest)), rate(Who::Many(largest)));
         let best = rate(Who::Python).zip(rate(Who::PythonThreads)).map(|(one, many)| one.max(many));
         let floor = match think {
             0 => "≥ 0.5",
             5 => "≥ 0.8",
             _ => "",
         };
-        row("(a) to bash (b)", ours, rate(Who::Bash), "≥ 50");
-        row("(a) to the better Python (c)", ours, best, "≥ 5");
-        row("(a) to its requests alone (d)", ours, rate(Who::Floor(largest)), floor);
+        row(&format!("(a), {MANY} in flight, to bash (b)"), many, rate(Who::Bash), "≥ 50");
+        row(&format!("(a), {MANY} in flight, to the better Python (c)"), many, best, "≥ 5");
+        row(&format!("(a), {FLOOR} in flight, to its requests alone (d)"), ours, rate(Who::Floor(largest)), floor);
         row("(a) to its commits alone (d)", ours, rate(Who::Commits(largest)), "");
         row(&format!("(a) with {largest} targets to (a) with {smallest}"), ours, rate(Who::Rekeyd(smallest)), "≥ 1");
     }

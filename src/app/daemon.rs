@@ -13,7 +13,7 @@ use super::doors::Doors;
 use super::failpoint::{self, Failpoint};
 use super::inventory::{Asked, Inventories};
 use super::jobs::Jobs;
-use super::reload::{Read, Reloader};
+use super::reload::{Read, Reloader, Reloading};
 use super::upkeep::Kept;
 use super::{
     StartError, SystemClock, VERSION, checkpoints, couriers, housekeeping, ledger, managers, observers, opening,
@@ -74,7 +74,7 @@ impl Daemon {
         let requests = Arc::clone(&metrics) as Arc<dyn RequestObserver>;
         let (managers, accesses) = managers::all(config, &clock, &requests)?;
         let store = Arc::new(ledger::open(settings.state_dir.clone()).await?);
-        let checkpoint_key = checkpoints::begin(settings, config.checkpoint_key.as_ref(), &store).await?;
+        let signer = checkpoints::signer(settings, config.checkpoint_key.as_ref(), &store)?;
         let counted = Arc::clone(&metrics);
         store.on_commit(Arc::clone(&clock), move |took| counted.ledger_committed(took));
         let fleet = store.fleet();
@@ -96,7 +96,8 @@ impl Daemon {
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
-        engine.note(opening::events(&fleet, config, checkpoint_key)).await?;
+        engine.note(opening::events(&fleet, config, signer.unnamed)).await?;
+        store.keep_checkpoints(signer.keeping).await?;
 
         let (rules, rules_now) = watch::channel(rules);
         let (asked, asked_now) =
@@ -110,7 +111,7 @@ impl Daemon {
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
         });
-        let reloader: Arc<dyn Reload> = Arc::new(Reloader {
+        let reloader = Arc::new(Reloader {
             read: extras.read,
             config: tokio::sync::Mutex::new(config.clone()),
             engine: Arc::clone(&engine),
@@ -120,6 +121,7 @@ impl Daemon {
             refused,
             clock: Arc::clone(&clock),
         });
+        let reloader: Arc<dyn Reload> = Arc::new(Reloading(reloader));
         let orders = control::Inputs {
             gauge: kept,
             rules: rules_now.clone(),
@@ -174,9 +176,10 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration again. What came of it is in the log, the ledger and the metrics.
-    pub async fn reload(&self) {
-        let _ = self.reloader.reload(None).await;
+    /// Has the configuration read again, beside everything else. What came of it is in the log, the ledger and the metrics.
+    pub fn reload(&self) {
+        let reloader = Arc::clone(&self.reloader);
+        drop(tokio::spawn(async move { reloader.reload(None).await }));
     }
 
     /// Ends in good order: starts nothing new, lets rotations in hand finish for a while, parks the rest, records the stop.

@@ -63,7 +63,7 @@ impl Deadly {
 #[async_trait]
 impl Journal for Deadly {
     async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
-        let hits = entries.iter().filter(|entry| entry.event.to_record().0 == self.failpoint.kind).count();
+        let hits = entries.iter().filter(|entry| entry.event.kind() == self.failpoint.kind).count();
         let hits = u32::try_from(hits).unwrap_or(u32::MAX);
         let before = self.seen.fetch_add(hits, Ordering::Relaxed);
         let due = before < self.failpoint.nth && self.failpoint.nth <= before.saturating_add(hits);

@@ -41,22 +41,20 @@ pub async fn record_by_hand(
     let store = open(settings.state_dir.clone()).await?;
     let fleet = store.fleet();
     let events = decide(&fleet);
-    let mut told = Vec::new();
     let mut unsigned = None;
     if !events.is_empty() {
-        let began = match &key {
-            Ok(key) => checkpoints::begin(settings, key.as_ref(), &store).await.map_err(|error| error.to_string()),
-            Err(why) => Err(why.clone()),
+        let signer =
+            key.and_then(|key| checkpoints::signer(settings, key.as_ref(), &store).map_err(|error| error.to_string()));
+        let unnamed = signer.as_ref().ok().and_then(|signer| signer.unnamed.clone());
+        let named = unnamed.map(|key| (Actor::Daemon, Event::CheckpointKeySet { key }));
+        let told = named.into_iter().chain(events.iter().map(|event| (actor, event.clone())));
+        let at = SystemClock::now();
+        store.record(told.map(|(actor, event)| Entry { at, actor, event }).collect()).await?;
+        unsigned = match signer {
+            Ok(signer) => store.keep_checkpoints(signer.keeping).await.map(|()| store.anchor().failure)?,
+            Err(why) => Some(why),
         };
-        match began {
-            Ok(new) => told.extend(new.map(|key| (Actor::Daemon, Event::CheckpointKeySet { key }))),
-            Err(why) => unsigned = Some(why),
-        }
     }
-    told.extend(events.iter().map(|event| (actor, event.clone())));
-    let at = SystemClock::now();
-    store.record(told.into_iter().map(|(actor, event)| Entry { at, actor, event }).collect()).await?;
-    let unsigned = unsigned.or(store.anchor().failure);
     store.close().await?;
     Ok(ByHand { fleet, events, unsigned })
 }

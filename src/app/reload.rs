@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, watch};
 use super::inventory::Asked;
 use super::opening::{set_policies, use_credentials};
 use super::{managers, service};
-use crate::config::{self, Config, Settings};
+use crate::config::{self, Config};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
 use crate::policy::Rules;
@@ -34,8 +34,20 @@ pub(super) struct Reloader {
     pub(super) clock: Arc<dyn Clock>,
 }
 
+/// The way to have it read again. What has begun is carried to its end, also if whoever asked goes away: a change that is
+/// on record is in force.
+pub(super) struct Reloading(pub(super) Arc<Reloader>);
+
 #[async_trait]
-impl Reload for Reloader {
+impl Reload for Reloading {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+        let reloader = Arc::clone(&self.0);
+        let reloaded = tokio::spawn(async move { reloader.reload(by).await }).await;
+        reloaded.unwrap_or_else(|_| Err("reading it again ended by a panic: this is a bug".to_owned()))
+    }
+}
+
+impl Reloader {
     async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
         let mut config = self.config.lock().await;
         service::reloading();
@@ -52,9 +64,7 @@ impl Reload for Reloader {
         service::reloaded();
         reloaded
     }
-}
 
-impl Reloader {
     async fn read(&self) -> Result<Config, String> {
         let read = self.read.clone().ok_or("this daemon was not started from a file")?;
         let read = tokio::task::spawn_blocking(move || read()).await;
@@ -71,7 +81,7 @@ impl Reloader {
             return Err("it names no manager, so there would be nothing to rotate".to_owned());
         }
         let changes = config::changes(config, &next);
-        let fixed = fixed(&config.settings, &next.settings, &changes);
+        let fixed = config::fixed(config, &next);
         if !fixed.is_empty() {
             return Err(format!("{} can only be changed by a restart", fixed.join(", ")));
         }
@@ -91,6 +101,7 @@ impl Reloader {
         self.asked.send_replace(Arc::new(Asked { managers: accesses, every: next.settings.inventory.every }));
         self.metrics.config_loaded(self.clock.now());
         self.refused.send_replace(None);
+        next.settings.warnings.iter().for_each(|warning| tracing::warn!("{}", warning.what));
         *config = next;
         Ok(changes)
     }
@@ -101,17 +112,4 @@ impl Reloader {
             None => self.engine.note(events).await,
         }
     }
-}
-
-/// What differs of that which a running daemon can not change: where it lives, where it listens, whom it tells.
-fn fixed(former: &Settings, next: &Settings, changes: &[String]) -> Vec<&'static str> {
-    let receivers =
-        |change: &String| ["webhook", "alertmanager", "heartbeat"].iter().any(|kind| change.starts_with(kind));
-    let differ = [
-        (former.state_dir != next.state_dir, "`state_dir`"),
-        (former.http != next.http, "[http]"),
-        (former.control != next.control, "[control]"),
-        (changes.iter().any(receivers), "who is told of alerts"),
-    ];
-    differ.into_iter().filter(|(differ, _)| *differ).map(|(_, what)| what).collect()
 }

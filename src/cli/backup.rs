@@ -18,7 +18,8 @@ pub(super) struct BackupArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The daemon must be stopped, and the state directory without a ledger: move an old one away. What was recorded after the \
+The daemon must be stopped, and the state directory without a ledger: move an old one away, `rekeyd.db` and with it \
+`rekeyd.db-wal` and `rekeyd.db-shm` if they are there: they hold what was recorded last. What was recorded after the \
 backup was made is lost, and the checkpoint file shows it: move that away too, and keep it.\n\nExample:\n  rekeyd restore /mnt/elsewhere/rekeyd-2026-05-01.db")]
 pub(super) struct RestoreArgs {
     /// The file that `rekeyd backup` made.

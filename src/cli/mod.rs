@@ -181,7 +181,8 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut output = Output::new();
     match obey(&cli, &mut output) {
         Ok(exit) => exit.into(),
-        Err(Stop::Gone) => ExitCode::SUCCESS,
+        // As if SIGPIPE had ended it: what there was to say was not said, so it is no success.
+        Err(Stop::Gone) => ExitCode::from(141),
         Err(Stop::Words(words)) => {
             output.complain(&words);
             Exit::Failed.into()

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::path::Path;
 
-use nix::unistd::{Uid, User, getuid};
+use nix::unistd::{Uid, User, getgid, getuid};
 
 use super::{Stop, runtime};
 use crate::control::{Client, ClientError, Orderable, Reasoned, TargetState};
+use crate::domain::Caller;
 
 /// Why, for the record: what every order has to say.
 #[derive(Debug, clap::Args)]
@@ -60,10 +61,35 @@ pub(super) async fn matching(client: &Client, glob: &str) -> Result<Vec<TargetSt
 
 /// Who logged in and then became the user that this process runs as; none if that is the same, or nobody did.
 pub(super) fn login() -> Option<String> {
-    let uid = super::rearm::logged_in(&std::fs::read_to_string("/proc/self/loginuid").ok()?)?;
+    let uid = logged_in(&std::fs::read_to_string("/proc/self/loginuid").ok()?)?;
     if uid == getuid().as_raw() {
         return None;
     }
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     Some(user.map_or_else(|| format!("uid {uid}"), |user| user.name))
+}
+
+/// Who this process is, as the daemon would see it on the socket.
+pub(super) fn this_process() -> Caller {
+    let user = User::from_uid(getuid()).ok().flatten().map(|user| user.name);
+    let (uid, gid, pid) = (getuid().as_raw(), getgid().as_raw(), std::process::id().cast_signed());
+    Caller { uid, gid, pid, user, login: login() }
+}
+
+/// What `/proc/self/loginuid` tells; the kernel writes -1, unsigned, where nobody logged in.
+fn logged_in(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record must name the person, and not call an absent one 4294967295.
+    #[test]
+    fn nobody_logged_in_is_nobody() {
+        assert_eq!(logged_in("1000\n"), Some(1000));
+        assert_eq!(logged_in("4294967295"), None);
+        assert_eq!(logged_in(""), None);
+    }
 }

@@ -1,11 +1,10 @@
 //! `rekeyd rearm`: lets quarantined targets be tried again, on the record, with the daemon up or down.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use wildmatch::WildMatch;
 
-use super::order::{Why, give, matching};
+use super::order::{Why, give, matching, this_process};
 use super::output::{Output, WARN, styled};
 use super::{Answer, Exit, Stop, runtime};
 use crate::app::{self, ByHand};
@@ -65,19 +64,19 @@ async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
 fn by_hand(args: &Args, settings: &Settings, config: &Path) -> Result<(Vec<String>, Option<String>), Stop> {
     // Before the store is opened, which would begin a ledger where there is none.
     drop(Reader::open(&settings.state_dir)?);
-    let uid = person().map_err(|error| Stop::Words(format!("cannot tell who you are, for the record: {error}")))?;
+    let by = this_process();
     let glob = WildMatch::new(&args.target);
     let key = load_checkpoint_key(config, &Environment::of_this_process());
     let key =
         key.map_err(|problems| problems.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; "));
-    let recorded = runtime()?.block_on(app::record_by_hand(settings, key, Actor::Operator(uid), |fleet| {
+    let recorded = runtime()?.block_on(app::record_by_hand(settings, key, Actor::Operator(by.uid), |fleet| {
         let quarantined = fleet.targets.values().filter(|record| record.quarantine.is_some());
         quarantined
             .filter(|record| glob.matches(record.target.name().as_str()))
             .map(|record| Event::TargetRearmed {
                 target: record.target.id(),
                 reason: args.why.reason.clone(),
-                by: None,
+                by: Some(by.clone()),
             })
             .collect()
     }));
@@ -86,31 +85,9 @@ fn by_hand(args: &Args, settings: &Settings, config: &Path) -> Result<(Vec<Strin
     Ok((names.map(|record| record.target.name().to_string()).collect(), unsigned))
 }
 
-/// The person who logged in, also behind `sudo`; where nobody did, such as in a container, the process's user.
-fn person() -> std::io::Result<u32> {
-    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| logged_in(&text));
-    match login {
-        Some(uid) => Ok(uid),
-        None => std::fs::metadata("/proc/self").map(|process| process.uid()),
-    }
-}
-
-/// What `/proc/self/loginuid` tells; the kernel writes -1, unsigned, where nobody logged in.
-pub(super) fn logged_in(text: &str) -> Option<u32> {
-    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The record must name the person, and not call an absent one 4294967295.
-    #[test]
-    fn nobody_logged_in_is_nobody() {
-        assert_eq!(logged_in("1000\n"), Some(1000));
-        assert_eq!(logged_in("4294967295"), None);
-        assert_eq!(logged_in(""), None);
-    }
 
     /// A command that mends a quarantine must not make a ledger in a directory that was mistyped.
     #[test]

@@ -13,7 +13,7 @@ use crate::control::{Client, ReloadOrder};
     after_help = "The configuration, the secrets in files and the certificates are read again. All of it comes into force or, if \
 anything is wrong, nothing: the exit status is 1 then, and the former configuration stays. Rotations in hand are not \
 disturbed. `systemctl reload rekeyd` does this.\n\n\
-state_dir, [http], [control] and the receivers of alerts take a restart. So do credentials of the unit: systemd hands them over when it starts the \
+state_dir, [ledger], [http], [control] and the receivers of alerts take a restart. So do credentials of the unit: systemd hands them over when it starts the \
 daemon.\n\nExamples:\n  rekeyd check && rekeyd reload\n  systemctl reload rekeyd"
 )]
 pub(super) struct Args {

@@ -16,11 +16,12 @@ use crate::domain::TargetId;
 use crate::ports::Clock;
 
 /// The least time between two looks at how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The most, in times of what a look takes: the daemon has to answer for every target, and has other work just then.
-const LOOK_SHARE: u32 = 30;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The least and the most, in times of what a look takes: the daemon has to answer for every target, and has other work just
+/// then.
+const LOOK_SHARES: [u32; 2] = [5, 50];
 /// So many looks in a row may find no daemon: it may be starting anew.
-const PATIENT_LOOKS: u32 = 240;
+const PATIENT_LOOKS: u32 = 1200;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -181,9 +182,12 @@ impl<'a> Waiting<'a> {
 
     /// How long to wait after a look that took so long: no longer than the rest may take if it goes on like this.
     fn pause(&self, took: Duration, since: Duration) -> Duration {
-        let done = self.ordered - self.open.len();
-        let rest = since.mul_f64(self.open.len() as f64 / done.max(1) as f64);
-        LOOK_EVERY.max(rest.min(took * LOOK_SHARE))
+        let rest = match self.ordered - self.open.len() {
+            0 => since,
+            done => since.mul_f64(self.open.len() as f64 / done as f64),
+        };
+        let [least, most] = LOOK_SHARES.map(|share| took * share);
+        rest.clamp(least, most).max(LOOK_EVERY)
     }
 
     /// Tells what has ended, and returns how many of the others are held up.

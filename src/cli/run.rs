@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args, config: &Config, path: &Path) -> Answer {
                     tracing::error!(part, "{part} has ended by a panic: this is a bug; ending, to be started anew");
                     break Exit::Failed;
                 }
-                _ = hangup.recv() => daemon.reload().await,
+                _ = hangup.recv() => daemon.reload(),
             }
         };
         tracing::info!("stopping: rotations in hand may finish");

@@ -25,7 +25,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-pub use changes::changes;
+pub use changes::{changes, fixed};
 pub use environment::Environment;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{

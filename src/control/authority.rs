@@ -40,12 +40,16 @@ impl Authority {
         self.group.is_some()
     }
 
+    /// Whether this one may give orders whatever the system's user database says.
+    pub(super) fn is_known(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.own
+    }
+
     /// Names the caller, and says whether this one may give orders. Asks the system's user database, which may wait for a
     /// network: not for threads that serve sockets.
     pub(super) fn judge(&self, uid: u32, gid: u32, pid: i32) -> (Caller, bool) {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let may = uid == 0
-            || uid == self.own
+        let may = self.is_known(uid)
             || self.group.as_ref().is_some_and(|(_, group)| {
                 // Not only the group that the process happens to run with: the user's groups, as the system knows them.
                 let groups =

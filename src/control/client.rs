@@ -3,11 +3,17 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::wire::{Frozen, Orderable, Paused, Reasoned, ReloadOrder, Reloaded, TargetState};
+
+/// How long to wait for what only has to be told.
+const TO_TELL: Duration = Duration::from_secs(30);
+/// How long to wait for an order: longer than the daemon itself waits with one, so that its own words come first.
+const TO_ORDER: Duration = Duration::from_secs(330);
 
 /// Why an order was not given, or not taken.
 #[derive(Debug, thiserror::Error)]
@@ -61,17 +67,17 @@ impl Client {
     pub async fn targets(&self, glob: &str) -> Result<Vec<TargetState>, ClientError> {
         let url = reqwest::Url::parse_with_params("http://localhost/v1/targets", [("match", glob)]);
         let url = url.expect("a constant and an encoded parameter");
-        self.exchange(self.http.get(url)).await
+        self.exchange(self.http.get(url).timeout(TO_TELL)).await
     }
 
     /// The pauses that stand.
     pub async fn pauses(&self) -> Result<Vec<Paused>, ClientError> {
-        self.exchange(self.http.get("http://localhost/v1/pauses")).await
+        self.exchange(self.http.get("http://localhost/v1/pauses").timeout(TO_TELL)).await
     }
 
     /// The freezes that stand or are to come.
     pub async fn freezes(&self) -> Result<Vec<Frozen>, ClientError> {
-        self.exchange(self.http.get("http://localhost/v1/freezes")).await
+        self.exchange(self.http.get("http://localhost/v1/freezes").timeout(TO_TELL)).await
     }
 
     /// Gives an order.
@@ -86,7 +92,7 @@ impl Client {
 
     async fn post<T: DeserializeOwned>(&self, route: &str, order: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_string(order).expect("orders are plain structs");
-        let request = self.http.post(format!("http://localhost/v1/{route}"));
+        let request = self.http.post(format!("http://localhost/v1/{route}")).timeout(TO_ORDER);
         self.exchange(request.header("content-type", "application/json").body(body)).await
     }
 

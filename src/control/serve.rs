@@ -105,10 +105,13 @@ async fn open(
 ) {
     let Ok(peer) = stream.peer_cred() else { return };
     let (uid, gid, pid) = (peer.uid(), peer.gid(), peer.pid().unwrap_or_default());
+    // To tell who somebody is may take the system long, on threads that others need: no more than this many are asked about.
+    let Ok(stranger) = (!authority.is_known(uid)).then(|| strangers.try_acquire()).transpose() else { return };
     let judge = Arc::clone(authority);
     let Ok((caller, may)) = tokio::task::spawn_blocking(move || judge.judge(uid, gid, pid)).await else { return };
     // Held to the end of the connection. One that finds no place is closed.
-    let Ok(_place) = (if may { places } else { strangers }).try_acquire() else { return };
+    let place = if may { places.try_acquire().ok() } else { stranger };
+    let Some(_place) = place else { return };
     let router = if may {
         router.layer(Extension(caller))
     } else {

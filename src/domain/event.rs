@@ -100,8 +100,9 @@ pub enum Stage {
 }
 
 /// Everything that can happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[serde(tag = "kind", content = "data", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named for what they hold; each variant says what happened")]
 pub enum Event {
     /// The daemon began to work on this ledger.
@@ -318,6 +319,11 @@ pub struct UnknownEvent {
 }
 
 impl Event {
+    /// The persisted word for what happened.
+    pub fn kind(&self) -> &'static str {
+        self.into()
+    }
+
     /// The persisted word for what happened, and the payload as JSON text: what the ledger hashes.
     pub fn to_record(&self) -> (String, String) {
         match serde_json::to_value(self) {
@@ -592,6 +598,17 @@ mod tests {
             r#"{"due_at":"2026-05-01T06:00:00Z","how":"rotated","key_after":"next","key_before":"1234-3456-4567-abcd-def0","last_seen":"2026-05-01T06:00:01.5Z","looked_at":"2026-05-01T06:00:02Z","rotation":"4.2","target":"emea/5f/6a"}"#
         );
         assert_eq!(Event::from_record(&kind, &payload).unwrap(), event);
+    }
+
+    /// The kinds of log lines are the kinds of records: each is known to the reader of records.
+    #[test]
+    fn every_kind_is_the_word_of_its_records() {
+        for kind in <Event as strum::VariantNames>::VARIANTS {
+            let refusal = Event::from_record(kind, "[]").unwrap_err();
+            assert!(!refusal.source.to_string().contains("unknown variant"), "{kind}: {}", refusal.source);
+        }
+        let event = Event::ReceiverDropped { receiver: "pager".into() };
+        assert_eq!(event.kind(), event.to_record().0);
     }
 
     /// What the daemon knows must be what it would read back: the ledger keeps microseconds.

@@ -143,7 +143,6 @@ pub struct LedgerRow {
 impl LedgerRow {
     /// As one JSON object with all that its hash was made of, so that whoever has it can verify it.
     pub fn to_json(&self) -> Value {
-        let hex = |bytes: &[u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         json!({
             "seq": self.seq,
             "at": self.at,
@@ -158,6 +157,12 @@ impl LedgerRow {
             "hash": hex(&self.hash),
         })
     }
+}
+
+/// In lower-case hexadecimal.
+fn hex(bytes: &[u8; 32]) -> String {
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    halves.map(|half| char::from_digit(half.into(), 16).expect("half a byte is one digit")).collect()
 }
 
 /// One time that a target took a key into use, in the life of that key.

@@ -10,7 +10,7 @@ use super::order::Request;
 use super::rotation::{Phase, Rotation, RotationId, State, Unconfirmed};
 use super::target::{Listing, Refusal, Standing, Target};
 
-/// What is known of one target.
+/// What is known of one target. There are many thousands, so what few of them have at a time is boxed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetRecord {
     /// Its description in the newest listing.
@@ -28,7 +28,7 @@ pub struct TargetRecord {
     /// When its key went back to an earlier one, until the next rotation.
     pub regressed_at: Option<Timestamp>,
     /// The first failure of a run of failed observations, and when.
-    pub unread: Option<(Timestamp, Failure)>,
+    pub unread: Option<(Timestamp, Box<Failure>)>,
     /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it.
     pub slot: u64,
     /// The newest attempt at the current slot; 0 if none was made.
@@ -37,20 +37,20 @@ pub struct TargetRecord {
     /// policy's `max_attempts`.
     pub failures: u32,
     /// The rotation that is open.
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Box<Rotation>>,
     /// The newest attempt that was given up unconfirmed, until a later slot is answered: a change that comes late may be
     /// its doing.
     pub unconfirmed: Option<Unconfirmed>,
     /// The newest failure of the current slot, and when the next attempt may be made.
-    pub setback: Option<(Failure, Timestamp)>,
+    pub setback: Option<(Box<Failure>, Timestamp)>,
     /// The end of the newest window that the current slot is on record to have missed.
     pub missed_until: Option<Timestamp>,
     /// The end of the newest freeze that the current slot is on record to be held by.
     pub held_until: Option<Timestamp>,
     /// Set when only an operator can let it go on.
-    pub quarantine: Option<Quarantine>,
+    pub quarantine: Option<Box<Quarantine>>,
     /// Set while an operator wants the current slot answered now.
-    pub request: Option<Request>,
+    pub request: Option<Box<Request>>,
     /// When a rotation was last done.
     pub last_rotation_at: Option<Timestamp>,
 }
@@ -253,18 +253,18 @@ impl TargetRecord {
                     (key.not_before, key.first_seen, key.last_seen) = (*not_before, *first_seen, at);
                 }
             }
-            Event::ObservationFailing { failure, .. } => self.unread = Some((at, failure.clone())),
+            Event::ObservationFailing { failure, .. } => self.unread = Some((at, Box::new(failure.clone()))),
             Event::ObservationRecovered { .. } => self.unread = None,
             Event::RotationIntended { rotation, due_at, key_before, looked_at, .. } => {
                 self.attempt = rotation.attempt;
-                self.rotation = Some(Rotation {
+                self.rotation = Some(Box::new(Rotation {
                     id: *rotation,
                     due_at: *due_at,
                     key_before: key_before.clone(),
                     looked_at: *looked_at,
                     intended_at: at,
                     phase: Phase::Intended,
-                });
+                }));
                 if let Some(key) = &mut self.key {
                     key.last_seen = *looked_at;
                 }
@@ -304,21 +304,21 @@ impl TargetRecord {
                 self.attempt = rotation.attempt;
                 self.failures += u32::from(failure.scope == Scope::Target);
                 self.rotation = None;
-                self.setback = Some((failure.clone(), *retry_at));
+                self.setback = Some((Box::new(failure.clone()), *retry_at));
             }
             Event::RotationUnconfirmed { rotation, failure, retry_at, .. } => {
                 let given_up = self.rotation.take();
                 self.unconfirmed =
                     given_up.map(|given_up| Unconfirmed { rotation: *rotation, due_at: given_up.due_at });
                 self.failures += 1;
-                self.setback = Some((failure.clone(), *retry_at));
+                self.setback = Some((Box::new(failure.clone()), *retry_at));
             }
             Event::RotationWithdrawn { .. } => self.rotation = None,
             // Told of a slot that was answered meanwhile, they are true and change nothing.
             Event::SlotMissed { slot, closed_at, .. } if *slot == self.slot => self.missed_until = Some(*closed_at),
             Event::SlotHeld { slot, until, .. } if *slot == self.slot => self.held_until = Some(*until),
             Event::TargetQuarantined { failure, .. } => {
-                self.quarantine = Some(Quarantine { since: at, failure: failure.clone() });
+                self.quarantine = Some(Box::new(Quarantine { since: at, failure: failure.clone() }));
             }
             // The slot is still unanswered: what was sent for it may act yet, and one change is all that it wants.
             Event::TargetRearmed { .. } => {
@@ -332,7 +332,8 @@ impl TargetRecord {
                 self.setback = None;
                 let standing = self.request.as_ref();
                 if standing.is_none_or(|standing| *overrides && !standing.overrides) {
-                    self.request = Some(Request { at, reason: reason.clone(), by: by.clone(), overrides: *overrides });
+                    let request = Request { at, reason: reason.clone(), by: by.clone(), overrides: *overrides };
+                    self.request = Some(Box::new(request));
                 }
             }
             Event::SlotMissed { .. }
@@ -373,7 +374,7 @@ impl TargetRecord {
     }
 
     fn sent_at(&self) -> Option<Timestamp> {
-        self.rotation.as_ref().and_then(Rotation::sent_at)
+        self.rotation.as_ref().and_then(|rotation| rotation.sent_at())
     }
 
     fn set_phase(&mut self, phase: Phase) {

@@ -14,7 +14,7 @@ use super::listings::Listings;
 use super::look::CLOCK_TOLERANCE;
 use super::rotate::Attempt;
 use super::{Engine, Parts};
-use crate::domain::{Actor, Decision, Event, Failure, ManagerName, RotationId, TargetId, TargetRecord};
+use crate::domain::{Actor, Decision, Event, Failure, ManagerName, Rotation, RotationId, TargetId, TargetRecord};
 use crate::policy::{Line, passed, plan};
 use crate::ports::{Discovery, JournalError};
 
@@ -269,18 +269,17 @@ impl Engine {
         if record.rotation.is_some() || record.setback.is_some() || record.quarantine.is_some() {
             return false;
         }
-        let manager = &record.target.manager;
+        hand.line.leave(record);
         let mut begun = false;
-        while let Some((target, rotation, due_at)) = hand.line.next(now, &fleet, &parts.rules, manager, &hand.rotating)
+        while let Some((target, record, rotation, due_at)) =
+            hand.line.next(now, &fleet, &parts.rules, &record.target.manager)
         {
             if hand.looking.contains(&target) {
                 // It keeps its turn, which only a plan can do.
                 return false;
             }
-            if let Some(record) = fleet.targets.get(&target) {
-                begun = true;
-                self.rotate(hand, target, record, Task::Begin(rotation, due_at));
-            }
+            begun = true;
+            self.rotate(hand, target, record, Task::Begin(rotation, due_at));
         }
         begun
     }
@@ -311,7 +310,7 @@ impl Engine {
         let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
-            (Task::Resume(found), Some(rotation)) => attempt.resume(rotation.clone(), found).await,
+            (Task::Resume(found), Some(rotation)) => attempt.resume(Rotation::clone(rotation), found).await,
             (Task::Resume(_), None) | (Task::Withdraw(..), _) => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! The engine's pen: writes events durably, tells the observer, and remembers when the ledger can not be written.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -12,8 +13,8 @@ pub(super) struct Scribe {
     clock: Arc<dyn Clock>,
     pub(super) observer: Arc<dyn Observer>,
     unwritable: Mutex<Option<(Timestamp, String)>>,
-    /// Keys that were seen unchanged, and are not noted yet.
-    seen: Mutex<Vec<(TargetId, Timestamp)>>,
+    /// Keys that were seen unchanged and when, not noted yet.
+    seen: Mutex<BTreeMap<TargetId, Timestamp>>,
 }
 
 impl Scribe {
@@ -44,7 +45,7 @@ impl Scribe {
     /// Remembers that a key was seen unchanged; [`Scribe::note_seen`] notes it. Until then it passes for seen earlier, which
     /// makes no key younger.
     pub(super) fn seen_again(&self, target: TargetId, at: Timestamp) {
-        self.seen().push((target, at));
+        self.seen().insert(target, at);
     }
 
     /// What was seen of a key before it is rotated is no news of the next one.
@@ -54,7 +55,7 @@ impl Scribe {
             | Event::RotationDone { target, .. }
             | Event::KeyChanged { target, .. } = event
             {
-                self.seen().retain(|(seen, _)| seen != target);
+                self.seen().remove(target);
             }
         }
     }
@@ -63,7 +64,7 @@ impl Scribe {
     pub(super) async fn note_seen(&self) {
         let seen = std::mem::take(&mut *self.seen());
         if !seen.is_empty()
-            && let Err(error) = self.journal.seen_again(seen).await
+            && let Err(error) = self.journal.seen_again(seen.into_iter().collect()).await
         {
             // They are looked at again.
             self.failed(&error);
@@ -111,7 +112,7 @@ impl Scribe {
         }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Vec<(TargetId, Timestamp)>> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<TargetId, Timestamp>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -143,7 +143,9 @@ impl Sheet {
 
     /// One object, on a line of its own.
     pub(super) fn line(&mut self, object: &Value) -> Result<(), PackError> {
-        self.write(format!("{object}\n").as_bytes())
+        let mut line = serde_json::to_vec(object).expect("a JSON value can be written");
+        line.push(b'\n');
+        self.write(&line)
     }
 
     pub(super) fn finish(mut self) -> Result<Finished, PackError> {

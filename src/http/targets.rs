@@ -129,13 +129,13 @@ impl Shown {
             setback: record.setback.clone().map(|(failure, retry_at)| ShownSetback {
                 attempts: record.attempt,
                 retry_at,
-                failure,
+                failure: *failure,
             }),
             quarantine: record
                 .quarantine
                 .as_ref()
                 .map(|quarantine| ShownFailure { since: quarantine.since, failure: quarantine.failure.clone() }),
-            unread: record.unread.clone().map(|(since, failure)| ShownFailure { since, failure }),
+            unread: record.unread.clone().map(|(since, failure)| ShownFailure { since, failure: *failure }),
             regressed_at: record.regressed_at,
         }
     }

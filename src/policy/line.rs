@@ -1,6 +1,7 @@
 //! Who is next when a place comes free between two plans: in the plan's own order, and by the plan's own rules.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -8,66 +9,68 @@ use super::gate::Gates;
 use super::plan::{Assessment, assess};
 use super::rules::Rules;
 use super::turn::{Candidate, Places};
-use crate::domain::{Fleet, ManagerName, RotationId, TargetId, WaitReason};
+use crate::domain::{Fleet, ManagerName, RotationId, TargetId, TargetRecord, WaitReason};
 
-/// The targets that a plan found due and without a place.
+/// The targets that a plan found due and without a place, and the places that are taken.
 ///
 /// Their order is the plan's, until the next one: a cluster keeps the place that its oldest member had when that one is done.
 /// It serves only while nothing fails: what failed may hold up the others of its cluster, and only a plan sees that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
-    /// By manager, in the order in which places are given.
-    waiting: BTreeMap<ManagerName, VecDeque<TargetId>>,
-    /// Those with an open rotation. They hold a place, whoever has them in hand.
-    open: Vec<TargetId>,
+    /// By manager, in the order in which places are given, each with its record at the time of the plan.
+    waiting: BTreeMap<ManagerName, VecDeque<(TargetId, Arc<TargetRecord>)>>,
+    /// Those with an open rotation hold one, whoever has them in hand.
+    places: Places,
 }
 
 impl Line {
-    pub(super) fn add_open(&mut self, target: &TargetId) {
-        self.open.push(target.clone());
-    }
-
     pub(super) fn add(&mut self, candidate: &Candidate<'_>, reason: &WaitReason) {
         if let WaitReason::MemberFirst { .. } | WaitReason::ManagerFull { .. } = reason {
             let manager = candidate.record.target.manager.clone();
-            self.waiting.entry(manager).or_default().push_back(candidate.id.clone());
+            self.waiting.entry(manager).or_default().push_back((candidate.id.clone(), Arc::clone(candidate.record)));
         }
     }
 
-    /// Takes out the target of `manager` that may begin now, given everything known and the targets that are in hand, and
-    /// says which attempt that is and when its slot fell due. None if nobody may.
-    pub fn next(
+    pub(super) fn set_places(&mut self, places: Places) {
+        self.places = places;
+    }
+
+    /// The rotation of this target has ended: its place is free.
+    pub fn leave(&mut self, record: &Arc<TargetRecord>) {
+        self.places.leave(record);
+    }
+
+    /// Takes out the target of `manager` that may begin now, given everything known, gives it a place, and says which attempt
+    /// that is and when its slot fell due. None if nobody may.
+    pub fn next<'a>(
         &mut self,
         now: Timestamp,
-        fleet: &Fleet,
+        fleet: &'a Fleet,
         rules: &Rules,
         manager: &ManagerName,
-        in_hand: &BTreeSet<TargetId>,
-    ) -> Option<(TargetId, RotationId, Timestamp)> {
-        let waiting = self.waiting.get_mut(manager)?;
-        let mut places = Places::default();
-        let records = |id: &TargetId| fleet.targets.get(id);
-        in_hand.iter().filter_map(records).for_each(|record| places.take(record));
-        let open = self.open.iter().filter(|id| !in_hand.contains(*id)).filter_map(records);
-        open.filter(|record| record.rotation.is_some()).for_each(|record| places.take(record));
+    ) -> Option<(TargetId, &'a Arc<TargetRecord>, RotationId, Timestamp)> {
+        let (waiting, places) = (self.waiting.get_mut(manager)?, &mut self.places);
+        if places.are_full(manager, rules.managers.get(manager)?) {
+            return None;
+        }
         let gates = Gates::new(now, fleet, rules);
         let mut place = 0;
-        while let Some(id) = waiting.get(place) {
-            let assessed = records(id).map(|record| (record, assess(&gates, fleet, record)));
+        while let Some((id, planned)) = waiting.get(place) {
+            if places.member_of(planned).is_some() {
+                place += 1;
+                continue;
+            }
+            let assessed = fleet.targets.get(id).map(|record| (record, assess(&gates, fleet, record)));
             let Some((record, Assessment::Due { due_at, manager, policy })) = assessed else {
                 // Things have changed for it; the next plan says how.
                 waiting.remove(place);
                 continue;
             };
-            let candidate = Candidate { due_at, record, manager, policy, id };
-            match places.refusal(&candidate) {
-                None => {
-                    let rotation = record.next_rotation();
-                    return waiting.remove(place).map(|id| (id, rotation, due_at));
-                }
-                Some(WaitReason::ManagerFull { .. }) => return None,
-                Some(_) => place += 1,
+            if places.refusal(&Candidate { due_at, record, manager, policy, id }).is_none() {
+                places.take(record);
+                return waiting.remove(place).map(|(id, _)| (id, record, record.next_rotation(), due_at));
             }
+            place += 1;
         }
         None
     }
@@ -75,7 +78,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::BTreeSet;
 
     use jiff::SignedDuration;
 
@@ -155,9 +158,10 @@ mod tests {
                 in_hand.remove(&ended);
                 let wanted = planned(&fleet, &in_hand);
                 let mut begun = BTreeSet::new();
-                while let Some(next) = line.next(now, &fleet, &rules, &manager, &in_hand) {
-                    in_hand.insert(next.0.clone());
-                    begun.insert(next);
+                line.leave(&fleet.targets[&ended]);
+                while let Some((target, _, rotation, due_at)) = line.next(now, &fleet, &rules, &manager) {
+                    in_hand.insert(target.clone());
+                    begun.insert((target, rotation, due_at));
                 }
                 match order {
                     MemberOrder::OldestFirst => assert_eq!(begun, wanted, "turn {turn}"),
@@ -216,7 +220,8 @@ mod tests {
             fleet.adopt(change);
             let mut line = plan(now, &fleet, &rules, &BTreeSet::from([in_hand.clone()])).line;
             answer(&mut fleet, now, &in_hand);
-            let next = line.next(now, &fleet, &rules, &"emea".into(), &BTreeSet::new());
+            line.leave(&fleet.targets[&in_hand]);
+            let next = line.next(now, &fleet, &rules, &"emea".into());
             assert_eq!(next.is_some(), !stops, "{next:?}");
         }
     }

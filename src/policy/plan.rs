@@ -11,7 +11,7 @@ use super::pace::waits;
 use super::rules::{ManagerRules, Rules};
 use super::settings::Policy;
 use super::turn::{Candidate, Places, in_turn};
-use crate::domain::{Decision, Fleet, Phase, Planned, Standing, TargetId, TargetRecord, WaitReason};
+use crate::domain::{Decision, Failure, Fleet, Phase, Planned, Standing, TargetId, TargetRecord, WaitReason};
 
 /// A decision for every target, in the order of the targets' ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,9 +39,6 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
         let open = record.rotation.is_some() && rules.policy_of(&record.target).is_some();
         if open || in_hand.contains(id) {
             places.take(record);
-        }
-        if open {
-            plan.line.add_open(id);
         }
         places.mind(record);
         match assess(&gates, fleet, record) {
@@ -79,6 +76,7 @@ pub fn plan(now: Timestamp, fleet: &Fleet, rules: &Rules, in_hand: &BTreeSet<Tar
         };
         plan.decisions.push(Planned { target: candidate.id.clone(), decision });
     }
+    plan.line.set_places(places);
     plan.decisions.sort_by(|a, b| a.target.cmp(&b.target));
     plan
 }
@@ -146,7 +144,7 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
     if let Some((failure, retry_at)) = &record.setback
         && waits(now, *retry_at)
     {
-        let reason = WaitReason::BackingOff { attempt: record.attempt, failure: failure.clone() };
+        let reason = WaitReason::BackingOff { attempt: record.attempt, failure: Failure::clone(failure) };
         return wait(Some(*retry_at), reason);
     }
     if let Some(Shut { until, reason }) = gates.outside(record, policy) {

@@ -95,7 +95,7 @@ impl Reader {
                     let name = targets.get(record.target).map(Target::name);
                     told(tell(Telling::Record(Box::new(record.to_row(name)))))?;
                 }
-                for settled in replay.unsettled.take_settled() {
+                for settled in std::mem::take(&mut replay.settled) {
                     over(&settled, &replay, &targets, stretch.since)?.map_or(Ok(()), |telling| told(tell(telling)))?;
                 }
             }
@@ -104,8 +104,8 @@ impl Reader {
         if !begun {
             told(tell(Telling::Before(&replay.fleet)))?;
         }
-        replay.unsettled.settle_all();
-        for settled in replay.unsettled.take_settled() {
+        replay.settle_all();
+        for settled in std::mem::take(&mut replay.settled) {
             over(&settled, &replay, &targets, stretch.since)?.map_or(Ok(()), |telling| told(tell(telling)))?;
         }
         check_signatures(&demands.checkpoints, &load::checkpoint_keys(&self.conn)?)?;
@@ -136,7 +136,7 @@ fn over<'a>(
     targets: &BTreeMap<TargetId, Target>,
     since: Timestamp,
 ) -> rusqlite::Result<Option<Telling<'a>>> {
-    let cells = Cells { shapes: &replay.unsettled.shapes, settled };
+    let cells = Cells { shapes: &replay.shapes, settled };
     let ended = cells.time(match settled.table {
         Table::Rotation => "ended_at",
         Table::Key => "replaced_at",

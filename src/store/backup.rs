@@ -15,6 +15,9 @@ use super::{DATABASE, OpenError};
 /// So many pages: all of them. In smaller steps a copy would begin anew whenever the daemon commits, and perhaps never end.
 const ALL: std::ffi::c_int = std::ffi::c_int::MAX;
 
+/// How SQLite's own files beside a database end.
+const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -22,6 +25,14 @@ pub enum BackupError {
     #[error("{} is there already, and is not written over", path.display())]
     Exists {
         /// What is there.
+        path: PathBuf,
+    },
+    /// What is left of another database lies where the copy's own log would be: it would be taken for a part of the copy.
+    #[error(
+        "{} is left of another database and holds what was recorded last in it; move it away together with that database, under the same name", path.display()
+    )]
+    Remains {
+        /// What is left.
         path: PathBuf,
     },
     /// A file can not be written.
@@ -76,9 +87,10 @@ fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     if file.exists() {
         return Err(BackupError::Exists { path: file.to_owned() });
     }
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
+    if let Some(path) = LOGS.map(|end| beside(file, end)).into_iter().find(|path| path.exists()) {
+        return Err(BackupError::Remains { path });
+    }
+    let unfinished = beside(file, ".unfinished");
     let made = make(from, &unfinished).and_then(|verified| {
         // A link, unlike a new name, writes over nothing.
         let failed = |source| BackupError::File { path: file.to_owned(), source };
@@ -92,10 +104,19 @@ fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     made
 }
 
+/// A file's path with this behind its name.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
 fn make(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     let failed = |source| BackupError::File { path: file.to_owned(), source };
+    // Left by one that was cut off, or put there by another: nothing of it is used.
+    let _ = fs::remove_file(file);
     // SQLite would let the umask decide who may read it.
-    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).map_err(failed)?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
     let mut to = Connection::open(file)?;
     let step = Backup::new(from, &mut to)?.step(ALL)?;
     if step != StepResult::Done {

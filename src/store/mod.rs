@@ -212,17 +212,20 @@ impl Store {
         let _ = self.shared.stopwatch.set(Stopwatch { clock, told: Box::new(told) });
     }
 
-    /// From now on, has a checkpoint signed and written after each commit that holds an outcome, a start or a stop, and
-    /// when the journal is closed. Returns the verifier key; record it ([`Event::CheckpointKeySet`]) if the ledger does
-    /// not name it yet, see [`Reader::checkpoint_keys`].
+    /// What verifies this ledger's checkpoints that the key signs.
+    pub fn verifier_of(&self, key: &CheckpointKey) -> VerifierKey {
+        key.verifier(&checkpoint::origin_of(&self.ledger_id))
+    }
+
+    /// Has a checkpoint signed and written at once, from now on after each commit that holds an outcome, a start or a stop, and
+    /// when the journal is closed. The ledger must name the key before ([`Event::CheckpointKeySet`]), see
+    /// [`Reader::checkpoint_keys`].
     ///
     /// # Errors
-    /// If the writer has ended. That the file can not be written shows after the first commit.
-    pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<String, JournalError> {
+    /// If the writer has ended. That the file can not be written is told by [`Archive::anchor`].
+    pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<(), JournalError> {
         let keeper = Keeper::new(&self.ledger_id, keeping);
-        let key = keeper.anchor().key.clone().expect("a keeper has a key");
-        self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await?;
-        Ok(key)
+        self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await
     }
 
     /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.

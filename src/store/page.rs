@@ -1,4 +1,4 @@
-//! A stretch of the ledger as it lies in the database, each record laid out as its hash wants it: hashed and read in place.
+//! A stretch of the ledger as it lies in the database: read once, and hashed and followed where it lies.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -15,8 +15,8 @@ const RECORDS: u64 = 1024;
 /// Records one behind the other. One page is filled again and again.
 #[derive(Default)]
 pub(super) struct Page {
-    /// What each record's hash is made of.
-    bytes: Vec<u8>,
+    /// The texts of all records.
+    texts: String,
     places: Vec<Place>,
 }
 
@@ -25,8 +25,7 @@ struct Place {
     at: Timestamp,
     prev_hash: [u8; 32],
     hash: [u8; 32],
-    /// Where it begins in the bytes.
-    start: usize,
+    /// In bytes, of its texts.
     lengths: [usize; 5],
 }
 
@@ -42,14 +41,12 @@ pub(super) struct Sight<'a> {
     pub(super) payload: &'a str,
     pub(super) prev_hash: &'a [u8; 32],
     pub(super) hash: &'a [u8; 32],
-    /// What its hash is made of.
-    bytes: &'a [u8],
 }
 
 impl Page {
     /// Takes in the next records behind number `after`, up to number `last`, instead of those that it had.
     pub(super) fn fill(&mut self, conn: &Connection, after: u64, last: u64) -> rusqlite::Result<()> {
-        self.bytes.clear();
+        self.texts.clear();
         self.places.clear();
         let mut statement = conn.prepare_cached(
             "SELECT seq, at, kind, actor, target, rotation, payload, prev_hash, hash FROM ledger
@@ -58,11 +55,13 @@ impl Page {
         let mut rows = statement.query(params![after, last, RECORDS])?;
         while let Some(row) = rows.next()? {
             let (seq, Micros(at), prev_hash, hash) = (row.get(0)?, row.get(1)?, row.get(7)?, row.get(8)?);
-            let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
-            let texts = [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
-            let start = self.bytes.len();
-            lay_out(&mut self.bytes, &prev_hash, seq, at, texts);
-            self.places.push(Place { seq, at, prev_hash, hash, start, lengths: texts.map(str::len) });
+            let mut text = |column| {
+                let text = row.get_ref(column)?.as_str()?;
+                self.texts.push_str(text);
+                Ok::<_, rusqlite::Error>(text.len())
+            };
+            let lengths = [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
+            self.places.push(Place { seq, at, prev_hash, hash, lengths });
         }
         Ok(())
     }
@@ -79,29 +78,25 @@ impl Page {
 
     /// Its records, in order.
     pub(super) fn records(&self) -> impl Iterator<Item = Sight<'_>> {
-        self.places.iter().map(|place| {
-            let (_, bytes) = self.bytes.split_at(place.start);
-            let (_, mut rest) = bytes.split_at(FIXED);
-            let mut end = FIXED;
-            let [kind, actor, target, rotation, payload] = place.lengths.map(|length| {
-                let (text, after) = rest.split_at(LENGTH).1.split_at(length);
-                (rest, end) = (after, end + LENGTH + length);
-                std::str::from_utf8(text).expect("it was text when it was read")
+        let mut rest = self.texts.as_str();
+        self.places.iter().map(move |Place { seq, at, prev_hash, hash, lengths }| {
+            let [kind, actor, target, rotation, payload] = lengths.map(|length| {
+                let (text, behind) = rest.split_at(length);
+                rest = behind;
+                text
             });
-            let Place { seq, at, prev_hash, hash, .. } = place;
-            let (bytes, _) = bytes.split_at(end);
-            Sight { seq: *seq, at: *at, kind, actor, target, rotation, payload, prev_hash, hash, bytes }
+            Sight { seq: *seq, at: *at, kind, actor, target, rotation, payload, prev_hash, hash }
         })
     }
 }
 
-/// How many bytes stand before a record's texts, and before each of them.
-const FIXED: usize = 64;
-const LENGTH: usize = 4;
-
 impl Sight<'_> {
-    pub(super) fn expected_hash(&self) -> [u8; 32] {
-        Sha256::digest(self.bytes).into()
+    /// The hash that its other fields demand; `bytes` are room to lay them out in.
+    pub(super) fn expected_hash(&self, bytes: &mut Vec<u8>) -> [u8; 32] {
+        bytes.clear();
+        let texts = [self.kind, self.actor, self.target, self.rotation, self.payload];
+        lay_out(bytes, self.prev_hash, self.seq, self.at, texts);
+        Sha256::digest(bytes).into()
     }
 
     /// What happened.
@@ -118,7 +113,7 @@ impl Sight<'_> {
 
     /// With the name that its target has.
     pub(super) fn to_row(self, name: Option<TargetName>) -> LedgerRow {
-        let Self { seq, at, kind, actor, target, rotation, payload, prev_hash, hash, bytes: _ } = self;
+        let Self { seq, at, kind, actor, target, rotation, payload, prev_hash, hash } = self;
         let [kind, actor, target, rotation, payload] = [kind, actor, target, rotation, payload].map(str::to_owned);
         LedgerRow { seq, at, kind, actor, target, name, rotation, payload, prev_hash: *prev_hash, hash: *hash }
     }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use rusqlite::types::ToSqlOutput;
 
 use super::page::Sight;
-use super::unsettled::{Settled, Shapes, Unsettled};
+use super::unsettled::{OfTarget, Settled, Shapes, Unsettled};
 use super::verify::{Broken, VerifyError};
 use super::{project, schema};
 use crate::domain::{Actor, Entry, Fleet, Folded, TargetId};
@@ -17,9 +18,11 @@ use crate::domain::{Actor, Entry, Fleet, Folded, TargetId};
 pub(super) struct Replay {
     pub(super) scratch: Connection,
     pub(super) fleet: Fleet,
-    pub(super) unsettled: Unsettled,
-    /// The newest record about each target.
-    newest: HashMap<TargetId, u64>,
+    pub(super) shapes: Shapes,
+    /// Rows that were settled and that nobody took yet.
+    pub(super) settled: Vec<Settled>,
+    /// The newest record about each target, and its rows that still may change.
+    targets: HashMap<TargetId, (u64, OfTarget)>,
     /// Records of kinds that this version does not know. From the first on nothing is folded.
     pub(super) unknown: u64,
 }
@@ -28,8 +31,8 @@ impl Replay {
     pub(super) fn begin() -> Result<Self, VerifyError> {
         let scratch = schema::connect_scratch().map_err(VerifyError::Scratch)?;
         scratch.execute_batch("BEGIN")?;
-        let unsettled = Unsettled::new(Shapes::of(&scratch)?);
-        Ok(Self { scratch, fleet: Fleet::default(), unsettled, newest: HashMap::new(), unknown: 0 })
+        let (fleet, shapes) = (Fleet::default(), Shapes::of(&scratch)?);
+        Ok(Self { scratch, fleet, shapes, settled: Vec::new(), targets: HashMap::new(), unknown: 0 })
     }
 
     /// Takes the next record in. Returns its entry, unless it is unknown or follows on an unknown one.
@@ -54,9 +57,11 @@ impl Replay {
         let written = match self.fleet.fold(entry.at, &entry.event).map_err(|error| broken(error.to_string()))? {
             None => Ok(()),
             Some(Folded::Target(id, record)) => {
-                let written = project::write_histories(&self.unsettled, seq, &entry, &id, record);
-                self.unsettled.settle(&id, record);
-                self.newest.insert(id, seq);
+                let (newest, rows) = self.targets.entry(id.clone()).or_default();
+                *newest = seq;
+                let rows = Unsettled::of(rows, &self.shapes, &mut self.settled);
+                let written = project::write_histories(&rows, seq, &entry, &id, record);
+                rows.settle(record);
                 written
             }
             Some(Folded::Rest(change)) => project::write_rest(&self.scratch, seq, &entry, &change),
@@ -65,12 +70,21 @@ impl Replay {
         Ok(Some(entry))
     }
 
-    /// Settles every row, and writes those of targets: there are no more records.
-    pub(super) fn finish(&self) -> rusqlite::Result<()> {
-        self.unsettled.settle_all();
+    /// Settles every row, in the order of targets: there are no more records.
+    pub(super) fn settle_all(&mut self) {
+        for id in self.fleet.targets.keys() {
+            if let Some((_, rows)) = self.targets.get_mut(id) {
+                rows.settle_all(&mut self.settled);
+            }
+        }
+    }
+
+    /// The same, and writes the rows of targets.
+    pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
+        self.settle_all();
         for (id, record) in &self.fleet.targets {
-            let seq = self.newest.get(id).copied().unwrap_or_default();
-            project::write_target(&self.scratch, seq, id, record)?;
+            let newest = self.targets.get(id).map_or(0, |(newest, _)| *newest);
+            project::write_target(&self.scratch, newest, id, record)?;
         }
         Ok(())
     }
@@ -78,9 +92,10 @@ impl Replay {
     /// Writes a settled row beside the others.
     pub(super) fn insert(&self, settled: &Settled) -> rusqlite::Result<()> {
         let Settled { table, row } = settled;
-        let columns = self.unsettled.shapes.columns(*table).join(", ");
-        let places = vec!["?"; row.len()].join(", ");
+        let columns = self.shapes.columns(*table).join(", ");
+        let values = row.values().map(ToSqlOutput::Borrowed);
+        let places = vec!["?"; values.len()].join(", ");
         let sql = format!("INSERT INTO {} ({columns}) VALUES ({places})", table.name());
-        self.scratch.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(row)).map(drop)
+        self.scratch.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values)).map(drop)
     }
 }

@@ -5,6 +5,7 @@
 //! one in 2^128. That they differ is all that it tells; which row it is, a comparison in order finds.
 
 use std::hash::{BuildHasher, RandomState};
+use std::thread;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -47,18 +48,22 @@ impl Seals {
         let Settled { table, row } = settled;
         self.bytes.clear();
         self.bytes.extend_from_slice(&self.secret);
-        let cell = |place| row.get(place).map_or(ValueRef::Null, ValueRef::from);
-        lay_out(&mut self.bytes, shapes, *table, cell);
+        lay_out(&mut self.bytes, shapes, *table, |place| row.get(place));
         match table {
             Table::Rotation => self.rotation.add(&self.bytes),
             Table::Key => self.key.add(&self.bytes),
         }
     }
 
-    /// Whether the database holds the rows that were demanded, and no others.
-    pub(super) fn hold(&self, conn: &Connection, shapes: &Shapes) -> rusqlite::Result<bool> {
-        Ok(self.seal_of(conn, shapes, Table::Rotation)? == self.rotation
-            && self.seal_of(conn, shapes, Table::Key)? == self.key)
+    /// Whether the database holds the rows that were demanded, and no others. Each table is read on a thread of its own;
+    /// both connections see the same moment.
+    pub(super) fn hold(&self, conn: &Connection, twin: Connection, shapes: &Shapes) -> rusqlite::Result<bool> {
+        thread::scope(|scope| {
+            let keys = scope.spawn(move || self.seal_of(&twin, shapes, Table::Key));
+            let rotations = self.seal_of(conn, shapes, Table::Rotation);
+            let keys = keys.join().expect("reading a table does not panic");
+            Ok(rotations? == self.rotation && keys? == self.key)
+        })
     }
 
     fn seal_of(&self, conn: &Connection, shapes: &Shapes, table: Table) -> rusqlite::Result<Seal> {

@@ -30,7 +30,7 @@ pub(super) fn update(
     rest: &[Column<'_>],
 ) -> rusqlite::Result<bool> {
     let mut sql = updating(table, rest);
-    list(&mut sql, " AND ", key, |sql, name| sql.extend([name, " IS ?"]));
+    list(&mut sql, " AND ", key, |sql, name| sql.extend([name, " = ?"]));
     run(conn, &sql, rest.iter().chain(key)).map(|rows| rows > 0)
 }
 

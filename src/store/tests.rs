@@ -150,3 +150,25 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let limited = reader.rotations(&RotationFilter { limit: Some(1_050), ..Default::default() }).unwrap();
     assert_eq!(limited.len(), 1_050);
 }
+
+/// Verification reads two tables at once, beside a daemon at work: were they of different moments, it would find fault with a
+/// sound ledger.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_connections_see_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path(), [7; 32]).unwrap());
+    let words = || entry(0, Event::PolicySet { policy: "default".into(), words: "every 30d".into() });
+    store.record(vec![words()]).await.unwrap();
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        loop {
+            writer.record(vec![words()]).await.unwrap();
+        }
+    });
+    let reader = Reader::open(dir.path()).unwrap();
+    for _ in 0..500 {
+        let (moment, twin) = reader.one_moment().unwrap();
+        assert_eq!(load::head(&moment).unwrap(), load::head(&twin).unwrap());
+    }
+    writing.abort();
+}

@@ -3,9 +3,8 @@
 //! So a replay of millions of records holds a few rows for each target.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::types::{FromSql, ToSqlOutput, Value};
+use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
 
 use super::columns::{Columns, Micros};
@@ -21,7 +20,21 @@ pub(super) enum Table {
 }
 
 /// A row, in the order of its table's columns.
-pub(super) type Row = Vec<Value>;
+pub(super) struct Row {
+    cells: Vec<Cell>,
+    /// Every text and blob that was ever written into it.
+    bytes: Vec<u8>,
+}
+
+/// A value; of a text or blob, from where to where it stands.
+#[derive(Clone, Copy)]
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(usize, usize),
+    Blob(usize, usize),
+}
 
 /// The columns of the two tables, as the migrations made them; without those that the database computes.
 pub(super) struct Shapes {
@@ -37,17 +50,68 @@ pub(super) struct Settled {
     pub(super) row: Row,
 }
 
-/// See the file.
-pub(super) struct Unsettled {
-    pub(super) shapes: Shapes,
-    targets: RefCell<HashMap<TargetId, OfTarget>>,
-    settled: RefCell<Vec<Settled>>,
-}
-
+/// The rows of one target that still may change.
 #[derive(Default)]
-struct OfTarget {
+pub(super) struct OfTarget {
     key: Option<Row>,
     rotations: Vec<(RotationId, Row)>,
+}
+
+/// The same while an entry about the target is followed; what it settles goes to the others that are.
+pub(super) struct Unsettled<'a> {
+    shapes: &'a Shapes,
+    of: RefCell<&'a mut OfTarget>,
+    settled: RefCell<&'a mut Vec<Settled>>,
+}
+
+impl Row {
+    /// The value at a place.
+    pub(super) fn get(&self, place: usize) -> ValueRef<'_> {
+        let bytes = |from, to| self.bytes.get(from..to).expect("a cell names bytes of its own row");
+        match self.cells.get(place).copied() {
+            None | Some(Cell::Null) => ValueRef::Null,
+            Some(Cell::Integer(number)) => ValueRef::Integer(number),
+            Some(Cell::Real(number)) => ValueRef::Real(number),
+            Some(Cell::Text(from, to)) => ValueRef::Text(bytes(from, to)),
+            Some(Cell::Blob(from, to)) => ValueRef::Blob(bytes(from, to)),
+        }
+    }
+
+    /// All values, in order.
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = ValueRef<'_>> {
+        (0..self.cells.len()).map(|place| self.get(place))
+    }
+
+    fn set(&mut self, place: usize, value: &dyn ToSql) -> rusqlite::Result<()> {
+        let made = value.to_sql()?;
+        let value = match &made {
+            ToSqlOutput::Borrowed(value) => *value,
+            ToSqlOutput::Owned(value) => value.into(),
+            _ => return Err(rusqlite::Error::ToSqlConversionFailure("no plain value".into())),
+        };
+        let mut keep = |bytes: &[u8]| {
+            let from = self.bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            (from, self.bytes.len())
+        };
+        let new = match value {
+            ValueRef::Null => Cell::Null,
+            ValueRef::Integer(number) => Cell::Integer(number),
+            ValueRef::Real(number) => Cell::Real(number),
+            ValueRef::Text(text) => {
+                let (from, to) = keep(text);
+                Cell::Text(from, to)
+            }
+            ValueRef::Blob(blob) => {
+                let (from, to) = keep(blob);
+                Cell::Blob(from, to)
+            }
+        };
+        if let Some(cell) = self.cells.get_mut(place) {
+            *cell = new;
+        }
+        Ok(())
+    }
 }
 
 impl Table {
@@ -85,105 +149,77 @@ impl Shapes {
     }
 
     fn write(&self, table: Table, row: &mut Row, columns: &[Column<'_>]) -> rusqlite::Result<()> {
-        for (name, value) in columns {
-            let place = place(self.columns(table), name)?;
-            if let Some(cell) = row.get_mut(place) {
-                *cell = owned(*value)?;
-            }
-        }
-        Ok(())
+        columns.iter().try_for_each(|(name, value)| row.set(place(self.columns(table), name)?, *value))
     }
 
     fn blank(&self, table: Table, columns: &[Column<'_>]) -> rusqlite::Result<Row> {
-        let mut row = vec![Value::Null; self.columns(table).len()];
+        let cells = vec![Cell::Null; self.columns(table).len()];
+        let mut row = Row { cells, bytes: Vec::with_capacity(TEXTS) };
         self.write(table, &mut row, columns)?;
         Ok(row)
     }
 }
 
+/// Room for the texts of a rotation that went well, in bytes.
+const TEXTS: usize = 256;
+
 fn place(columns: &[String], column: &str) -> rusqlite::Result<usize> {
-    let place = columns.iter().position(|name| name == column);
+    // Letter by letter: to call a comparison of so few takes longer.
+    let place = columns.iter().position(|name| name.len() == column.len() && name.bytes().eq(column.bytes()));
     place.ok_or_else(|| rusqlite::Error::InvalidColumnName(column.to_owned()))
 }
 
-fn owned(value: &dyn ToSql) -> rusqlite::Result<Value> {
-    match value.to_sql()? {
-        ToSqlOutput::Borrowed(value) => {
-            Value::column_result(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-        }
-        ToSqlOutput::Owned(value) => Ok(value),
-        _ => Err(rusqlite::Error::ToSqlConversionFailure("no plain value".into())),
+impl OfTarget {
+    /// Settles what is left, as it is: there are no more records.
+    pub(super) fn settle_all(&mut self, settled: &mut Vec<Settled>) {
+        settled.extend(self.rotations.drain(..).map(|(_, row)| Settled { table: Table::Rotation, row }));
+        settled.extend(self.key.take().map(|row| Settled { table: Table::Key, row }));
     }
 }
 
-impl Unsettled {
-    pub(super) fn new(shapes: Shapes) -> Self {
-        Self { shapes, targets: RefCell::default(), settled: RefCell::default() }
+impl<'a> Unsettled<'a> {
+    pub(super) fn of(target: &'a mut OfTarget, shapes: &'a Shapes, settled: &'a mut Vec<Settled>) -> Self {
+        Self { shapes, of: RefCell::new(target), settled: RefCell::new(settled) }
     }
 
     /// Settles those of the target's rotations that its record does not know any more: no event can move them.
-    pub(super) fn settle(&self, target: &TargetId, record: &TargetRecord) {
+    pub(super) fn settle(self, record: &TargetRecord) {
         let known = |id: RotationId| {
             record.rotation.as_ref().is_some_and(|open| open.id == id)
                 || record.unconfirmed.as_ref().is_some_and(|resting| resting.rotation == id)
         };
-        if let Some(of) = self.targets.borrow_mut().get_mut(target) {
-            let past = of.rotations.extract_if(.., |(id, _)| !known(*id));
-            self.settled.borrow_mut().extend(past.map(|(_, row)| Settled { table: Table::Rotation, row }));
-        }
-    }
-
-    /// Settles what is left, as it is, in the order of targets: there are no more records.
-    pub(super) fn settle_all(&self) {
-        let mut settled = self.settled.borrow_mut();
-        let targets: BTreeMap<TargetId, OfTarget> = self.targets.take().into_iter().collect();
-        for of in targets.into_values() {
-            settled.extend(of.rotations.into_iter().map(|(_, row)| Settled { table: Table::Rotation, row }));
-            settled.extend(of.key.map(|row| Settled { table: Table::Key, row }));
-        }
-    }
-
-    /// Those that were settled since this was last asked.
-    pub(super) fn take_settled(&self) -> Vec<Settled> {
-        self.settled.take()
-    }
-
-    fn with<T>(&self, target: &TargetId, work: impl FnOnce(&mut OfTarget) -> T) -> T {
-        let mut targets = self.targets.borrow_mut();
-        match targets.get_mut(target) {
-            Some(of) => work(of),
-            None => work(targets.entry(target.clone()).or_default()),
-        }
+        let past = self.of.into_inner().rotations.extract_if(.., |(id, _)| !known(*id));
+        self.settled.into_inner().extend(past.map(|(_, row)| Settled { table: Table::Rotation, row }));
     }
 }
 
-impl Histories for Unsettled {
+impl Histories for Unsettled<'_> {
     fn begin_rotation(&self, target: &TargetId, id: RotationId, columns: &[Column<'_>]) -> rusqlite::Result<()> {
         let mut row = self.shapes.blank(Table::Rotation, columns)?;
         let key: [Column<'_>; 3] = [("target", &target.as_str()), ("slot", &id.slot), ("attempt", &id.attempt)];
         self.shapes.write(Table::Rotation, &mut row, &key)?;
-        self.with(target, |of| of.rotations.push((id, row)));
+        self.of.borrow_mut().rotations.push((id, row));
         Ok(())
     }
 
-    fn move_rotation(&self, target: &TargetId, id: RotationId, columns: &[Column<'_>]) -> rusqlite::Result<bool> {
-        self.with(target, |of| match of.rotations.iter_mut().find(|(known, _)| *known == id) {
+    fn move_rotation(&self, _: &TargetId, id: RotationId, columns: &[Column<'_>]) -> rusqlite::Result<bool> {
+        match self.of.borrow_mut().rotations.iter_mut().find(|(known, _)| *known == id) {
             Some((_, row)) => self.shapes.write(Table::Rotation, row, columns).map(|()| true),
             None => Ok(false),
-        })
+        }
     }
 
     fn add_key(&self, target: &TargetId, columns: &[Column<'_>]) -> rusqlite::Result<()> {
         let mut row = self.shapes.blank(Table::Key, columns)?;
         self.shapes.write(Table::Key, &mut row, &[("target", &target.as_str())])?;
-        if let Some(row) = self.with(target, |of| of.key.replace(row)) {
-            self.settled.borrow_mut().push(Settled { table: Table::Key, row });
-        }
+        let past = self.of.borrow_mut().key.replace(row);
+        self.settled.borrow_mut().extend(past.map(|row| Settled { table: Table::Key, row }));
         Ok(())
     }
 
-    fn change_key(&self, target: &TargetId, columns: &[Column<'_>]) -> rusqlite::Result<()> {
-        self.with(target, |of| of.key.as_mut().map_or(Ok(()), |row| self.shapes.write(Table::Key, row, columns)))
+    fn change_key(&self, _: &TargetId, columns: &[Column<'_>]) -> rusqlite::Result<()> {
+        let mut of = self.of.borrow_mut();
+        of.key.as_mut().map_or(Ok(()), |row| self.shapes.write(Table::Key, row, columns))
     }
 
     fn see_key(&self, target: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
@@ -201,8 +237,8 @@ pub(super) struct Cells<'a> {
 impl Columns for Cells<'_> {
     fn get<T: FromSql>(&self, column: &str) -> rusqlite::Result<T> {
         let place = place(self.shapes.columns(self.settled.table), column)?;
-        let value = self.settled.row.get(place).unwrap_or(&Value::Null);
-        T::column_result(value.into())
+        let value = self.settled.row.get(place);
+        T::column_result(value)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(place, value.data_type(), error.into()))
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::checkpoint::{Checkpoint, origin_of};
 use super::columns::Micros;
@@ -15,7 +15,7 @@ use super::relay::relay;
 use super::replay::Replay;
 use super::seal::Seals;
 use super::walk::{Pins, Walk};
-use super::{OpenError, VerifierKey, load};
+use super::{OpenError, VerifierKey, load, schema};
 use crate::ports::Head;
 
 /// What a ledger is held against, beside itself.
@@ -92,6 +92,9 @@ impl From<rusqlite::Error> for VerifyError {
     }
 }
 
+/// A daemon at work seldom writes between two glances, and never so often.
+const TRIES: usize = 10_000;
+
 /// How a pin of each kind is told.
 const SIGNED: &str = "a signed checkpoint";
 const KEPT: &str = "a head that was kept";
@@ -133,7 +136,7 @@ impl Reader {
             told(progress(done, total.max(done)))
         };
         relay(self.path(), &mut walk, total, &mut take)?;
-        let moment = self.conn.unchecked_transaction()?;
+        let (moment, twin) = self.one_moment()?;
         let mut page = Page::default();
         loop {
             page.fill(&moment, walk.head.seq, i64::MAX.unsigned_abs())?;
@@ -148,7 +151,7 @@ impl Reader {
         let unknown = expected.as_ref().map_or(0, |expected| expected.replay.unknown);
         let tables = expected.is_some() && unknown == 0;
         if let Some(expected) = &mut expected {
-            if unknown == 0 && !expected.are_in(&moment)? {
+            if unknown == 0 && !expected.are_in(&moment, twin)? {
                 self.explain(&moment, &mut progress)?;
             }
             compare_guards(&moment, &expected.replay.scratch, walk.head.seq)?;
@@ -185,7 +188,7 @@ impl Reader {
             if done == total {
                 replay.finish()?;
             }
-            for settled in replay.unsettled.take_settled() {
+            for settled in std::mem::take(&mut replay.settled) {
                 let fits = replay.insert(&settled);
                 fits.map_err(|error| Broken {
                     seq: done,
@@ -198,6 +201,21 @@ impl Reader {
         let why = "the rows of rotations or keys are not those that follow from the records, and an index hides which: \
                    ask SQLite's `PRAGMA integrity_check`";
         Err(Broken { seq: total, why: why.to_owned() }.into())
+    }
+
+    /// A moment of the database that two threads can read: both connections see the same records, and so the same tables.
+    pub(super) fn one_moment(&self) -> Result<(Transaction<'_>, Connection), ReadError> {
+        let twin = schema::connect_read_only(self.path())?;
+        for _ in 0..TRIES {
+            let moment = self.conn.unchecked_transaction()?;
+            twin.execute_batch("BEGIN")?;
+            if load::head(&moment)? == load::head(&twin)? {
+                return Ok((moment, twin));
+            }
+            // The daemon wrote between the one and the other.
+            twin.execute_batch("ROLLBACK")?;
+        }
+        Err(ReadError::Damaged("another file was put in its place meanwhile".to_owned()))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -231,17 +249,17 @@ impl Reader {
             let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
             return Err(Broken { seq: 1, why }.into());
         }
-        let mut pins = Pins::default();
+        let mut ahead = Vec::new();
         let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
         for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {
             if head.seq > start {
-                pins.add(head, who);
+                ahead.push((head.clone(), who));
             } else if head.seq > 0 && load::hash_of(&self.conn, head.seq)? != Some(head.hash) {
                 let why = format!("is not the one of {who}: the ledger was written anew");
                 return Err(Broken { seq: head.seq, why }.into());
             }
         }
-        Ok(pins)
+        Ok(Pins::new(ahead))
     }
 }
 
@@ -259,23 +277,24 @@ impl Expected {
     fn take(&mut self, page: &Page) -> Result<(), VerifyError> {
         for record in page.records() {
             self.replay.take(&record)?;
+            self.seal();
         }
-        self.seal();
         Ok(())
     }
 
     fn seal(&mut self) {
-        for settled in self.replay.unsettled.take_settled() {
-            self.seals.demand(&self.replay.unsettled.shapes, &settled);
+        for settled in self.replay.settled.drain(..) {
+            self.seals.demand(&self.replay.shapes, &settled);
         }
     }
 
-    /// Compares what a database holds. False: the rows of rotations and keys are not those that they ought to be.
-    fn are_in(&mut self, found: &Connection) -> Result<bool, VerifyError> {
+    /// Compares what a database holds, seen at one moment through two connections. False: the rows of rotations and keys are
+    /// not those that they ought to be.
+    fn are_in(&mut self, found: &Connection, twin: Connection) -> Result<bool, VerifyError> {
         self.replay.finish()?;
         self.seal();
         compare_short_tables(found, &self.replay.scratch)?;
-        Ok(self.seals.hold(found, &self.replay.unsettled.shapes)?)
+        Ok(self.seals.hold(found, twin, &self.replay.shapes)?)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The chain from record to record, and the heads that others kept of it.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::page::Sight;
@@ -14,32 +12,35 @@ pub(super) struct Walk {
     pub(super) first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
     pins: Pins,
+    /// Room for what the next hash is made of.
+    bytes: Vec<u8>,
 }
 
 /// Hashes that records must have, and who says so.
-#[derive(Default)]
 pub(super) struct Pins {
-    ahead: BTreeMap<u64, Vec<([u8; 32], &'static str)>>,
+    /// Those of the records to come; the nearest stands last.
+    ahead: Vec<(Head, &'static str)>,
     /// The newest record that was held against one; what was written anew came after it.
     held: u64,
 }
 
 impl Pins {
-    /// `who` completes "is not the one of …".
-    pub(super) fn add(&mut self, head: &Head, who: &'static str) {
-        self.ahead.entry(head.seq).or_default().push((head.hash, who));
+    /// Each text completes "is not the one of …".
+    pub(super) fn new(mut ahead: Vec<(Head, &'static str)>) -> Self {
+        ahead.sort_by_key(|(head, _)| head.seq);
+        ahead.reverse();
+        Self { ahead, held: 0 }
     }
 
     fn hold(&mut self, head: &Head) -> Result<(), Broken> {
-        let Some(pins) = self.ahead.remove(&head.seq) else { return Ok(()) };
-        for (hash, who) in pins {
-            if hash != head.hash {
-                let since = self.held + 1;
+        let since = self.held + 1;
+        while let Some((pin, who)) = self.ahead.pop_if(|(pin, _)| pin.seq == head.seq) {
+            if pin.hash != head.hash {
                 let why = format!("is not the one of {who}: from record {since} on, the ledger was written anew");
                 return Err(Broken { seq: head.seq, why });
             }
+            self.held = head.seq;
         }
-        self.held = head.seq;
         Ok(())
     }
 }
@@ -47,7 +48,7 @@ impl Pins {
 impl Walk {
     /// Begins behind `start`, which is trusted: the ledger's id, or a record that nobody asked about.
     pub(super) fn begin(start: Head, pins: Pins) -> Self {
-        Self { head: start, first_at: None, last_at: None, pins }
+        Self { head: start, first_at: None, last_at: None, pins, bytes: Vec::new() }
     }
 
     /// Checks the next record against the chain and against what is pinned.
@@ -60,7 +61,7 @@ impl Walk {
         if *record.prev_hash != self.head.hash {
             return Err(broken("does not continue the chain: prev_hash is not the hash of the one before"));
         }
-        if *record.hash != record.expected_hash() {
+        if *record.hash != record.expected_hash(&mut self.bytes) {
             return Err(broken("does not have the hash that its fields demand"));
         }
         self.head = record.head();
@@ -71,9 +72,8 @@ impl Walk {
 
     /// Sees that the ledger reaches as far as others have seen it reach.
     pub(super) fn finish(&self) -> Result<(), Broken> {
-        let Some((seq, pins)) = self.pins.ahead.last_key_value() else { return Ok(()) };
-        let who = pins.first().map_or("someone", |(_, who)| who);
-        let why = format!("is missing: {who} names record {seq}, so the ledger's tail was cut off");
+        let Some((pin, who)) = self.pins.ahead.first() else { return Ok(()) };
+        let why = format!("is missing: {who} names record {}, so the ledger's tail was cut off", pin.seq);
         Err(Broken { seq: self.head.seq + 1, why })
     }
 }

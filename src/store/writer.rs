@@ -29,7 +29,7 @@ pub(super) type Ack<T = ()> = oneshot::Sender<Result<T, JournalError>>;
 pub(super) enum Op {
     /// Write, and say when it is durable.
     Write(Work, Ack),
-    /// From now on, sign checkpoints.
+    /// Sign checkpoints, of what stands and from now on.
     Keep(Box<Keeper>, Ack),
     /// Read when a key was used by the target before its present one.
     PastKey(TargetId, KeyId, Ack<Option<KeyRecord>>),
@@ -137,6 +137,8 @@ impl Writer {
                 match op {
                     Op::Keep(keeper, ack) => {
                         self.keeper = Some(*keeper);
+                        // What stands wants a checkpoint of theirs. Whether it could be written, the anchor tells.
+                        let _ = self.anchor();
                         self.publish();
                         let _ = ack.send(Ok(()));
                     }
@@ -176,8 +178,9 @@ impl Writer {
         let start = self.head.clone();
         match recovered.and_then(|()| self.transact(&calls)) {
             Ok(results) => {
-                let done = calls.iter().zip(&results).filter(|(_, result)| result.is_ok());
-                if done.map(|((work, _), _)| work).any(Work::wants_checkpoint) {
+                let mut done = calls.iter().zip(&results).filter(|(_, result)| result.is_ok());
+                let is_late = self.keeper.as_ref().is_some_and(Keeper::is_late);
+                if is_late || done.any(|((work, _), _)| work.wants_checkpoint()) {
                     // What is recorded is recorded. If this has to stop the daemon, it stops the next group.
                     let _ = self.anchor();
                 }

@@ -15,7 +15,6 @@ pub(super) struct Subject<'a> {
 
 /// Logs `entry` as exactly one line. `subject` is its target, where it has one that is known.
 pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
-    let (kind, _) = entry.event.to_record();
     let manager = subject.map(|subject| subject.manager.as_str());
     // An event of a target has the target's id in any case.
     let who = match (subject, entry.event.target()) {
@@ -28,7 +27,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         ($level:ident, { $($fields:tt)* }, $($message:tt)+) => {
             tracing::event!(
                 tracing::Level::$level,
-                event = kind.as_str(),
+                event = entry.event.kind(),
                 actor = %entry.actor,
                 target = subject.map(|subject| subject.name.as_str()),
                 target_id = subject.map(|subject| subject.id.as_str()),

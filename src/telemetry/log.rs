@@ -99,11 +99,14 @@ impl<S: Write> Write for Line<S> {
             write!(line, "<{priority}>")?;
         }
         // A line break within an event would begin a line that nobody wrote.
-        for byte in event.strip_suffix(b"\n").unwrap_or(event) {
-            match byte {
-                0x1b if self.colours => line.push(*byte),
-                byte if byte.is_ascii_control() => line.extend(byte.escape_ascii()),
-                byte => line.push(*byte),
+        let is_strange = |byte: &u8| byte.is_ascii_control() && !(*byte == 0x1b && self.colours);
+        for part in event.strip_suffix(b"\n").unwrap_or(event).split_inclusive(is_strange) {
+            match part.split_last() {
+                Some((byte, plain)) if is_strange(byte) => {
+                    line.extend_from_slice(plain);
+                    line.extend(byte.escape_ascii());
+                }
+                Some(_) | None => line.extend_from_slice(part),
             }
         }
         line.push(b'\n');

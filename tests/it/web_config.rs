@@ -159,11 +159,22 @@ async fn a_change_is_followed_and_a_broken_file_is_not() {
     place.write("web.yml", "tls_server_config: [");
     assert_eq!(status(&client, address, Some("new")).await, 200);
     assert_eq!(status(&client, address, None).await, 401);
-    place.write("web.yml", TLS);
-    assert_eq!(status(&client, address, None).await, 200);
     let (certificate, _) = place.sign("localhost");
     place.write("server.crt", &certificate);
-    assert_eq!(status(&client, address, None).await, 200, "a certificate without its key is not taken");
+    assert_eq!(status(&client, address, Some("new")).await, 200, "a certificate without its key is not taken");
+}
+
+/// A file that is half written, or that a full disk left empty, lets nobody in who was kept out.
+#[tokio::test]
+async fn what_was_closed_is_not_opened_by_a_change() {
+    let users = format!("basic_auth_users:\n  alice: {}\n", hash("pass"));
+    let place = Place::new(&format!("{TLS}{users}"));
+    let (address, client) = (place.serve().await, place.client(None));
+    for left in ["", "# nothing\n", TLS, &users] {
+        place.write("web.yml", left);
+        assert_eq!(status(&client, address, None).await, 401, "{left:?}");
+        assert_eq!(status(&client, address, Some("pass")).await, 200, "{left:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! TLS, users and limits of the listener, from a file in the format of Prometheus' exporter-toolkit.
 //!
 //! The file and those that it names are looked at on every connection and request, and read again when one of them has
-//! changed. A changed file that can not be followed is told in the log and changes nothing: what held before holds on.
+//! changed. A changed file that can not be followed is told in the log and changes nothing: what held before holds on. So does
+//! what kept strangers out: a file that is half written, or empty because a disk is full, opens no door.
 
 mod file;
 mod limit;
@@ -46,6 +47,9 @@ pub enum WebConfigError {
     /// A header with a value that no header can have.
     #[error("http_server_config: the value of {0} can not stand in a header")]
     Header(HeaderName),
+    /// It asks for less than before of those who come in.
+    #[error("it asks for no {0} any more, and only a restart takes that back")]
+    Opened(&'static str),
     /// The operating system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(getrandom::Error),
@@ -74,6 +78,20 @@ struct Rules {
     users: Users,
     headers: Vec<(HeaderName, HeaderValue)>,
     limit: Option<Limit>,
+}
+
+impl Rules {
+    /// What is asked for, in words, and whether it is.
+    fn asks(&self) -> [(&'static str, bool); 3] {
+        let certified = self.tls.as_ref().is_some_and(|server| !server.certificates.clients.is_empty());
+        [("TLS", self.tls.is_some()), ("client certificate", certified), ("password", !self.users.is_empty())]
+    }
+
+    /// These, unless they open what `former` kept closed.
+    fn no_more_open_than(self, former: &Self) -> Result<Self, WebConfigError> {
+        let opened = former.asks().into_iter().zip(self.asks()).find(|((_, asked), (_, asks))| *asked && !asks);
+        opened.map_or(Ok(self), |((what, _), _)| Err(WebConfigError::Opened(what)))
+    }
 }
 
 impl WebConfig {
@@ -108,7 +126,7 @@ impl WebConfig {
         if state.seen.iter().any(|(path, seen)| stamp(path) != *seen) {
             // Stamped before it is read: what changes meanwhile is read again.
             let mut seen = vec![(self.path.clone(), stamp(&self.path))];
-            match read(&self.path, &mut seen) {
+            match read(&self.path, &mut seen).and_then(|rules| rules.no_more_open_than(&state.rules)) {
                 Ok(rules) => {
                     tracing::info!(path = %self.path.display(), "the web configuration was read again");
                     state.rules = Arc::new(rules);

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, header};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use bcrypt::HashParts;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -16,22 +18,33 @@ const AT_ONCE: usize = 2;
 /// So many verified passwords are remembered; there are as many as users, who are few.
 const REMEMBERED: usize = 64;
 
-/// Of a name that does not exist the password is compared with this, and refused whatever comes of it.
-const NOBODY: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+/// The rest of a bcrypt hash: of a name that does not exist the password is compared with it, and refused whatever comes of it.
+const NOBODY: &str = "X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+/// The cost of a hash if there are no users to take it from.
+const COST: u32 = 10;
+
+/// With its padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The users of the file.
 pub(super) struct Users {
     hashes: BTreeMap<String, String>,
+    /// The hash of who does not exist: as dear as the dearest of the others.
+    nobody: String,
 }
 
 impl Users {
     pub(super) fn new(hashes: BTreeMap<String, String>) -> Result<Self, WebConfigError> {
+        let mut cost = None;
         for (user, hash) in &hashes {
-            if hash.parse::<HashParts>().is_err() {
-                return Err(WebConfigError::User(user.clone()));
-            }
+            let parts: HashParts = hash.parse().map_err(|_| WebConfigError::User(user.clone()))?;
+            cost = cost.max(Some(parts.get_cost()));
         }
-        Ok(Self { hashes })
+        let nobody = format!("$2y${:02}${NOBODY}", cost.unwrap_or(COST));
+        Ok(Self { hashes, nobody })
     }
 
     /// Whether everyone may ask.
@@ -46,7 +59,7 @@ impl Users {
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
-        let bytes = base64(encoded.trim())?;
+        let bytes = BASE64.decode(encoded.trim()).ok()?;
         let at = bytes.iter().position(|byte| *byte == b':')?;
         let (name, password) = bytes.split_at(at);
         let hash = std::str::from_utf8(name).ok().and_then(|name| self.hashes.get(name));
@@ -86,7 +99,7 @@ impl Verified {
             return true;
         }
         let _turn = self.turns.acquire().await.expect("nobody closes the semaphore");
-        let (exists, hash) = (claim.hash.is_some(), claim.hash.unwrap_or(NOBODY).to_owned());
+        let (exists, hash) = (claim.hash.is_some(), claim.hash.unwrap_or(&users.nobody).to_owned());
         let password = claim.password;
         let compared = tokio::task::spawn_blocking(move || bcrypt::verify(&password, &hash));
         let matches = matches!(compared.await, Ok(Ok(true))) && exists;
@@ -112,41 +125,5 @@ impl Verified {
             digest.update(part);
         }
         digest.finalize().into()
-    }
-}
-
-/// RFC 4648, with its padding or without.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for letter in text.trim_end_matches('=').bytes() {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from((bits >> held) & 0xff).expect("eight bits are a byte"));
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_read_as_rfc_4648_has_it() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba")] {
-            assert_eq!(base64(text).unwrap(), bytes.as_bytes());
-        }
-        assert_eq!(base64("a*"), None);
     }
 }

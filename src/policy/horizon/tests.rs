@@ -238,7 +238,7 @@ fn the_next_time_waits_for_whatever_has_an_end() {
     let outage =
         || ManagerRecord { outage: Some(Outage { since: now, failure: failure.clone() }), ..ManagerRecord::default() };
     assert_eq!(with(&|_, _| {}), Some(now));
-    assert_eq!(with(&|_, record| record.setback = Some((failure.clone(), hours(1)))), Some(hours(1)));
+    assert_eq!(with(&|_, record| record.setback = Some((failure.clone().into(), hours(1)))), Some(hours(1)));
     assert_eq!(with(&|fleet, _| drop(fleet.pauses.insert("*".to_owned(), pause.clone()))), Some(hours(5)));
     assert_eq!(with(&|fleet, _| drop(fleet.managers.insert("emea".into(), outage()))), None);
     let paused_outage = with(&|fleet, _| {

@@ -102,11 +102,12 @@ fn record(number: usize, drawn: &Drawn) -> TargetRecord {
         2 => record.listing = Listing::NoBackup,
         _ => {}
     }
-    record.setback = drawn.retry.map(|hours| (failure(Reason::ServerError), ago(hours)));
-    record.quarantine = drawn.quarantined.then(|| Quarantine { since: ago(1), failure: failure(Reason::ServerError) });
+    record.setback = drawn.retry.map(|hours| (failure(Reason::ServerError).into(), ago(hours)));
+    record.quarantine =
+        drawn.quarantined.then(|| Quarantine { since: ago(1), failure: failure(Reason::ServerError) }.into());
     if let (Some(phase), Some(_)) = (drawn.phase, &record.key) {
         record.attempt = 1;
-        record.rotation = Some(Rotation {
+        record.rotation = Some(Box::new(Rotation {
             id: RotationId { slot: 1, attempt: 1 },
             due_at: ago(2),
             key_before: "key".into(),
@@ -117,7 +118,7 @@ fn record(number: usize, drawn: &Drawn) -> TargetRecord {
                 1 => Phase::Sending { since: ago(1), lost: None },
                 _ => Phase::Confirming { sent_at: ago(1), since: ago(1) },
             },
-        });
+        }));
     }
     record
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::challenge::Challenge;
 
-/// Nonces that are remembered, whether still in use or not: far more than there are requests in flight.
-const REMEMBERED: usize = 256;
+/// Nonces that are remembered, whether still in use or not: more than there can be requests in flight.
+const REMEMBERED: usize = 2048;
 
 /// The idle lanes of one login. There are never more lanes than there were requests at one time.
 #[derive(Default)]

@@ -5,7 +5,8 @@
 //! used again and what a 401 means, is decided here.
 //!
 //! - Once a nonce is known, a request costs one round trip; a nonce that went stale costs one more.
-//! - A wrong private key costs exactly one refused login a call, so that no account is locked by us.
+//! - A wrong private key costs one refused login a call, two where the challenge can be read in two ways or a nonce had worked
+//!   before: no account is locked by us.
 //! - The key goes out only as a hash, and only to a Digest challenge: `Basic` is never answered.
 
 mod challenge;

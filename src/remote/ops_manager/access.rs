@@ -133,10 +133,14 @@ impl Keys {
     }
 }
 
+/// Stands for an id that is none, and would be kept for ever.
+const STRANGE: &str = "unreadable";
+
 fn grant(role: &wire::Role) -> Grant {
+    let id = |id: &'_ str| wire::usable(Some(id)).unwrap_or(STRANGE).to_owned();
     let over = match (&role.group_id, &role.org_id) {
-        (Some(project), _) => Reach::Project(project.as_str().into()),
-        (None, Some(organization)) => Reach::Organization(organization.as_str().into()),
+        (Some(project), _) => Reach::Project(id(project).as_str().into()),
+        (None, Some(organization)) => Reach::Organization(id(organization).as_str().into()),
         (None, None) => Reach::Global,
     };
     Grant { role: first_name([role.role_name.as_deref()]).unwrap_or_else(|| "(without a name)".to_owned()), over }

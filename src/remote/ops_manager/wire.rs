@@ -156,7 +156,7 @@ impl Identified for BackupConfig {
 }
 
 /// Real ids are 24 hexadecimal digits. What becomes part of a path and of a target's identity must at least be plain.
-fn usable(id: Option<&str>) -> Option<&str> {
+pub(super) fn usable(id: Option<&str>) -> Option<&str> {
     id.filter(|id| {
         (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     })

@@ -59,9 +59,14 @@ impl Keeper {
         )
     }
 
-    /// Why nothing may be recorded until a checkpoint has been written.
+    /// Whether a checkpoint is wanted that could not be written.
+    pub(crate) fn is_late(&self) -> bool {
+        self.anchor.failure.is_some()
+    }
+
+    /// Whether nothing may be recorded until it has been written.
     pub(crate) fn blocks(&self) -> bool {
-        self.anchor.failure.is_some() && self.keeping.on_failure == OnCheckpointFailure::Block
+        self.is_late() && self.keeping.on_failure == OnCheckpointFailure::Block
     }
 
     /// Anchors the head, which is durable. `hash_of` tells the hash of a record by its number.

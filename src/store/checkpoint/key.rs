@@ -88,7 +88,7 @@ impl CheckpointKey {
     }
 
     /// Its public half, by the name of the ledger.
-    pub(super) fn verifier(&self, origin: &str) -> VerifierKey {
+    pub(in super::super) fn verifier(&self, origin: &str) -> VerifierKey {
         let public = self.0.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes");
         VerifierKey::new(origin, public)
     }

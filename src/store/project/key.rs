@@ -52,7 +52,7 @@ pub(super) fn write(
     let word: &dyn rusqlite::ToSql = match &came {
         Came::FirstSeen => &"first_seen",
         Came::Changed(change, _) => &Word(*change),
-        Came::Rotated(how, _, _) => &Word(*how),
+        Came::Rotated(how, _, _) => &how.as_str(),
     };
     let rotation = if let Came::Rotated(_, id, _) = came { Some(id.to_string()) } else { None };
     histories.add_key(

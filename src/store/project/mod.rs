@@ -45,8 +45,10 @@ pub(super) fn apply(conn: &Connection, fleet: &mut Fleet, seq: u64, entry: &Entr
         | Event::RotationReplyLost { .. } = entry.event
         {
             target::step(conn, seq, id, record)?;
-        } else {
+        } else if let Event::TargetFound { .. } | Event::TargetChanged { .. } = entry.event {
             write_target(conn, seq, id, record)?;
+        } else {
+            target::write_state(conn, seq, id, record)?;
         }
         write_histories(conn, seq, entry, id, record)?;
     } else {

@@ -14,7 +14,7 @@ pub(super) fn write(
     record: &TargetRecord,
 ) -> rusqlite::Result<()> {
     let Some(step) = entry.event.transition() else { return Ok(()) };
-    let always: [Column<'_>; 2] = [("state", &Word(step.to)), ("seq", &seq)];
+    let always: [Column<'_>; 2] = [("state", &step.to.as_str()), ("seq", &seq)];
     let at = Micros(entry.at);
     let sent_at = record.rotation.as_ref().and_then(|rotation| rotation.sent_at()).map(Micros);
 
@@ -58,7 +58,7 @@ pub(super) fn write(
         Event::RotationDone { due_at, how, key_before, key_after, .. } => end(
             Micros(*due_at),
             &[
-                ("how", &Word(*how)),
+                ("how", &how.as_str()),
                 ("key_before", &key_before.as_str()),
                 ("key_after", &key_after.as_str()),
                 ("retry_at", &None::<Micros>),

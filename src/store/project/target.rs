@@ -3,57 +3,69 @@
 use rusqlite::{Connection, params};
 
 use super::super::columns::{Json, Micros, Word};
-use super::super::sql::upsert;
+use super::super::sql::{Column, update, upsert};
 use crate::domain::{TargetId, TargetRecord};
 
+/// Writes the whole row.
 pub(in super::super) fn write_target(
     conn: &Connection,
     seq: u64,
     id: &TargetId,
     record: &TargetRecord,
 ) -> rusqlite::Result<()> {
-    let target = &record.target;
+    let (target, name) = (&record.target, record.target.name());
+    let described: [Column<'_>; 11] = [
+        ("name", &name.as_str()),
+        ("manager", &target.manager.as_str()),
+        ("project_id", &target.project_id.as_str()),
+        ("project", &target.project),
+        ("cluster_id", &target.cluster_id.as_str()),
+        ("cluster", &target.cluster),
+        ("replica_set", &target.replica_set),
+        ("role", &Word(target.role)),
+        ("mechanism", &Word(target.mechanism)),
+        ("listing", &Json(&record.listing)),
+        ("found_at", &Micros(record.found_at)),
+    ];
+    with_state(seq, record, |state| upsert(conn, "target", &[("id", &id.as_str())], &[&described, state].concat()))
+}
+
+/// Writes what events change in the row of a target that is described as before.
+pub(super) fn write_state(conn: &Connection, seq: u64, id: &TargetId, record: &TargetRecord) -> rusqlite::Result<()> {
+    match with_state(seq, record, |state| update(conn, "target", &[("id", &id.as_str())], state))? {
+        true => Ok(()),
+        // The fold knows the target, so its row must be there.
+        false => Err(rusqlite::Error::StatementChangedRows(0)),
+    }
+}
+
+/// Has `write` write the columns that say what has become of the target.
+fn with_state<T>(seq: u64, record: &TargetRecord, write: impl FnOnce(&[Column<'_>]) -> T) -> T {
     let key = record.key.as_ref();
-    upsert(
-        conn,
-        "target",
-        &[("id", &id.as_str())],
-        &[
-            ("name", &target.name().as_str()),
-            ("manager", &target.manager.as_str()),
-            ("project_id", &target.project_id.as_str()),
-            ("project", &target.project),
-            ("cluster_id", &target.cluster_id.as_str()),
-            ("cluster", &target.cluster),
-            ("replica_set", &target.replica_set),
-            ("role", &Word(target.role)),
-            ("mechanism", &Word(target.mechanism)),
-            ("listing", &Json(&record.listing)),
-            ("found_at", &Micros(record.found_at)),
-            ("gone_since", &record.gone_since.map(Micros)),
-            ("refusal", &record.refusal.as_ref().map(Json)),
-            ("key_id", &key.map(|key| key.id.as_str())),
-            ("key_not_before", &key.and_then(|key| key.not_before).map(Micros)),
-            ("key_first_seen", &key.map(|key| Micros(key.first_seen))),
-            ("key_last_seen", &key.map(|key| Micros(key.last_seen))),
-            ("regressed_at", &record.regressed_at.map(Micros)),
-            ("unread_since", &record.unread.as_ref().map(|(since, _)| Micros(*since))),
-            ("unread", &record.unread.as_ref().map(|(_, failure)| Json(failure))),
-            ("slot", &record.slot),
-            ("attempt", &record.attempt),
-            ("failures", &record.failures),
-            ("unconfirmed", &record.unconfirmed.as_ref().map(Json)),
-            ("setback", &record.setback.as_ref().map(|(failure, _)| Json(failure))),
-            ("retry_at", &record.setback.as_ref().map(|(_, retry_at)| Micros(*retry_at))),
-            ("missed_until", &record.missed_until.map(Micros)),
-            ("held_until", &record.held_until.map(Micros)),
-            ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),
-            ("quarantine", &record.quarantine.as_ref().map(|quarantine| Json(&quarantine.failure))),
-            ("request", &record.request.as_ref().map(Json)),
-            ("last_rotation_at", &record.last_rotation_at.map(Micros)),
-            ("seq", &seq),
-        ],
-    )
+    write(&[
+        ("gone_since", &record.gone_since.map(Micros)),
+        ("refusal", &record.refusal.as_ref().map(Json)),
+        ("key_id", &key.map(|key| key.id.as_str())),
+        ("key_not_before", &key.and_then(|key| key.not_before).map(Micros)),
+        ("key_first_seen", &key.map(|key| Micros(key.first_seen))),
+        ("key_last_seen", &key.map(|key| Micros(key.last_seen))),
+        ("regressed_at", &record.regressed_at.map(Micros)),
+        ("unread_since", &record.unread.as_ref().map(|(since, _)| Micros(*since))),
+        ("unread", &record.unread.as_ref().map(|(_, failure)| Json(failure))),
+        ("slot", &record.slot),
+        ("attempt", &record.attempt),
+        ("failures", &record.failures),
+        ("unconfirmed", &record.unconfirmed.as_ref().map(Json)),
+        ("setback", &record.setback.as_ref().map(|(failure, _)| Json(failure))),
+        ("retry_at", &record.setback.as_ref().map(|(_, retry_at)| Micros(*retry_at))),
+        ("missed_until", &record.missed_until.map(Micros)),
+        ("held_until", &record.held_until.map(Micros)),
+        ("quarantined_since", &record.quarantine.as_ref().map(|quarantine| Micros(quarantine.since))),
+        ("quarantine", &record.quarantine.as_ref().map(|quarantine| Json(&quarantine.failure))),
+        ("request", &record.request.as_ref().map(Json)),
+        ("last_rotation_at", &record.last_rotation_at.map(Micros)),
+        ("seq", &seq),
+    ])
 }
 
 /// Notes in the target's row what a step of a rotation changes there: what else it changes is in the rotation's row.

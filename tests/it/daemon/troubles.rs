@@ -218,3 +218,23 @@ async fn a_state_directory_that_can_not_be_used() {
     }
     no_put(&simulator);
 }
+
+/// A new key that the ledger does not name yet must not have signed anything: that would pass for a forgery for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_signs_nothing_with_a_new_key() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let site = Site::new(&Wanted::of(&simulator));
+    site.start().stop();
+    std::fs::remove_file(site.state().join("checkpoint.key")).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    site.configure(&good.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string()));
+    let refused = site.ask(&["run"]);
+    assert!(refused.code == Some(1) && refused.text().contains("cannot listen"), "{refused:?}");
+    let verified = site.ask(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    site.configure(&good);
+    site.start().stop();
+    let verified = site.ask(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}

@@ -71,6 +71,31 @@ async fn a_copy_is_brought_back_where_nothing_is_and_the_daemon_goes_on_from_it(
     assert_eq!(Reader::open(&state).unwrap().verify(|_, _| {}).unwrap().records, 14);
 }
 
+/// The log of a database that was moved away without it would be read as a part of the copy, and destroy it; and it holds what
+/// was recorded last in the other.
+#[tokio::test]
+async fn nothing_is_brought_back_beside_what_is_left_of_another_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, copy) = (dir.path().join("state"), dir.path().join("copy.db"));
+    let store = Store::open(&state, [9; 32]).unwrap();
+    store.record(one_rotation("rs0", 0)).await.unwrap();
+    Reader::open(&state).unwrap().backup(&copy).unwrap();
+    store.record(one_rotation("rs1", 100)).await.unwrap();
+    // As a death leaves it.
+    let log = state.join(format!("{DATABASE}-wal"));
+    let left = std::fs::read(&log).unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_file(state.join(DATABASE)).unwrap();
+    std::fs::write(&log, &left).unwrap();
+    let error = restore(&copy, &state).unwrap_err();
+    assert!(matches!(&error, BackupError::Remains { path } if *path == log), "{error}");
+    assert_eq!(std::fs::read(&log).unwrap(), left);
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(restore(&copy, &state).unwrap().records, 7);
+    assert_eq!(Reader::open(&state).unwrap().verify(|_, _| {}).unwrap().records, 7);
+}
+
 /// A copy that was touched, or is none, brings nothing back.
 #[tokio::test]
 async fn nothing_is_brought_back_that_is_not_whole() {

@@ -221,9 +221,9 @@ async fn written(mut entries: Vec<Entry>) -> tempfile::TempDir {
     let store = Store::open(&state, [9; 32]).unwrap();
     let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
     let (file, on_failure) = (dir.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
-    let key = store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
-    let named = Entry { at: day(-401.0), actor: Actor::Daemon, event: Event::CheckpointKeySet { key } };
-    store.record(vec![named]).await.unwrap();
+    let event = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
+    store.record(vec![Entry { at: day(-401.0), actor: Actor::Daemon, event }]).await.unwrap();
+    store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
     for call in entries.chunks(40) {
         store.record(call.to_vec()).await.unwrap();
     }

@@ -53,8 +53,9 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], calls: Vec<Vec<Entry>>) {
     let store = Store::open(&state, ledger_id).unwrap();
     let key = CheckpointKey::of_state_dir(&state, [3; 32]).unwrap();
     let on_failure = OnCheckpointFailure::Warn;
-    let key = store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
-    store.record(vec![entry(0, Event::CheckpointKeySet { key })]).await.unwrap();
+    let named = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
+    store.record(vec![entry(0, named)]).await.unwrap();
+    store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
     for call in calls {
         store.record(call).await.unwrap();
     }
