@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rekeyd::domain::{Fleet, Glob, KeyRecord, Listing, Mechanism, Role, Target, TargetRecord};
+use rekeyd::domain::{Fleet, Glob, KeyOrigin, KeyRecord, Listing, Mechanism, Role, Target, TargetRecord};
 use rekeyd::policy::{Cron, ManagerRules, Override, Policy, Rhythm, Rules, Windows, horizon, passed, plan};
 
 const TARGETS: usize = 100_000;
@@ -78,7 +78,9 @@ fn fleet(targets: usize, now: Timestamp) -> Fleet {
         };
         let since = now - SignedDuration::from_mins((number * 7919 % (60 * 24 * 60)) as i64);
         let mut record = TargetRecord::found(since, target, Listing::Eligible);
-        record.key = Some(KeyRecord { id: "key".into(), not_before: Some(since), first_seen: since, last_seen: now });
+        let came = KeyOrigin::Rotated;
+        record.key =
+            Some(KeyRecord { id: "key".into(), not_before: Some(since), first_seen: since, last_seen: now, came });
         fleet.targets.insert(record.target.id(), Arc::new(record));
     }
     fleet

@@ -12,7 +12,7 @@ use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::control::{Client, ClientError, RotateOrder, Standing, TargetState};
-use crate::domain::TargetId;
+use crate::domain::{KeyOrigin, TargetId};
 use crate::ports::Clock;
 
 /// The least time between two looks at how far it is.
@@ -221,11 +221,12 @@ impl<'a> Waiting<'a> {
 
 fn answered(before: &TargetState, after: &TargetState) -> String {
     let key = |state: &TargetState| state.key.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-    let ours = after.last_rotation_at > before.last_rotation_at;
-    let (word, how) = if ours {
-        (styled(GOOD, "rotated"), "confirmed by a GET")
-    } else {
-        (styled(WARN, "changed"), "by somebody else, before a PUT was sent")
+    let (word, how) = match after.came {
+        Some(KeyOrigin::Rotated) => (styled(GOOD, "rotated"), "confirmed by a GET"),
+        Some(KeyOrigin::Recovered) => (styled(GOOD, "rotated"), "confirmed by a GET; no reply had proved it"),
+        Some(KeyOrigin::FoundChanged | KeyOrigin::Foreign | KeyOrigin::FirstSeen | KeyOrigin::Regression) | None => {
+            (styled(WARN, "changed"), "by somebody else: no PUT was sent")
+        }
     };
     format!(
         "{word} {}: {} -> {}, {how}; next due {} (was {})",

@@ -184,6 +184,7 @@ impl Inputs {
                 due_at: planned.decision.due_at(),
                 every: rules.policy_of(&record.target).map(|policy| policy.rhythm.to_string()),
                 key: record.key.as_ref().map(|key| key.id.clone()),
+                came: record.key.as_ref().map(|key| key.came),
                 key_seen_at: record.key.as_ref().map(|key| key.last_seen),
                 unread: record.unread.as_ref().map(|(_, failure)| failure.to_string()),
                 requested: record.request.is_some(),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{KeyId, TargetId, TargetName};
+use crate::domain::{KeyId, KeyOrigin, TargetId, TargetName};
 
 /// An order, with what the record wants of every order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,6 +196,9 @@ pub struct TargetState {
     pub every: Option<String>,
     /// The key in use.
     pub key: Option<KeyId>,
+    /// How the key came into use; none if it was never read.
+    #[serde(default)]
+    pub came: Option<KeyOrigin>,
     /// When the key was last seen in use.
     pub key_seen_at: Option<Timestamp>,
     /// Why the key can not be read, while it can not.

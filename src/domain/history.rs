@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::event::Stage;
+use super::event::{KeyChange, Stage};
 use super::failure::Failure;
 use super::ids::{ClusterId, KeyId, ManagerName, ProjectId, TargetId, TargetName};
 use super::rotation::{How, RotationId, State};
@@ -81,6 +81,39 @@ pub enum KeyOrigin {
     Foreign,
     /// It had been in use before and came back.
     Regression,
+}
+
+impl KeyOrigin {
+    /// The persisted word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstSeen => "first_seen",
+            Self::Rotated => "rotated",
+            Self::FoundChanged => "found_changed",
+            Self::Recovered => "recovered",
+            Self::Foreign => "foreign",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+impl From<How> for KeyOrigin {
+    fn from(how: How) -> Self {
+        match how {
+            How::Rotated => Self::Rotated,
+            How::FoundChanged => Self::FoundChanged,
+            How::Recovered => Self::Recovered,
+        }
+    }
+}
+
+impl From<KeyChange> for KeyOrigin {
+    fn from(change: KeyChange) -> Self {
+        match change {
+            KeyChange::Foreign => Self::Foreign,
+            KeyChange::Regression => Self::Regression,
+        }
+    }
 }
 
 impl RotationRow {

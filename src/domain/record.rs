@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::{Actor, Event, KeyChange};
 use super::failure::{Failure, Scope};
 use super::fleet::Contradiction;
+use super::history::KeyOrigin;
 use super::ids::KeyId;
 use super::order::Request;
 use super::rotation::{Phase, Rotation, RotationId, State, Unconfirmed};
@@ -66,6 +67,8 @@ pub struct KeyRecord {
     pub first_seen: Timestamp,
     /// When it was last seen.
     pub last_seen: Timestamp,
+    /// How it came into use.
+    pub came: KeyOrigin,
 }
 
 impl KeyRecord {
@@ -226,7 +229,8 @@ impl TargetRecord {
             Event::TargetReadable { .. } => self.refusal = None,
             Event::KeySeen { key, looked_at, .. } => {
                 let last_seen = looked_at.unwrap_or(at);
-                self.use_key(KeyRecord { id: key.clone(), not_before: None, first_seen: at, last_seen });
+                let came = KeyOrigin::FirstSeen;
+                self.use_key(KeyRecord { id: key.clone(), not_before: None, first_seen: at, last_seen, came });
             }
             Event::KeyChanged { change, after, not_before, first_seen, looked_at, .. } => {
                 self.use_key(KeyRecord {
@@ -234,6 +238,7 @@ impl TargetRecord {
                     not_before: *not_before,
                     first_seen: *first_seen,
                     last_seen: looked_at.unwrap_or(at),
+                    came: (*change).into(),
                 });
                 self.regressed_at = (*change == KeyChange::Regression).then_some(at);
                 // An open rotation goes on: its PUT may still act, and the earlier key is to be replaced all the same.
@@ -283,12 +288,13 @@ impl TargetRecord {
                 let sent_at = self.sent_at().unwrap_or(at);
                 self.set_phase(Phase::Confirming { sent_at, since: at });
             }
-            Event::RotationDone { rotation, key_after, last_seen, looked_at, .. } => {
+            Event::RotationDone { rotation, how, key_after, last_seen, looked_at, .. } => {
                 self.use_key(KeyRecord {
                     id: key_after.clone(),
                     not_before: Some(*last_seen),
                     first_seen: at,
                     last_seen: looked_at.unwrap_or(at),
+                    came: (*how).into(),
                 });
                 self.regressed_at = None;
                 self.last_rotation_at = Some(at);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Failure, Fleet, Mechanism, Reason, Role, Scope, Target, Verdict};
+use super::{Event, Failure, Fleet, KeyOrigin, KeyRecord, Mechanism, Reason, Role, Scope, Target, Verdict};
 
 /// The shard `emea/billing/ledger/ledger-0`.
 pub(crate) fn target() -> Target {
@@ -29,6 +29,11 @@ pub(crate) fn failure(reason: Reason) -> Failure {
         retry_after_s: None,
         detail: "out of luck".to_owned(),
     }
+}
+
+/// A key that was there when its target was first looked at, at this time.
+pub(crate) fn key(seen: Timestamp) -> KeyRecord {
+    KeyRecord { id: "key".into(), not_before: None, first_seen: seen, last_seen: seen, came: KeyOrigin::FirstSeen }
 }
 
 /// Takes an event in that has to be possible and to change something.

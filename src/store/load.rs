@@ -10,8 +10,9 @@ use super::chain::Record;
 use super::columns::{Columns, Json, Micros, Word};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClockStep, ClusterId, Credential, Fleet, Freeze, Gap,
-    Glob, KeyId, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Phase, PolicyName, ProjectId,
-    Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId, TargetRecord, Told,
+    Glob, KeyId, KeyOrigin, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Phase, PolicyName,
+    ProjectId, Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId,
+    TargetRecord, Told,
 };
 use crate::ports::Head;
 
@@ -55,7 +56,7 @@ pub(super) fn records(conn: &Connection, after: u64, limit: u32) -> rusqlite::Re
 }
 
 /// Asked at each rotation. Without the plus the planner would go through all keys that the target ever had, for their order.
-const PAST_KEY: &str = "SELECT id, not_before, first_seen, last_seen FROM key
+const PAST_KEY: &str = "SELECT id, not_before, first_seen, last_seen, how FROM key
     WHERE target = ? AND id = ? AND replaced_at IS NOT NULL ORDER BY +came_seq DESC LIMIT 1";
 
 /// When a key was last in use by the target before its present one.
@@ -67,6 +68,7 @@ pub(super) fn past_key(conn: &Connection, target: &TargetId, key: &KeyId) -> rus
                 not_before: row.time("not_before")?,
                 first_seen: row.get::<_, Micros>("first_seen")?.0,
                 last_seen: row.get::<_, Micros>("last_seen")?.0,
+                came: row.get::<_, Word<_>>("how")?.0,
             })
         })
         .optional()
@@ -99,8 +101,9 @@ fn targets(conn: &Connection) -> rusqlite::Result<BTreeMap<TargetId, Arc<TargetR
     // Those of one project, which stand together, share its id and their manager's name.
     let mut shared: Option<(ManagerName, ProjectId)> = None;
     conn.prepare(
-        "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure
-         FROM target LEFT JOIN rotation ON rotation.target = target.id AND rotation.ended_at IS NULL",
+        "SELECT target.*, state, due_at, key_before, looked_at, intended_at, sent_at, accepted_at, failure, key.how AS key_came
+         FROM target LEFT JOIN rotation ON rotation.target = target.id AND rotation.ended_at IS NULL
+         LEFT JOIN key ON key.target = target.id AND key.replaced_at IS NULL",
     )?
     .query_map([], |row| {
         let mut record = target(row)?;
@@ -156,6 +159,8 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {
         not_before: row.time("key_not_before")?,
         first_seen: row.get::<_, Micros>("key_first_seen")?.0,
         last_seen: row.get::<_, Micros>("key_last_seen")?.0,
+        // A row that is missing is for the verification to tell; the daemon can work.
+        came: row.get::<_, Option<Word<_>>>("key_came")?.map_or(KeyOrigin::FirstSeen, |Word(came)| came),
     }))
 }
 

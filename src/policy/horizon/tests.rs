@@ -69,8 +69,7 @@ fn fleet(now: Timestamp, ages: &[(bool, i64)]) -> Fleet {
         };
         let seen = now - SignedDuration::from_hours(*hours);
         let mut record = TargetRecord::found(seen, target, Listing::Eligible);
-        record.key =
-            Some(KeyRecord { id: "key".into(), not_before: known.then_some(seen), first_seen: seen, last_seen: now });
+        record.key = Some(KeyRecord { not_before: known.then_some(seen), last_seen: now, ..sample::key(seen) });
         fleet.targets.insert(record.target.id(), Arc::new(record));
     }
     fleet

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::sample::failure;
 use crate::domain::{
-    KeyRecord, Listing, ManagerRecord, Mechanism, Outage, Period, Quarantine, Reason, Refusal, Role, Rotation,
-    RotationId, Target,
+    KeyOrigin, KeyRecord, Listing, ManagerRecord, Mechanism, Outage, Period, Quarantine, Reason, Refusal, Role,
+    Rotation, RotationId, Target,
 };
 use crate::policy::{FirstRotation, Policy, ProjectRules, Spread};
 
@@ -95,6 +95,7 @@ fn record(number: usize, drawn: &Drawn) -> TargetRecord {
         not_before: not_before.map(|before| ago(before.max(first_seen))),
         first_seen: ago(first_seen),
         last_seen: ago(0),
+        came: KeyOrigin::FirstSeen,
     });
     match drawn.standing {
         0 => record.gone_since = Some(ago(1)),

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::super::columns::{Micros, Word};
+use super::super::columns::Micros;
 use super::super::sql::Column;
 use super::Histories;
-use crate::domain::{Entry, Event, How, KeyChange, RotationId, TargetId, TargetRecord};
+use crate::domain::{Entry, Event, RotationId, TargetId, TargetRecord};
 
 /// How a key came into use.
 enum Came {
     FirstSeen,
-    Changed(KeyChange, Timestamp),
-    Rotated(How, RotationId, Timestamp),
+    Changed(Timestamp),
+    Rotated(RotationId, Timestamp),
 }
 
 /// Writes the change of key that the entry makes, or the look at it, if it makes one; `record` is the target's record after it.
@@ -25,10 +25,10 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let came = if let Event::KeySeen { .. } = entry.event {
         Came::FirstSeen
-    } else if let Event::KeyChanged { change, last_seen, .. } = entry.event {
-        Came::Changed(change, last_seen)
-    } else if let Event::RotationDone { how, rotation, last_seen, .. } = entry.event {
-        Came::Rotated(how, rotation, last_seen)
+    } else if let Event::KeyChanged { last_seen, .. } = entry.event {
+        Came::Changed(last_seen)
+    } else if let Event::RotationDone { rotation, last_seen, .. } = entry.event {
+        Came::Rotated(rotation, last_seen)
     } else if let Event::RotationIntended { .. } | Event::RotationSending { looked_at: Some(_), .. } = entry.event {
         return histories.see_key(target, record);
     } else if let Event::KeyRedated { not_before, first_seen, .. } = entry.event {
@@ -42,19 +42,14 @@ pub(super) fn write(
     } else {
         return Ok(());
     };
-    if let Came::Changed(_, last_seen) | Came::Rotated(_, _, last_seen) = came {
+    if let Came::Changed(last_seen) | Came::Rotated(_, last_seen) = came {
         histories.change_key(
             target,
             &[("replaced_at", &Micros(entry.at)), ("last_seen", &Micros(last_seen)), ("seq", &seq)],
         )?;
     }
     let key = record.key.as_ref().expect("each of these events leaves a key");
-    let word: &dyn rusqlite::ToSql = match &came {
-        Came::FirstSeen => &"first_seen",
-        Came::Changed(change, _) => &Word(*change),
-        Came::Rotated(how, _, _) => &how.as_str(),
-    };
-    let rotation = if let Came::Rotated(_, id, _) = came { Some(id.to_string()) } else { None };
+    let rotation = if let Came::Rotated(id, _) = came { Some(id.to_string()) } else { None };
     histories.add_key(
         target,
         &[
@@ -63,7 +58,7 @@ pub(super) fn write(
             ("not_before", &key.not_before.map(Micros)),
             ("first_seen", &Micros(key.first_seen)),
             ("last_seen", &Micros(key.last_seen)),
-            ("how", word),
+            ("how", &key.came.as_str()),
             ("rotation", &rotation),
             ("seq", &seq),
         ],

@@ -77,6 +77,19 @@ async fn an_order_is_carried_out_confirmed_and_on_record() {
     verified(&site);
 }
 
+/// After a theft it matters who brought the key that answers the order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_somebody_else_brought_is_not_told_as_ours() {
+    let (simulator, site, _daemon) = at_rest(SimulatorSpec::default()).await;
+    assert!(simulator.rotate_foreign(TARGET.strip_prefix("emea/").unwrap()));
+    let answer = site.ask(&["rotate", TARGET, "--reason", "INC-7"]);
+    assert!(
+        answer.out.contains(&format!("changed {TARGET}: ")) && answer.out.contains("by somebody else"),
+        "{answer:?}"
+    );
+    assert_eq!(rotations(&simulator), 1);
+}
+
 /// Fifty at once, and nobody knows of the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn ordered_fifty_times_before_it_is_done_it_is_one_rotation() {
