@@ -90,17 +90,17 @@ pub struct Discovery {
     pub sightings: Vec<Sighting>,
     /// Sharded clusters without config servers.
     pub gaps: Vec<Gap>,
-    /// Projects whose listing failed, or holds entries that cannot be read: that a target of theirs is missing here says
-    /// nothing.
+    /// Projects whose listing failed, holds entries that cannot be read or lacks some that the server promised: that a target
+    /// of theirs is missing here says nothing.
     pub unread: Vec<UnreadProject>,
     /// The server's own version, where it tells.
     pub server_version: Option<String>,
 }
 
-/// A project that could not be listed.
+/// A project that could not be listed, or not in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadProject {
-    /// The project's id, where it is known.
+    /// The project's id; none where the list of projects itself is not whole: then it may be any that is not on it.
     pub id: Option<ProjectId>,
     /// What the configuration or the server calls it.
     pub name: String,

@@ -77,6 +77,7 @@ impl Severity {
             | AlertKind::ProjectUnread
             | AlertKind::ReceiverFailing
             | AlertKind::ApiKeyNew
+            | AlertKind::TargetGone
             | AlertKind::ClockStepped
             | AlertKind::CheckpointBehind
             | AlertKind::ConfigRefused => Self::Warning,

@@ -24,6 +24,7 @@ pub const fn rule(kind: AlertKind) -> &'static str {
         AlertKind::ReceiverFailing => "RekeydReceiverFailing",
         AlertKind::ApiKeyNew => "RekeydApiKeyNew",
         AlertKind::ClockStepped => "RekeydClockStepped",
+        AlertKind::TargetGone => "RekeydTargetGone",
         AlertKind::LedgerBroken => "RekeydLedgerBroken",
         AlertKind::CheckpointBehind => "RekeydCheckpointBehind",
         AlertKind::ConfigRefused => "RekeydConfigNotLoaded",

@@ -24,7 +24,7 @@ pub const fn patience(kind: AlertKind) -> Option<Period> {
         AlertKind::ConfigServersMissing | AlertKind::ProjectUnread => Some(Period::minutes(60)),
         AlertKind::SchedulerStalled => Some(Period::minutes(2)),
         AlertKind::LedgerUnwritable => Some(Period::minutes(1)),
-        // These say what is on record, or count from a limit of their own.
+        // These say what is on record, or count from a limit of their own. What is gone three listings have not named.
         AlertKind::KeyTooOld
         | AlertKind::KeyWillBeTooOld
         | AlertKind::RotationOverdue
@@ -36,6 +36,7 @@ pub const fn patience(kind: AlertKind) -> Option<Period> {
         | AlertKind::TargetNotGoverned
         | AlertKind::ObservationStale
         | AlertKind::ApiKeyNew
+        | AlertKind::TargetGone
         | AlertKind::ClockStepped
         | AlertKind::LedgerBroken => None,
     }

@@ -2,6 +2,7 @@
 //!
 //! A condition is a comparison of moments, never of lengths: a clock that was set back makes nothing old.
 
+mod gone;
 mod target;
 
 use jiff::Timestamp;
@@ -17,15 +18,15 @@ use crate::domain::{
 use crate::policy::Rules;
 use crate::ports::{Check, Situation};
 
-/// So long a key that can rotate is news.
+/// So long it is news that a key can rotate, or that a target is gone.
 const NEWS: Period = Period::days(7);
 /// So long a step of the wall clock is: every policy's hours have come by then.
 const STEPPED_FOR: Period = Period::days(1);
 
 /// Everything that is wrong now, each kind at most once a subject.
 ///
-/// Of targets that are gone or whose manager is not configured nothing is said; targets that are not rotated speak only
-/// if they once had a key.
+/// Of targets whose manager is not configured nothing is said, and of those that are gone only that they are; targets that are
+/// not rotated speak only if they once had a key.
 pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
     let fleet = &situation.fleet;
     let managers = fleet
@@ -46,6 +47,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .chain(managers)
         .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
+        .chain(gone::gone(situation, rules))
         .collect()
 }
 

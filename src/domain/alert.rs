@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ManagerName, ReceiverName, TargetId};
+use super::target::Target;
 
 /// The kinds of alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub enum AlertKind {
     ApiKeyNew,
     /// The wall clock of the daemon's machine stepped, a short while ago.
     ClockStepped,
+    /// A target that had a readable key, or a whole project of them, went from the listings, a short while ago.
+    TargetGone,
     /// The whole ledger was checked and does not hold.
     LedgerBroken,
     /// The ledger goes on, and its signed checkpoints can not be written.
@@ -58,7 +61,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -78,6 +81,7 @@ impl AlertKind {
         Self::ReceiverFailing,
         Self::ApiKeyNew,
         Self::ClockStepped,
+        Self::TargetGone,
         Self::LedgerBroken,
         Self::CheckpointBehind,
         Self::ConfigRefused,
@@ -105,6 +109,7 @@ impl AlertKind {
             Self::ReceiverFailing => "receiver_failing",
             Self::ApiKeyNew => "api_key_new",
             Self::ClockStepped => "clock_stepped",
+            Self::TargetGone => "target_gone",
             Self::LedgerBroken => "ledger_broken",
             Self::CheckpointBehind => "checkpoint_behind",
             Self::ConfigRefused => "config_refused",
@@ -130,6 +135,13 @@ pub enum AlertSubject {
     ApiKey(String),
     /// The daemon itself.
     Daemon,
+}
+
+impl AlertSubject {
+    /// The project of a target, by its id.
+    pub fn project_of(target: &Target) -> Self {
+        Self::Project(format!("{}/{}", target.manager, target.project_id))
+    }
 }
 
 impl fmt::Display for AlertSubject {

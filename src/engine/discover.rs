@@ -56,7 +56,7 @@ pub(super) fn news(
     for (id, record) in &fleet.targets {
         let silent = discovery.unread.iter().any(|project| match &project.id {
             Some(id) => *id == record.target.project_id || project.name == record.target.project,
-            // It may be any project of which nothing was listed.
+            // The list of projects lacks some: it may be any of which nothing was listed.
             None => !listed_projects.contains(&record.target.project_id),
         });
         if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
@@ -105,11 +105,12 @@ fn news_of(fleet: &Fleet, rules: &Rules, id: &TargetId, sighting: &Sighting) -> 
     }
 }
 
-/// Targets that the configuration leaves out from now on, without waiting for a listing.
+/// Targets that the configuration leaves out from now on, without waiting for a listing. What is gone stays gone.
 pub(super) fn newly_excluded(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
     fleet
         .targets
         .values()
+        .filter(|record| record.gone_since.is_none())
         .filter_map(|record| {
             let sighting = Sighting { target: record.target.clone(), listing: record.listing.clone() };
             let listing = rules.listing_of(&sighting);
@@ -122,7 +123,8 @@ pub(super) fn newly_excluded(fleet: &Fleet, rules: &Rules) -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Mechanism, Role, Target};
+    use crate::domain::{Mechanism, ProjectSelector, Role, Target};
+    use crate::policy::{ManagerRules, Policy, ProjectRules};
 
     fn sighting(cluster_id: &str) -> Sighting {
         let target = Target {
@@ -170,6 +172,26 @@ mod tests {
         assert_eq!(list(&mut fleet, &full), [Event::TargetReturned { target }]);
     }
 
+    /// Leaving out what is gone already brings nothing back; and when it does come back, it is left out.
+    #[test]
+    fn what_is_gone_is_left_out_when_it_returns() {
+        let (mut fleet, manager) = (Fleet::default(), ManagerName::from("emea"));
+        let full = Discovery { sightings: vec![sighting("a"), sighting("b")], ..Discovery::default() };
+        let events = news(&fleet, &Rules::default(), &manager, &full, &mut Unseen::new());
+        apply(&mut fleet, &events);
+        apply(&mut fleet, &[Event::TargetGone { target: sighting("b").target.id(), listings: 3 }]);
+        let mut rules = ManagerRules::new(1, Policy::with_defaults("default".into()).into());
+        let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec!["ledger".to_owned()]);
+        rules.projects.push(ProjectRules { project, policy: None, exclude });
+        let rules = Rules { managers: [(manager.clone(), rules)].into(), ..Rules::default() };
+        let listing = Listing::Excluded { pattern: "ledger".to_owned() };
+        let changed = |id| Event::TargetChanged { description: sighting(id).target, listing: listing.clone() };
+        let excluded = newly_excluded(&fleet, &rules);
+        assert_eq!(excluded, [changed("a")]);
+        apply(&mut fleet, &excluded);
+        assert_eq!(news(&fleet, &rules, &manager, &full, &mut Unseen::new()), [changed("b")]);
+    }
+
     /// An entry without a usable id may be any project of which nothing else was listed.
     #[test]
     fn an_unread_project_of_unknown_id_may_be_any_that_is_missing() {
@@ -189,7 +211,7 @@ mod tests {
             retry_after_s: None,
             detail: String::new(),
         };
-        let unread = crate::ports::UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure };
+        let unread = crate::ports::UnreadProject { id: None, name: "(others)".to_owned(), failure };
         let odd = Discovery { sightings: vec![sighting("a")], unread: vec![unread], ..Discovery::default() };
         let gone: Vec<_> = (0..10)
             .flat_map(|_| {

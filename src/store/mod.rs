@@ -222,7 +222,7 @@ impl Store {
     /// [`Reader::checkpoint_keys`].
     ///
     /// # Errors
-    /// If the writer has ended. That the file can not be written is told by [`Archive::anchor`].
+    /// If the writer has ended. That the file can not be written is told by [`crate::ports::Archive::anchor`].
     pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<(), JournalError> {
         let keeper = Keeper::new(&self.ledger_id, keeping);
         self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await

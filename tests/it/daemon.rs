@@ -24,3 +24,4 @@ pub(crate) mod site;
 mod stops;
 mod told;
 mod troubles;
+mod vanished;

@@ -156,6 +156,45 @@ async fn an_entry_that_cannot_be_read_costs_no_other() {
     }
 }
 
+/// What a list lacks against its own count may be there: its project, or the list of projects, is not read in full. A count
+/// that is too low, or missing, says nothing.
+#[tokio::test]
+async fn a_list_of_fewer_than_it_promises_is_not_read_in_full() {
+    let sharded = json!({"id": "b0", "typeName": "SHARDED_REPLICA_SET", "clusterName": "b"});
+    let lists = [
+        ("/groups", json!([group("p1", "one")]), 1),
+        ("/groups/p1/clusters", json!([replica_set("a1"), sharded]), 2),
+        ("/groups/p1/backupConfigs", json!([{"clusterId": "other", "statusName": "STARTED"}]), 1),
+    ];
+    // How many more than there are each list promises; what is not read in full; whether a1 has no backup; the clusters
+    // without config servers.
+    for (more, unread, listed, gaps) in [
+        ([Some(0); 3], &[] as &[Option<&str>], 1, 1),
+        ([Some(-1); 3], &[], 1, 1),
+        ([None; 3], &[], 1, 1),
+        ([Some(1), Some(0), Some(0)], &[None], 1, 1),
+        ([Some(0), Some(1), Some(0)], &[Some("p1")], 1, 0),
+        ([Some(0), Some(0), Some(1)], &[Some("p1")], 0, 1),
+        ([Some(1); 3], &[None, Some("p1")], 0, 0),
+    ] {
+        let shelf = lists.iter().zip(more).fold(Shelf::default(), |shelf, ((path, results, there), more)| {
+            let promised = more.map(|more| there + more);
+            let page = |results: &Value| match promised {
+                Some(promised) => json!({"results": results, "totalCount": promised, "links": []}),
+                None => json!({"results": results}),
+            };
+            shelf.page(path, 200, page(results)).page(path, 200, page(&json!([])))
+        });
+        let found = ops_manager(settings(&url(shelf.serve().await))).discover().await.expect("a listing");
+        let told: Vec<_> = found.unread.iter().map(|u| u.id.as_ref().map(|id| id.as_str())).collect();
+        assert_eq!((told.as_slice(), found.sightings.len(), found.gaps.len()), (unread, listed, gaps), "{more:?}");
+        for u in &found.unread {
+            assert_eq!(u.failure.reason, Reason::Unreadable);
+            assert!(u.failure.detail.contains("entries, and has "), "{}", u.failure);
+        }
+    }
+}
+
 /// A page of a proxy's may be the time-out of one large project.
 #[tokio::test]
 async fn a_proxys_page_on_one_project_leaves_the_others_alone() {

@@ -400,6 +400,9 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     let text = shown.metrics().await;
     assert!(!text.contains("target=\""), "a vanished target's series vanish: {text}");
     assert_line(&text, "rekeyd_alerts_active{alert=\"target_quarantined\"} 0");
+    assert_line(&text, "rekeyd_alerts_active{alert=\"target_gone\"} 1");
+    let (_, page) = shown.text("/targets/emea/billing/ledger/ledger-0").await;
+    assert!(page.contains("Nothing of this project is listed any more"), "its page tells of its project: {page}");
 }
 
 /// What lasts too long is said by the daemon, after the policy's own lengths: the rules for Prometheus know none.

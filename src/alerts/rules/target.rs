@@ -66,7 +66,7 @@ impl<'a> Look<'a> {
             | Standing::Listed(
                 Listing::NotEncrypted | Listing::NoBackup | Listing::BackupNotStarted { .. },
             )) => self.not_governed(&standing).into_iter().collect(),
-            // Said once, when it happened, and by `plan`: the configuration takes these out on purpose, or they are no more.
+            // The configuration takes these out on purpose. What is gone is told in `gone`, for whole projects at once.
             Standing::Listed(_) | Standing::Gone => Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! When each alert fires and when it does not.
 
+mod gone;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +12,10 @@ use super::*;
 use crate::alerts::patience::has_lasted;
 use crate::domain::sample::{failure, target, tell};
 use crate::domain::{
-    ApiKey, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, Reach, Reason, Refusal, RotationId, Stage,
-    Target, TargetId,
+    ApiKey, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach, Reason, Refusal,
+    RotationId, Stage, Target, TargetId,
 };
-use crate::policy::{FirstRotation, ManagerRules, Policy, Spread};
+use crate::policy::{FirstRotation, ManagerRules, Policy, ProjectRules, Spread};
 use crate::ports::{Anchor, Head, Upkeep};
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
@@ -26,6 +28,8 @@ fn at(text: &str) -> Timestamp {
 struct World {
     fleet: Fleet,
     policy: Policy,
+    /// Projects that the configuration names.
+    projects: Vec<ProjectRules>,
     started_at: Timestamp,
     upkeep: Option<Upkeep>,
 }
@@ -37,7 +41,8 @@ impl World {
             first_rotation: FirstRotation::Now,
             ..Policy::with_defaults(PolicyName::from("default"))
         };
-        let mut world = Self { fleet: Fleet::default(), policy, started_at: at("2026-01-01T00:00:00Z"), upkeep: None };
+        let (fleet, projects, started_at) = (Fleet::default(), Vec::new(), at("2026-01-01T00:00:00Z"));
+        let mut world = Self { fleet, policy, projects, started_at, upkeep: None };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -87,7 +92,8 @@ impl World {
             since_sweep: Duration::ZERO,
             upkeep: self.upkeep.clone(),
         };
-        let manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
+        let mut manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
+        manager.projects.clone_from(&self.projects);
         fire(&situation, &Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() })
     }
 
@@ -326,12 +332,18 @@ fn a_cluster_without_config_servers_is_named() {
     assert_eq!(alert.name, "emea/billing/ledger");
 }
 
-/// Of what is gone or no longer configured nothing can be mended here.
+/// Of what is no longer configured nothing can be mended here; of what is gone only that it is gone, whatever it was before.
 #[test]
-fn nothing_is_said_of_what_is_gone() {
+fn nothing_else_is_said_of_what_is_gone() {
     let mut gone = World::with_key();
-    gone.tell("2026-01-02T00:00:00Z", Event::TargetGone { target: id(), listings: 3 });
-    assert_eq!(gone.fired(at("2027-01-01T00:00:00Z")), []);
+    fail(&mut gone, 2);
+    let quarantined = Event::TargetQuarantined { target: id(), attempts: 2, failure: failure(Reason::RoleMissing) };
+    gone.tell("2026-06-01T00:00:00Z", quarantined);
+    let kinds = |world: &World, now| world.fired(at(now)).iter().map(|alert| alert.kind).collect::<Vec<_>>();
+    assert!(kinds(&gone, "2026-06-02T00:00:00Z").len() > 2, "overdue, unread, quarantined, too old");
+    gone.tell("2026-06-02T00:00:00Z", Event::TargetGone { target: id(), listings: 3 });
+    assert_eq!(kinds(&gone, "2026-06-03T00:00:00Z"), [AlertKind::TargetGone]);
+    assert_eq!(kinds(&gone, "2027-01-01T00:00:00Z"), []);
 
     let mut elsewhere = World::new();
     let description = Target { manager: "apac".into(), ..target() };

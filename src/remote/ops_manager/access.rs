@@ -29,9 +29,9 @@ impl OpsManager {
             Reach::Project(id) => vec!["groups", id.as_str(), "apiKeys"],
         };
         match self.list::<wire::ApiKey>(&path, latest).await {
-            Ok(Listed { entries, odd, miscounted, .. }) => {
+            Ok(Listed { entries, lacking, surplus, .. }) => {
                 entries.iter().for_each(|entry| into.add(entry, &list));
-                match odd.or(miscounted) {
+                match lacking.or(surplus) {
                     None => into.read.insert(list),
                     Some(failure) => into.unread.insert(list, failure).is_none(),
                 };

@@ -45,21 +45,21 @@ impl Kind {
 }
 
 /// Joins one project's clusters with its backups. Without `backups`, which a key may lack the role to list, nothing
-/// speaks against a target: then the first GET of its key tells. With `odd_backups`, of which nobody knows whose they are,
-/// nothing is said of clusters that no other backup belongs to.
+/// speaks against a target: then the first GET of its key tells. Where the `backups_lack` some, of which nobody knows whose they
+/// are, nothing is said of clusters that no other backup belongs to.
 pub(super) fn read(
     manager: &ManagerName,
     project: &Project,
     clusters: &[Cluster],
     backups: Option<&[BackupConfig]>,
-    odd_backups: bool,
+    backups_lack: bool,
 ) -> (Vec<Sighting>, Vec<Gap>) {
     let sharded: HashMap<String, &Cluster> = clusters
         .iter()
         .filter(|cluster| matches!(Kind::of(cluster), Kind::Sharded))
         .map(|cluster| (cluster_name(cluster), cluster))
         .collect();
-    let backups = backups.map(|backups| Backups::new(backups, &sharded, odd_backups));
+    let backups = backups.map(|backups| Backups::new(backups, &sharded, backups_lack));
     let sightings = clusters.iter().filter_map(|cluster| {
         let name = cluster_name(cluster);
         let backup = || backups.as_ref().map_or(Some(Listing::Eligible), |backups| backups.listing(cluster, &name));
@@ -114,22 +114,22 @@ struct Backups<'a> {
     /// The configuration of a sharded cluster as a whole. It governs its members, where they have no entry of their own.
     by_cluster: HashMap<String, &'a BackupConfig>,
     /// Whether there are others, of clusters unknown.
-    odd: bool,
+    lack: bool,
 }
 
 impl<'a> Backups<'a> {
-    fn new(backups: &'a [BackupConfig], sharded: &HashMap<String, &Cluster>, odd: bool) -> Self {
+    fn new(backups: &'a [BackupConfig], sharded: &HashMap<String, &Cluster>, lack: bool) -> Self {
         let by_id: HashMap<_, _> = backups.iter().filter_map(|backup| Some((backup.id()?, backup))).collect();
         let by_cluster =
             sharded.iter().filter_map(|(name, cluster)| Some((name.clone(), *by_id.get(cluster.id()?)?))).collect();
-        Self { by_id, by_cluster, odd }
+        Self { by_id, by_cluster, lack }
     }
 
     /// None where nothing can be said.
     fn listing(&self, cluster: &Cluster, name: &str) -> Option<Listing> {
         let own = cluster.id().and_then(|id| self.by_id.get(id));
         let Some(backup) = own.or_else(|| self.by_cluster.get(name)) else {
-            return (!self.odd).then_some(Listing::NoBackup);
+            return (!self.lack).then_some(Listing::NoBackup);
         };
         Some(match (first_name([backup.status_name.as_deref()]), backup.encryption_enabled) {
             (Some(status), _) if status != "STARTED" => Listing::BackupNotStarted { status },

@@ -136,10 +136,9 @@ impl OpsManager {
             let body = body.map_err(fail)?;
             let page: Page<T> = serde_json::from_slice(&body).map_err(|e| unreadable(e.into()))?;
             if !pages.add(page, body.len()).map_err(unreadable)? {
-                let miscounted = pages.miscounted().map(unreadable);
-                let (entries, odd) = pages.into_entries();
-                let odd = (odd > 0).then(|| unreadable(Unreadable::OddEntries(odd)));
-                return Ok(Listed { entries, odd, miscounted, server_version: server_version(&headers) });
+                let (lacking, surplus) = (pages.lacking().map(unreadable), pages.surplus().map(unreadable));
+                let (entries, server_version) = (pages.into_entries(), server_version(&headers));
+                return Ok(Listed { entries, lacking, surplus, server_version });
             }
         }
     }
@@ -148,31 +147,31 @@ impl OpsManager {
     async fn read_project(&self, project: &Project, latest: Duration, into: &mut Discovery) -> Result<(), Failure> {
         let clusters = self.list::<Cluster>(&["groups", project.id.as_str(), "clusters"], latest).await?;
         let backups = self.list::<BackupConfig>(&["groups", project.id.as_str(), "backupConfigs"], latest).await;
-        let (backups, odd_backup) = match backups {
-            Ok(backups) => (Some(backups.entries), backups.odd),
+        let (backups, backups_lack) = match backups {
+            Ok(backups) => (Some(backups.entries), backups.lacking),
             // A key may rotate without being allowed to list backups.
             Err(failure) if failure.reason == Reason::RoleMissing => (None, None),
             Err(failure) => return Err(failure),
         };
         let manager = &self.session.manager;
         let (sightings, gaps) =
-            listing::read(manager, project, &clusters.entries, backups.as_deref(), odd_backup.is_some());
+            listing::read(manager, project, &clusters.entries, backups.as_deref(), backups_lack.is_some());
         into.sightings.extend(sightings);
-        // The entry that cannot be read may be the config servers'.
-        if clusters.odd.is_none() {
+        // The entry that is not there, or cannot be read, may be the config servers'.
+        if clusters.lacking.is_none() {
             into.gaps.extend(gaps);
         }
-        clusters.odd.or(odd_backup).map_or(Ok(()), Err)
+        clusters.lacking.or(backups_lack).map_or(Ok(()), Err)
     }
 }
 
 /// A listing that was read to its end.
 struct Listed<T> {
     entries: Vec<T>,
-    /// Set when entries were passed over.
-    odd: Option<Failure>,
-    /// Set when the server promised another number of entries.
-    miscounted: Option<Failure>,
+    /// Set when entries were passed over, or are fewer than the server promised: what is not among them is not gone.
+    lacking: Option<Failure>,
+    /// Set when there are more than the server promised.
+    surplus: Option<Failure>,
     server_version: Option<String>,
 }
 
@@ -182,8 +181,8 @@ impl KeyService for OpsManager {
         let latest = self.session.clock.monotonic() + LONGEST_DISCOVERY;
         let groups = self.list::<Group>(&["groups"], latest).await?;
         let (wanted, mut unread) = choose(groups.entries.iter().filter_map(Group::project).collect(), &self.projects);
-        if let Some(failure) = groups.odd {
-            unread.push(UnreadProject { id: None, name: "(without a usable id)".to_owned(), failure });
+        if let Some(failure) = groups.lacking {
+            unread.push(UnreadProject { id: None, name: "(others)".to_owned(), failure });
         }
         let mut discovery = Discovery { unread, server_version: groups.server_version, ..Discovery::default() };
         for project in wanted {

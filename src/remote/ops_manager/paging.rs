@@ -81,16 +81,25 @@ impl<T: Identified> Pages<T> {
         Ok(!is_whole)
     }
 
-    /// What is wrong with the number of entries that the server promised, if anything. Entries may come and go while the
-    /// pages are read, so this alone spoils no listing.
-    pub(super) fn miscounted(&self) -> Option<Unreadable> {
-        let (promised, read) = (self.promised?, (self.entries.len() + self.odd) as u64);
-        (promised != read).then_some(Unreadable::Miscounted { promised, read })
+    /// What keeps the entries from being all that there are: some were passed over, or there are fewer than the server
+    /// promised. What came and went while the pages were read may be the cause; the next listing tells.
+    pub(super) fn lacking(&self) -> Option<Unreadable> {
+        let odd = (self.odd > 0).then_some(Unreadable::OddEntries(self.odd));
+        odd.or_else(|| self.miscounted(|promised, read| promised > read))
     }
 
-    /// The entries, and how many were passed over.
-    pub(super) fn into_entries(self) -> (Vec<T>, usize) {
-        (self.entries, self.odd)
+    /// That there are more than the server promised: no entry is the worse for it.
+    pub(super) fn surplus(&self) -> Option<Unreadable> {
+        self.miscounted(|promised, read| promised < read)
+    }
+
+    fn miscounted(&self, wrong: impl Fn(u64, u64) -> bool) -> Option<Unreadable> {
+        let (promised, read) = (self.promised?, (self.entries.len() + self.odd) as u64);
+        wrong(promised, read).then_some(Unreadable::Miscounted { promised, read })
+    }
+
+    pub(super) fn into_entries(self) -> Vec<T> {
+        self.entries
     }
 }
 
@@ -107,7 +116,7 @@ mod tests {
             let page = serde_json::from_value(server(pages.next_page()))?;
             if !pages.add(page, 0)? {
                 let asked = pages.read;
-                return Ok((pages.into_entries().0.into_iter().filter_map(|cluster| cluster.id).collect(), asked));
+                return Ok((pages.into_entries().into_iter().filter_map(|cluster| cluster.id).collect(), asked));
             }
         }
     }
@@ -182,7 +191,7 @@ mod tests {
         let mut pages: Pages<Cluster> = Pages::new();
         assert!(pages.add(serde_json::from_value(page(0..2, json!({}))).unwrap(), 0).unwrap());
         assert!(!pages.add(serde_json::from_value(json!({"results": [{"id": 7}]})).unwrap(), 0).unwrap());
-        assert_eq!(pages.into_entries().1, 1);
+        assert!(matches!(pages.lacking(), Some(Unreadable::OddEntries(1))));
     }
 
     #[test]
