@@ -349,6 +349,11 @@ class Tables:
             new.update(not_before=min(micros(data["last_seen"]), at))
         elif kind == "key_redated":
             dates = {"not_before": micros(data["not_before"]), "first_seen": micros(data["first_seen"])}
+            row, came = self.target[(target,)], self.present[target]["first_seen"]
+            if row["last_rotation_at"] is not None:
+                # The newest rotation made this key still, or was done before it came.
+                earlier = row["last_rotation_at"] != came
+                row["last_rotation_at"] = min(row["last_rotation_at"], dates["first_seen"] - earlier)
             self.present[target].update(dates, seq=seq)
             return
         else:

@@ -19,6 +19,7 @@ mod reload;
 mod review;
 mod service;
 mod start_error;
+mod upkeep;
 mod view;
 
 pub use crate::alerts::against as advice_against;

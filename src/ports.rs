@@ -263,6 +263,19 @@ pub struct Situation {
     pub last_sweep: Option<Timestamp>,
     /// By the monotonic clock, how long ago that was, or how long the first is overdue.
     pub since_sweep: Duration,
+    /// What the daemon knows of itself beside the engine; none for whoever reads the record without it.
+    pub upkeep: Option<Upkeep>,
+}
+
+/// What the daemon knows of its ledger and its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// What the check of the whole ledger came to.
+    pub check: Check,
+    /// How far the ledger is anchored.
+    pub anchor: Anchor,
+    /// Why the newest reading of the configuration was refused; none if it was not.
+    pub refused: Option<String>,
 }
 
 /// What happened to single targets, read from the durable record for people. Waits for a disk.

@@ -63,6 +63,7 @@ impl Severity {
             | AlertKind::TargetNotGoverned
             | AlertKind::CredentialsRefused
             | AlertKind::LedgerUnwritable
+            | AlertKind::LedgerBroken
             | AlertKind::SchedulerStalled => Self::Critical,
             // What these end in, if they last, is a key that is too old.
             AlertKind::KeyWillBeTooOld
@@ -77,7 +78,9 @@ impl Severity {
             | AlertKind::ReceiverFailing
             | AlertKind::ApiKeyNew
             | AlertKind::TargetGone
-            | AlertKind::ClockStepped => Self::Warning,
+            | AlertKind::ClockStepped
+            | AlertKind::CheckpointBehind
+            | AlertKind::ConfigRefused => Self::Warning,
         }
     }
 }

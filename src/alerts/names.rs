@@ -25,6 +25,9 @@ pub const fn rule(kind: AlertKind) -> &'static str {
         AlertKind::ApiKeyNew => "RekeydApiKeyNew",
         AlertKind::ClockStepped => "RekeydClockStepped",
         AlertKind::TargetGone => "RekeydTargetGone",
+        AlertKind::LedgerBroken => "RekeydLedgerBroken",
+        AlertKind::CheckpointBehind => "RekeydCheckpointBehind",
+        AlertKind::ConfigRefused => "RekeydConfigNotLoaded",
     }
 }
 

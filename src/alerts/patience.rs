@@ -18,6 +18,8 @@ pub const fn patience(kind: AlertKind) -> Option<Period> {
         // A restart of an Ops Manager, with all that it warms up.
         AlertKind::ManagerFailing => Some(Period::minutes(15)),
         AlertKind::CredentialsRefused | AlertKind::ReceiverFailing => Some(Period::minutes(5)),
+        // A disk that comes back, a mistake that is seen by who made it.
+        AlertKind::CheckpointBehind | AlertKind::ConfigRefused => Some(Period::minutes(5)),
         // A cluster or a project that is being set up is not all there at once.
         AlertKind::ConfigServersMissing | AlertKind::ProjectUnread => Some(Period::minutes(60)),
         AlertKind::SchedulerStalled => Some(Period::minutes(2)),
@@ -35,6 +37,7 @@ pub const fn patience(kind: AlertKind) -> Option<Period> {
         | AlertKind::ObservationStale
         | AlertKind::ApiKeyNew
         | AlertKind::TargetGone
-        | AlertKind::ClockStepped => None,
+        | AlertKind::ClockStepped
+        | AlertKind::LedgerBroken => None,
     }
 }

@@ -14,6 +14,7 @@ use super::failpoint::{self, Failpoint};
 use super::inventory::{Asked, Inventories};
 use super::jobs::Jobs;
 use super::reload::{Read, Reloader, Reloading};
+use super::upkeep::Kept;
 use super::{
     StartError, SystemClock, VERSION, checkpoints, couriers, housekeeping, ledger, managers, observers, opening,
     service,
@@ -87,7 +88,10 @@ impl Daemon {
         };
         let rules = Arc::new(settings.rules.clone());
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
-        let notebook = Arc::clone(&engine) as Arc<dyn Notebook>;
+        let (refused, refused_now) = watch::channel(None);
+        let archive = Arc::clone(&store) as Arc<dyn Archive>;
+        let kept = Arc::new(Kept { engine: Arc::clone(&engine), archive: Arc::clone(&archive), refused: refused_now });
+        let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
         let doors = Doors::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
         let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
@@ -101,8 +105,8 @@ impl Daemon {
         let (tidings, latest) = watch::channel(Arc::new(Tidings::default()));
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let routes = http::router(http::Inputs {
-            gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
-            archive: Arc::clone(&store) as Arc<dyn Archive>,
+            gauge: Arc::clone(&kept) as Arc<dyn Gauge>,
+            archive,
             rules: rules_now.clone(),
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
@@ -114,11 +118,12 @@ impl Daemon {
             rules,
             asked,
             metrics,
+            refused,
             clock: Arc::clone(&clock),
         });
         let reloader: Arc<dyn Reload> = Arc::new(Reloading(reloader));
         let orders = control::Inputs {
-            gauge: Arc::clone(&engine) as Arc<dyn Gauge>,
+            gauge: kept,
             rules: rules_now.clone(),
             orders: Arc::clone(&engine) as Arc<dyn Orders>,
             reload: Arc::clone(&reloader),

@@ -29,6 +29,8 @@ pub(super) struct Reloader {
     pub(super) rules: watch::Sender<Arc<Rules>>,
     pub(super) asked: watch::Sender<Arc<Asked>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Why the newest reading was refused.
+    pub(super) refused: watch::Sender<Option<String>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -55,6 +57,7 @@ impl Reloader {
         };
         if let Err(error) = &reloaded {
             self.metrics.config_refused();
+            self.refused.send_replace(Some(error.clone()));
             // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
             let _ = self.record(vec![Event::ConfigRefused { error: error.clone(), by: by.clone() }], by.as_ref()).await;
         }
@@ -97,6 +100,7 @@ impl Reloader {
         self.rules.send_replace(rules);
         self.asked.send_replace(Arc::new(Asked { managers: accesses, every: next.settings.inventory.every }));
         self.metrics.config_loaded(self.clock.now());
+        self.refused.send_replace(None);
         next.settings.warnings.iter().for_each(|warning| tracing::warn!("{}", warning.what));
         *config = next;
         Ok(changes)

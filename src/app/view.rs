@@ -45,6 +45,7 @@ impl View {
             started_at: Timestamp::UNIX_EPOCH,
             last_sweep: None,
             since_sweep: Duration::ZERO,
+            upkeep: None,
         };
         let alerts = alerts::fire(&situation, &settings.rules);
         Ok(Self { now, fleet, head, plan, alerts })

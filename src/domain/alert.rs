@@ -51,11 +51,17 @@ pub enum AlertKind {
     ClockStepped,
     /// A target that had a readable key, or a whole project of them, went from the listings, a short while ago.
     TargetGone,
+    /// The whole ledger was checked and does not hold.
+    LedgerBroken,
+    /// The ledger goes on, and its signed checkpoints can not be written.
+    CheckpointBehind,
+    /// A changed configuration was refused, and the former one stays in force.
+    ConfigRefused,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::KeyTooOld,
         Self::RotationOverdue,
         Self::RotationFailing,
@@ -76,6 +82,9 @@ impl AlertKind {
         Self::ApiKeyNew,
         Self::ClockStepped,
         Self::TargetGone,
+        Self::LedgerBroken,
+        Self::CheckpointBehind,
+        Self::ConfigRefused,
     ];
 
     /// The word in the ledger, the API and the label `alert`.
@@ -101,6 +110,9 @@ impl AlertKind {
             Self::ApiKeyNew => "api_key_new",
             Self::ClockStepped => "clock_stepped",
             Self::TargetGone => "target_gone",
+            Self::LedgerBroken => "ledger_broken",
+            Self::CheckpointBehind => "checkpoint_behind",
+            Self::ConfigRefused => "config_refused",
         }
     }
 }

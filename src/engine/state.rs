@@ -68,6 +68,7 @@ impl Gauge for Engine {
             started_at: self.state.started_at,
             last_sweep,
             since_sweep: self.clock.monotonic().saturating_sub(swept),
+            upkeep: None,
         }
     }
 }

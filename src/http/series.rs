@@ -7,16 +7,17 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::alerts;
-use crate::domain::{AlertKind, Grant, ManagerName, Standing, TargetName, TargetRecord};
+use crate::alerts::{self, Alert};
+use crate::domain::{AlertKind, AlertSubject, Grant, ManagerName, Standing, TargetId, TargetName, TargetRecord};
 use crate::policy::{Rules, begins_at};
 use crate::ports::{Anchor, Check, Situation};
 use crate::telemetry::{Gauges, Labels};
 
 /// Every computed series. Targets that are gone have none.
 pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
-    let mut all = of_targets(situation, rules);
-    all.push(alerts_active(situation, rules));
+    let fired = alerts::fire(situation, rules);
+    let mut all = of_targets(situation, rules, &fired);
+    all.push(alerts_active(&fired));
 
     let mut head = Gauges::new("ledger_head_seq", "Number of the newest record of the ledger; it never goes back.");
     head.push(&Labels::default(), situation.head.seq as f64);
@@ -71,7 +72,7 @@ pub(super) fn of_check(check: &Check) -> Gauges {
     verified
 }
 
-fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
+fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gauges> {
     let mut info = Gauges::new("target_info", "Always 1; what identifies a target and how it stands.");
     let mut created = Gauges::new(
         "key_created_timestamp_seconds",
@@ -103,8 +104,19 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         "key_regressed_timestamp_seconds",
         "When the key went back to an earlier one; absent if it did not, or was rotated since.",
     );
+    let mut stale = Gauges::new(
+        "observation_stale_since_timestamp_seconds",
+        "Since when the key is unread for longer than it may be; absent while it is not.",
+    );
+    let mut pending = Gauges::new(
+        "rotation_pending_since_timestamp_seconds",
+        "Since when the rotation in hand is unsettled for longer than it may be; absent while it is not.",
+    );
+    // Their limits follow from a target's policy and state: one place knows them.
+    let stale_since = since_of(fired, AlertKind::ObservationStale);
+    let pending_since = since_of(fired, AlertKind::RotationPending);
 
-    for (name, record) in named(situation) {
+    for (name, id, record) in named(situation) {
         let target = &record.target;
         let standing = record.standing();
         let labels = Labels::of(&[("manager", target.manager.as_str()), ("target", name.as_str())]);
@@ -140,6 +152,12 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         if let Some(rotation) = &record.rotation {
             in_progress.push(&labels, Seconds(rotation.intended_at));
         }
+        if let Some(at) = stale_since.get(id) {
+            stale.push(&labels, Seconds(*at));
+        }
+        if let Some(at) = pending_since.get(id) {
+            pending.push(&labels, Seconds(*at));
+        }
         if let (Standing::Managed, Some(policy)) = (standing, policy) {
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
             if let Some(at) = begins_at(record, policy, &situation.fleet, rules) {
@@ -159,6 +177,8 @@ fn of_targets(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         quarantined,
         failed,
         regressed,
+        stale,
+        pending,
     ]
 }
 
@@ -217,14 +237,14 @@ fn api_keys(situation: &Situation, rules: &Rules) -> [Gauges; 2] {
 
 /// Every target that is not gone, with the value of its label `target`: its name, or where several have one name, the
 /// name with the ids behind it. No value comes twice: a label set that does would cost the whole scrape.
-fn named(situation: &Situation) -> Vec<(TargetName, &TargetRecord)> {
-    let listed = situation.fleet.targets.values().filter(|record| record.gone_since.is_none());
-    let mut named: Vec<_> = listed.map(|record| (record.target.name(), record.as_ref())).collect();
+fn named(situation: &Situation) -> Vec<(TargetName, &TargetId, &TargetRecord)> {
+    let listed = situation.fleet.targets.iter().filter(|(_, record)| record.gone_since.is_none());
+    let mut named: Vec<_> = listed.map(|(id, record)| (record.target.name(), id, record.as_ref())).collect();
     let mut uses: HashMap<TargetName, usize> = HashMap::new();
-    for (name, _) in &named {
+    for (name, ..) in &named {
         *uses.entry(name.clone()).or_default() += 1;
     }
-    for (name, record) in &mut named {
+    for (name, _, record) in &mut named {
         if uses.get(name).is_some_and(|uses| *uses > 1) {
             let ids = format!("{name} ({}/{})", record.target.project_id, record.target.cluster_id);
             *name = TargetName::new(ids);
@@ -232,18 +252,25 @@ fn named(situation: &Situation) -> Vec<(TargetName, &TargetRecord)> {
     }
     // Left over is only a name made up to look like another one with its ids.
     let mut taken = HashSet::new();
-    named.retain(|(name, _)| taken.insert(name.clone()));
+    named.retain(|(name, ..)| taken.insert(name.clone()));
     named
 }
 
-fn alerts_active(situation: &Situation, rules: &Rules) -> Gauges {
-    let fired = alerts::fire(situation, rules);
+fn alerts_active(fired: &[Alert]) -> Gauges {
     let mut active = Gauges::new("alerts_active", "How many alerts of each kind fire; /api/v1/alerts spells them out.");
     for kind in AlertKind::ALL {
         let count = fired.iter().filter(|alert| alert.kind == kind).count();
         active.push(&Labels::of(&[("alert", kind.as_str())]), count as f64);
     }
     active
+}
+
+/// Since when an alert of this kind fires, by the target that it is about.
+fn since_of(fired: &[Alert], wanted: AlertKind) -> HashMap<&TargetId, Timestamp> {
+    let about = fired.iter().filter(|alert| alert.kind == wanted);
+    about
+        .filter_map(|alert| if let AlertSubject::Target(id) = &alert.subject { Some((id, alert.since?)) } else { None })
+        .collect()
 }
 
 /// Unix seconds, exact to the microsecond, as a double would be written until the year 2255: most of what a scrape writes are

@@ -69,18 +69,24 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
     looks
 }
 
-fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> Option<Period> {
-    let policy = rules.policy_of(&record.target)?;
+/// How far apart the looks at a target's key are at most; none if it is not looked at.
+pub fn look_every(record: &TargetRecord, rules: &Rules) -> Option<Period> {
+    let every = rules.policy_of(&record.target)?.observe_every;
     match record.standing() {
-        Standing::Managed if record.key.is_none() => {
-            let failing = record.unread.as_ref().zip(tried).map(|((since, _), tried)| tried.duration_since(*since));
-            let failing = failing.and_then(|length| Period::from_secs(length.as_secs().try_into().ok()?));
-            Some(failing.unwrap_or(FIRST_AGAIN).max(FIRST_AGAIN).min(policy.observe_every))
-        }
-        Standing::Managed if record.quarantine.is_none() => Some(policy.observe_every),
-        Standing::Managed | Standing::Refused(_) => Some(SELDOM.max(policy.observe_every)),
+        Standing::Managed if record.quarantine.is_none() || record.key.is_none() => Some(every),
+        Standing::Managed | Standing::Refused(_) => Some(SELDOM.max(every)),
         Standing::Listed(_) | Standing::Gone => None,
     }
+}
+
+fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> Option<Period> {
+    let every = look_every(record, rules)?;
+    if record.key.is_some() || record.standing() != Standing::Managed {
+        return Some(every);
+    }
+    let failing = record.unread.as_ref().zip(tried).map(|((since, _), tried)| tried.duration_since(*since));
+    let failing = failing.and_then(|length| Period::from_secs(length.as_secs().try_into().ok()?));
+    Some(failing.unwrap_or(FIRST_AGAIN).max(FIRST_AGAIN).min(every))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub use freeze::{freezes, freezes_from};
 pub use gate::shut_by;
 pub use horizon::{Occasion, TooMany, horizon, next_at};
 pub use line::Line;
-pub use look::{Looks, looks};
+pub use look::{Looks, look_every, looks};
 pub use miss::passed;
 pub use pace::{give_up_after, poll_after, probe_after, retry_at, waits};
 pub use plan::{Plan, plan};

@@ -62,6 +62,7 @@ impl Gauge for World {
             started_at: start(),
             last_sweep: Some(self.now()),
             since_sweep: Duration::ZERO,
+            upkeep: None,
         }
     }
 }

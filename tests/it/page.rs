@@ -55,6 +55,7 @@ impl Gauge for FromRecord {
             started_at: days_ago(12.4),
             last_sweep: Some(now() - SignedDuration::from_secs(2)),
             since_sweep: Duration::from_secs(2),
+            upkeep: None,
         }
     }
 }

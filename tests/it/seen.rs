@@ -77,6 +77,7 @@ impl MadeUp {
             started_at: at("2026-01-01T00:00:00Z"),
             last_sweep: Some(now),
             since_sweep: Duration::from_secs(1),
+            upkeep: None,
         }))
     }
 
@@ -130,8 +131,11 @@ fn failure() -> Failure {
 }
 
 fn rules() -> Rules {
-    let policy = Arc::new(Policy::with_defaults(PolicyName::from("default")));
-    let manager = ManagerRules::new(4, policy);
+    rules_with(Policy::with_defaults(PolicyName::from("default")))
+}
+
+fn rules_with(policy: Policy) -> Rules {
+    let manager = ManagerRules::new(4, Arc::new(policy));
     Rules { managers: BTreeMap::from([("emea".into(), manager)]), ..Rules::default() }
 }
 
@@ -149,6 +153,10 @@ impl Shown {
     }
 
     async fn of(gauge: MadeUp) -> Self {
+        Self::under(rules(), gauge).await
+    }
+
+    async fn under(rules: Rules, gauge: MadeUp) -> Self {
         let gauge = Arc::new(gauge);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -156,7 +164,7 @@ impl Shown {
         let router = http::router(Inputs {
             gauge: gauge.clone(),
             archive: gauge.clone(),
-            rules: tokio::sync::watch::channel(Arc::new(rules())).1,
+            rules: tokio::sync::watch::channel(Arc::new(rules)).1,
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
         });
@@ -395,6 +403,37 @@ async fn a_scrape_tells_each_target_in_timestamps() {
     assert_line(&text, "rekeyd_alerts_active{alert=\"target_gone\"} 1");
     let (_, page) = shown.text("/targets/emea/billing/ledger/ledger-0").await;
     assert!(page.contains("Nothing of this project is listed any more"), "its page tells of its project: {page}");
+}
+
+/// What lasts too long is said by the daemon, after the policy's own lengths: the rules for Prometheus know none.
+#[tokio::test]
+async fn a_scrape_says_by_the_policy_what_lasts_too_long() {
+    for (length, stale_since, pending_since) in
+        [("15m", 1_769_904_000, 1_769_902_800), ("6h", 1_769_986_800, 1_769_944_200)]
+    {
+        let length = length.parse().unwrap();
+        let default = Policy::with_defaults(PolicyName::from("default"));
+        let policy = Policy { observe_every: length, confirm_within: length, ..default };
+        let shown = Shown::under(rules_with(policy), MadeUp::new()).await;
+        shown.gauge.add(&target("6a", "ledger-0"));
+        let pending = shown.gauge.add(&target("6b", "ledger-1"));
+        let (rotation, looked_at) = (RotationId { slot: 1, attempt: 1 }, at("2026-01-31T23:10:00Z"));
+        let (due_at, key_before) = (looked_at, "key-1".into());
+        let intended = Event::RotationIntended { target: pending, rotation, due_at, key_before, looked_at };
+        shown.gauge.tell("2026-01-31T23:10:00Z", intended);
+        for (series, member, since) in
+            [("observation_stale", "ledger-0", stale_since), ("rotation_pending", "ledger-1", pending_since)]
+        {
+            let of = format!(
+                "rekeyd_{series}_since_timestamp_seconds{{manager=\"emea\",target=\"emea/billing/ledger/{member}\"}}"
+            );
+            shown.gauge.set(|situation| situation.now = Timestamp::from_second(since).unwrap());
+            let text = shown.metrics().await;
+            assert!(!text.contains(&of), "not yet: {text}");
+            shown.gauge.set(|situation| situation.now = Timestamp::from_second(since + 1).unwrap());
+            assert_line(&shown.metrics().await, &format!("{of} {since}"));
+        }
+    }
 }
 
 /// Ten thousand targets are eight megabytes of text, and a tenth of that when compressed.

@@ -82,6 +82,7 @@ mod tests {
                 started_at: begun,
                 last_sweep: Some(begun),
                 since_sweep: Duration::ZERO,
+                upkeep: None,
             };
             let fired = vec![alert(AlertKind::ManagerFailing), alert(AlertKind::KeyTooOld)];
             let tidings = Tidings::default().after(&situation, &Rules::default(), fired);

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Alert, advice, alert, length};
 use crate::domain::{AlertKind, AlertSubject, Listing, Period, Standing, TargetId, TargetName, TargetRecord};
-use crate::policy::{Policy, Rules, begins_at, due_at};
+use crate::policy::{Policy, Rules, begins_at, due_at, look_every};
 use crate::ports::Situation;
 
 /// So many looks at a key may be missed before it counts as unread.
@@ -169,8 +169,8 @@ impl<'a> Look<'a> {
     /// A key that came into use while we watched, and by none of our rotations.
     fn foreign_change(&self) -> Option<Alert> {
         let key = self.record.key.as_ref().filter(|key| key.not_before.is_some())?;
-        let ours = self.record.last_rotation_at.is_some_and(|at| at >= key.first_seen);
-        if ours || self.record.regressed_at.is_some() || self.now > FOREIGN_FOR.after(key.first_seen) {
+        let known = self.record.is_rotated() || self.record.regressed_at.is_some();
+        if known || self.now > FOREIGN_FOR.after(key.first_seen) {
             return None;
         }
         let words = format!(
@@ -221,22 +221,25 @@ impl<'a> Look<'a> {
         Some(self.alert(AlertKind::TargetNotGoverned, None, words))
     }
 
-    /// A silent manager has an alert of its own, and a daemon that just started has a round of looks to make: it says
-    /// nothing new before that, but what it had said it does not take back.
+    /// A silent manager has an alert of its own, and so has a rotation that is looked after in place of its target. A daemon
+    /// that just started has a round of looks to make: it says nothing new before that, but what it had said it does not take
+    /// back.
     fn observation_stale(&self) -> Option<Alert> {
         let fleet = &self.situation.fleet;
-        if fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some()) {
+        let outage = fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some());
+        if outage || self.record.rotation.is_some() {
             return None;
         }
+        let every = look_every(self.record, self.rules)?;
         let seen = self.record.key.as_ref().map(|key| key.last_seen);
-        let silence = (self.policy.observe_every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
+        let silence = (every.as_secs() * MISSED_LOOKS).max(SHORTEST_SILENCE.as_secs());
         let mut limit = later(seen.unwrap_or(self.record.found_at), silence);
         if self.now <= limit {
             return None;
         }
         let told = (AlertKind::ObservationStale, AlertSubject::Target(self.id.clone()));
         if !fleet.alerts.contains_key(&told) {
-            limit = limit.max(self.policy.observe_every.max(SHORTEST_SILENCE).after(self.situation.started_at));
+            limit = limit.max(every.max(SHORTEST_SILENCE).after(self.situation.started_at));
             if self.now <= limit {
                 return None;
             }

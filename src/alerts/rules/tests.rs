@@ -16,7 +16,7 @@ use crate::domain::{
     RotationId, Stage, Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, ProjectRules, Spread};
-use crate::ports::Head;
+use crate::ports::{Anchor, Head, Upkeep};
 
 const NAME: &str = "emea/billing/ledger/ledger-0";
 
@@ -31,6 +31,7 @@ struct World {
     /// Projects that the configuration names.
     projects: Vec<ProjectRules>,
     started_at: Timestamp,
+    upkeep: Option<Upkeep>,
 }
 
 impl World {
@@ -41,7 +42,7 @@ impl World {
             ..Policy::with_defaults(PolicyName::from("default"))
         };
         let (fleet, projects, started_at) = (Fleet::default(), Vec::new(), at("2026-01-01T00:00:00Z"));
-        let mut world = Self { fleet, policy, projects, started_at };
+        let mut world = Self { fleet, policy, projects, started_at, upkeep: None };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -89,6 +90,7 @@ impl World {
             started_at: self.started_at,
             last_sweep: Some(now),
             since_sweep: Duration::ZERO,
+            upkeep: self.upkeep.clone(),
         };
         let mut manager = ManagerRules::new(1, Arc::new(self.policy.clone()));
         manager.projects.clone_from(&self.projects);
@@ -279,6 +281,32 @@ fn a_key_that_was_never_read_is_told() {
     assert!(alert.words.contains("never read since it was found at 2026-01-01T00:00:00Z"), "{}", alert.words);
 }
 
+/// What waits for an operator is looked at once a day, and said to be quarantined: its key is not stale an hour after.
+#[test]
+fn a_quarantined_key_is_stale_when_four_of_its_seldom_looks_were_missed() {
+    let mut world = World::with_key();
+    world.see("2026-01-05T00:00:00Z");
+    let quarantined = Event::TargetQuarantined { target: id(), attempts: 2, failure: failure(Reason::RoleMissing) };
+    world.tell("2026-01-05T00:00:00Z", quarantined);
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-06T12:00:00Z"), None);
+    let alert = world.alert(AlertKind::ObservationStale, "2026-01-09T00:00:01Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-09T00:00:00Z")), "four looks were missed");
+}
+
+/// It is left to its rotation, whose looks settle it and are no sightings.
+#[test]
+fn a_key_is_not_stale_while_its_rotation_is_open() {
+    let mut world = World::with_key();
+    world.policy.confirm_within = Period::days(1);
+    let (rotation, looked_at) = (RotationId { slot: 1, attempt: 1 }, at("2026-01-05T00:00:00Z"));
+    let (due_at, key_before) = (looked_at, "first".into());
+    let intended = Event::RotationIntended { target: id(), rotation, due_at, key_before, looked_at };
+    world.tell("2026-01-05T00:00:00Z", intended);
+    assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T12:00:00Z"), None);
+    world.tell("2026-01-05T12:00:00Z", Event::RotationWithdrawn { target: id(), rotation, why: "none".to_owned() });
+    assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T12:00:00Z").is_some());
+}
+
 /// One alert for a silent manager, not one for each of its thousand keys.
 #[test]
 fn a_failing_manager_speaks_for_its_targets() {
@@ -363,6 +391,21 @@ fn a_rotation_that_nothing_settles_is_told() {
     assert!(alert.words.contains("rotation 1.1 was begun at 2026-01-02T00:00:00Z, 30m 1s ago"), "{}", alert.words);
 }
 
+/// Somebody else's change of the key, seen now after a look at this time.
+fn foreign(now: &str, last_seen: &str) -> Event {
+    Event::KeyChanged {
+        target: id(),
+        change: KeyChange::Foreign,
+        before: "second".into(),
+        after: "third".into(),
+        last_seen: at(last_seen),
+        looked_at: None,
+        not_before: Some(at(last_seen)),
+        first_seen: at(now),
+        suspect: None,
+    }
+}
+
 /// A day long, so that it is seen; and never for a change that was ours.
 #[test]
 fn a_change_by_somebody_else_is_told_for_a_day() {
@@ -372,23 +415,40 @@ fn a_change_by_somebody_else_is_told_for_a_day() {
     assert_eq!(first.alert(AlertKind::ForeignKeyChange, "2026-01-01T00:00:01Z"), None, "it was there before us");
 
     let mut world = ours;
-    world.tell(
-        "2026-01-11T00:00:00Z",
-        Event::KeyChanged {
-            target: id(),
-            change: KeyChange::Foreign,
-            before: "second".into(),
-            after: "third".into(),
-            last_seen: at("2026-01-10T23:00:00Z"),
-            looked_at: None,
-            not_before: Some(at("2026-01-10T23:00:00Z")),
-            first_seen: at("2026-01-11T00:00:00Z"),
-            suspect: None,
-        },
-    );
+    world.tell("2026-01-11T00:00:00Z", foreign("2026-01-11T00:00:00Z", "2026-01-10T23:00:00Z"));
     let alert = world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:00Z").unwrap();
     assert_eq!(alert.since, Some(at("2026-01-11T00:00:00Z")));
     assert_eq!(world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:01Z"), None);
+}
+
+/// A rotation that a clock dated weeks ahead covers no change that comes after it, and is not taken for somebody else's.
+#[test]
+fn a_change_by_somebody_else_is_told_after_a_clock_that_ran_ahead() {
+    let mut world = World::rotated("2026-02-01T00:00:00Z");
+    assert_eq!(world.alert(AlertKind::ForeignKeyChange, "2026-01-12T00:00:00Z"), None, "it is ours");
+    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", "2026-02-01T00:00:00Z"));
+    let alert = world.alert(AlertKind::ForeignKeyChange, "2026-01-12T02:00:00Z").unwrap();
+    assert_eq!(alert.since, Some(at("2026-01-12T01:00:00Z")));
+}
+
+/// What dates a key anew, that a clock dated ahead, leaves it true whose key it is.
+#[test]
+fn a_key_that_is_dated_anew_is_whose_it_was() {
+    let (ahead, now) = ("2026-02-01T00:00:00Z", "2026-01-12T00:00:00Z");
+    let told = |world: &World, now| world.alert(AlertKind::ForeignKeyChange, now).map(|alert| alert.since.unwrap());
+    let redated = || Event::KeyRedated { target: id(), not_before: Some(at(now)), first_seen: at(now) };
+
+    let mut world = World::rotated(ahead);
+    world.tell(now, redated());
+    assert_eq!(told(&world, "2026-01-12T00:00:01Z"), None, "it is ours still");
+    assert_eq!(world.fleet.targets[&id()].last_rotation_at, Some(at(now)));
+    world.tell("2026-01-12T01:00:00Z", foreign("2026-01-12T01:00:00Z", now));
+    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at("2026-01-12T01:00:00Z")));
+
+    let mut world = World::rotated(ahead);
+    world.tell("2026-02-02T00:00:00Z", foreign("2026-02-02T00:00:00Z", ahead));
+    world.tell(now, redated());
+    assert_eq!(told(&world, "2026-01-12T02:00:00Z"), Some(at(now)), "both were dated ahead");
 }
 
 /// An outage may pass; a refused key does not.
@@ -418,6 +478,7 @@ fn a_stalled_scheduler_is_told() {
         started_at: at("2026-01-01T00:00:00Z"),
         last_sweep: Some(at("2026-01-11T23:59:00Z")),
         since_sweep,
+        upkeep: None,
     };
     let stalled_after = Rules::default().stalled_after.as_duration();
     let late = stalled_after + Duration::from_millis(1);
@@ -427,6 +488,53 @@ fn a_stalled_scheduler_is_told() {
     assert_eq!(fired[0].since, Some(at("2026-01-12T00:00:00Z")), "when it became too late");
     let patient = Rules { stalled_after: Period::minutes(5), ..Rules::default() };
     assert_eq!(fire(&situation(late), &patient), []);
+}
+
+/// What is wrong with its own ledger and configuration the daemon tells itself. What is on record of it stands where nothing is
+/// known: after a restart, which mends no ledger, and for those who read the record without the daemon.
+#[test]
+fn what_the_daemon_knows_of_itself_is_told() {
+    let own = |world: &World, now: &str| {
+        let fired = world.fired(at(now)).into_iter();
+        fired.filter(|alert| alert.subject == AlertSubject::Daemon).collect::<Vec<_>>()
+    };
+    let kinds = |world: &World| own(world, "2026-01-01T00:16:00Z").iter().map(|alert| alert.kind).collect::<Vec<_>>();
+    let mut world = World::new();
+    let well = Upkeep { check: Check::Whole { records: 14 }, ..Upkeep::default() };
+    for upkeep in [None, Some(Upkeep::default()), Some(well.clone())] {
+        world.upkeep = upkeep;
+        assert_eq!(kinds(&world), []);
+    }
+
+    world.upkeep = Some(Upkeep {
+        check: Check::Broken { why: "record 14: table rotation".to_owned() },
+        anchor: Anchor { failure: Some("/mnt/checkpoints: no space".to_owned()), ..Anchor::default() },
+        refused: Some("error: `every` has no unit\n --> rekeyd.toml:8:9".to_owned()),
+    });
+    let fired = own(&world, "2026-01-01T00:10:00Z");
+    let all = [AlertKind::LedgerBroken, AlertKind::CheckpointBehind, AlertKind::ConfigRefused];
+    assert_eq!(fired.iter().map(|alert| alert.kind).collect::<Vec<_>>(), all);
+    for (alert, why) in fired.iter().zip(["record 14: table rotation", "no space", "`every` has no unit; the former"]) {
+        assert!(alert.words.contains(why) && alert.words.contains("Next: "), "{}", alert.words);
+        assert!(!alert.words.contains('\n'), "{}", alert.words);
+    }
+    for Alert { kind: alert, subject, words, .. } in fired {
+        world.tell("2026-01-01T00:10:00Z", Event::AlertRaised { alert, subject, words });
+    }
+    let told = |now: &str| own(&world, now).into_iter().filter(|alert| has_lasted(alert, at(now))).count();
+    assert_eq!((told("2026-01-01T00:14:59Z"), told("2026-01-01T00:15:00Z")), (1, 3));
+
+    world.upkeep = Some(Upkeep::default());
+    assert_eq!(
+        kinds(&world),
+        [AlertKind::LedgerBroken],
+        "a restart mends no ledger, and begins with another configuration"
+    );
+    world.upkeep = None;
+    assert_eq!(kinds(&world), all);
+    assert!(own(&world, "2026-01-01T00:16:00Z").iter().all(|alert| alert.since == Some(at("2026-01-01T00:10:00Z"))));
+    world.upkeep = Some(well);
+    assert_eq!(kinds(&world), []);
 }
 
 /// What passes by itself is shown and wakes nobody; and a clock that was set back does not make it pass.

@@ -1,6 +1,6 @@
 //! Reading the configuration again: all of it or nothing, seen by whoever asked, the metrics and the ledger.
 
-use rekeyd::domain::Event;
+use rekeyd::domain::{AlertKind, Event};
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
 
 use super::accounts::{agree, ledger, settled};
@@ -99,8 +99,21 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     assert_eq!(site.ask(&["reload"]).code, Some(78), "and where it is to be found, nobody knows");
     assert_eq!(daemon.get("/livez").await.0, 200);
     site.configure(&good);
+
+    // An alert says so to those who do not watch the metrics, and is on record for those who ask without the daemon.
+    let (_, alerts) = daemon.get("/api/v1/alerts").await;
+    assert!(alerts.contains("\"config_refused\"") && alerts.contains("evry"), "{alerts}");
+    let refused =
+        || site.reader().fleet().unwrap().alerts.into_keys().any(|(kind, _)| kind == AlertKind::ConfigRefused);
+    until("the alert is on record", || refused().then_some(())).unwrap();
+    let status = site.ask(&["status"]);
+    assert!(status.code == Some(3) && status.out.contains("A changed configuration was refused at"), "{status:?}");
+
     assert_eq!(site.ask(&["reload"]).code, Some(0));
     assert!(successful(&daemon).await);
+    let (_, alerts) = daemon.get("/api/v1/alerts").await;
+    assert!(!alerts.contains("config_refused"), "{alerts}");
+    until("its end is on record", || (!refused()).then_some(())).unwrap();
     assert!(site.ask(&["rotate", "*ledger-0", "--reason", "CHG-1"]).code == Some(0), "it goes on");
 }
 

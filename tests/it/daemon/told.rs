@@ -1,8 +1,10 @@
 //! The real binary tells of its alerts, over restarts, and waits for nobody.
 
 use rekeyd::simulator::{Simulator, SimulatorSpec};
+use rekeyd::store::DATABASE;
 use serde_json::Value;
 
+use super::accounts::settled;
 use super::site::{PATIENCE, Site, Wanted, until};
 use crate::delivery::OnCall;
 
@@ -79,6 +81,45 @@ async fn an_alert_that_ended_while_the_daemon_was_dead_is_told() {
     assert!(!receiver.to_string().contains("hunter2"), "{receiver}");
     let verified = site.ask(&["audit", "verify"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// Whoever has no Prometheus hears that somebody was at the ledger, and that no checkpoint can be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_does_not_hold_is_told() {
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let on_call = OnCall::start().await;
+    let webhook = format!("[[webhook]]\nname = \"oncall\"\nurl = \"{}\"\nevery = \"1s\"\n", on_call.url("/hook"));
+    let site = Site::new(&Wanted { manager: webhook, ..Wanted::of(&simulator) });
+    let daemon = site.start();
+    settled(&site, &simulator, 14);
+    daemon.stop();
+    let db = rusqlite::Connection::open(site.state().join(DATABASE)).unwrap();
+    assert_eq!(db.execute("UPDATE rotation SET actor = 'nobody'", []).unwrap(), 14);
+    drop(db);
+    let checkpoints = site.state().join("checkpoints");
+    std::fs::remove_file(&checkpoints).unwrap();
+    std::fs::create_dir(&checkpoints).unwrap();
+
+    let daemon = site.start();
+    tokio::task::block_in_place(|| {
+        until("it is told", || {
+            let messages = on_call.taken();
+            let mut alerts = messages.iter().flat_map(|message| message["alerts"].as_array().unwrap());
+            let broken = |item: &Value| item["labels"]["alert"] == "ledger_broken" && item["status"] == "firing";
+            alerts.any(broken).then_some(())
+        })
+    })
+    .unwrap();
+    let (_, alerts) = daemon.get("/api/v1/alerts").await;
+    assert!(alerts.contains("\"checkpoint_behind\""), "{alerts}");
+    daemon.stop();
+    let status = site.ask(&["status"]);
+    assert_eq!(status.code, Some(3), "{status:?}");
+    for said in
+        ["critical The ledger was damaged or tampered with", "warning No signed checkpoint can be written since"]
+    {
+        assert!(status.out.contains(said), "{status:?}");
+    }
 }
 
 /// A receiver that takes a message and never answers holds up nobody but itself.

@@ -142,6 +142,7 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         25 if detail == 2 => Event::ReceiverFailing { receiver, error: "HTTP 500".into() },
         26 if detail < 2 => Event::ReceiverAnswering { receiver },
         26 if detail == 2 => Event::ReceiverDropped { receiver },
+        26 => Event::KeyRedated { target, not_before: (which == 0).then(|| at(now - 60)), first_seen: at(now - 50) },
         27 if detail > 1 => Event::ApiKeysUnread { manager, list, failure },
         27 => Event::ApiKeysRead { manager, list },
         28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },

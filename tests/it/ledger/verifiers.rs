@@ -230,6 +230,31 @@ async fn both_verify_a_good_ledger() {
     assert_eq!((&since["records"], &since["tables"]), (&11.into(), &false.into()), "{since}");
 }
 
+/// A clock that ran ahead has dated a rotation, and at another target a change by somebody else as well.
+#[tokio::test]
+async fn both_verify_keys_that_were_dated_anew() {
+    let scene = Scene::new().await;
+    let redated = |target| Event::KeyRedated { target, not_before: Some(at(500)), first_seen: at(500) };
+    let foreign = Event::KeyChanged {
+        target: id("rs1"),
+        change: KeyChange::Foreign,
+        before: "b".into(),
+        after: "d".into(),
+        last_seen: at(1106),
+        not_before: Some(at(1106)),
+        first_seen: at(1200),
+        suspect: None,
+        looked_at: None,
+    };
+    let anew = vec![entry(1200, foreign), entry(500, redated(id("rs0"))), entry(500, redated(id("rs1")))];
+    scene.replace([8; 32], vec![one_rotation("rs0", 1000), one_rotation("rs1", 1100), anew]).await;
+    let (one, other) = scene.both(&[]);
+    assert_eq!((&one["verified"], &one["tables"]), (&true.into(), &true.into()), "{one} {other}");
+    let fleet = rekeyd::store::Reader::open(&scene.path("state")).unwrap().fleet().unwrap();
+    let rotated = ["rs0", "rs1"].map(|replica_set| fleet.targets[&id(replica_set)].is_rotated());
+    assert_eq!(rotated, [true, false]);
+}
+
 #[tokio::test]
 async fn both_name_the_first_record_that_was_tampered_with() {
     for (what, sql, record) in [

@@ -1,0 +1,33 @@
+//! Adds what the daemon knows of its ledger and its configuration to what the engine shows: whoever weighs alerts, weighs the
+//! same.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::domain::Event;
+use crate::engine::Engine;
+use crate::ports::{Archive, Gauge, JournalError, Notebook, Situation, Upkeep};
+
+/// The engine, as it is shown to all but itself.
+pub(super) struct Kept {
+    pub(super) engine: Arc<Engine>,
+    pub(super) archive: Arc<dyn Archive>,
+    pub(super) refused: watch::Receiver<Option<String>>,
+}
+
+impl Gauge for Kept {
+    fn read(&self) -> Situation {
+        let (check, anchor) = (self.archive.check(), self.archive.anchor());
+        let upkeep = Upkeep { check, anchor, refused: self.refused.borrow().clone() };
+        Situation { upkeep: Some(upkeep), ..self.engine.read() }
+    }
+}
+
+#[async_trait]
+impl Notebook for Kept {
+    async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.engine.note(events).await
+    }
+}
