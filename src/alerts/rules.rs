@@ -4,6 +4,7 @@
 
 mod gone;
 mod target;
+mod upkeep;
 
 use jiff::Timestamp;
 
@@ -16,7 +17,7 @@ use crate::domain::{
     ReceiverRecord,
 };
 use crate::policy::Rules;
-use crate::ports::{Check, Situation};
+use crate::ports::Situation;
 
 /// So long it is news that a key can rotate, or that a target is gone.
 const NEWS: Period = Period::days(7);
@@ -40,7 +41,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
     let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
     ledger(situation)
         .into_iter()
-        .chain(upkeep(situation))
+        .chain(upkeep::upkeep(situation))
         .chain(scheduler(situation, rules))
         .chain(clock(situation))
         .chain(receivers)
@@ -60,58 +61,6 @@ fn ledger(situation: &Situation) -> Option<Alert> {
         length(*since, situation.now)
     );
     Some(alert(AlertKind::LedgerUnwritable, AlertSubject::Daemon, "rekeyd".to_owned(), Some(*since), words))
-}
-
-/// What the daemon knows of its ledger and its configuration. Where it knows nothing yet, what is on record stands: a restart
-/// mends nothing, and whoever reads the record without the daemon can know no more.
-fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
-    let upkeep = situation.upkeep.as_ref();
-    let broken = upkeep.and_then(|upkeep| match &upkeep.check {
-        Check::Pending => None,
-        Check::Whole { .. } => Some(None),
-        Check::Broken { why } => Some(Some(why)),
-    });
-    let behind = upkeep.map(|upkeep| upkeep.anchor.failure.as_ref());
-    let refused = upkeep.map(|upkeep| upkeep.refused.as_ref());
-    let broken = fault(situation, AlertKind::LedgerBroken, broken).map(|(since, why)| {
-        let words = format!(
-            "The ledger was damaged or tampered with, as was found at {since:.0}{why}. Next: copy the state directory and the \
-             checkpoint file before anything else; then `rekeyd audit verify`."
-        );
-        (AlertKind::LedgerBroken, since, words)
-    });
-    let behind = fault(situation, AlertKind::CheckpointBehind, behind).map(|(since, why)| {
-        let words = format!(
-            "No signed checkpoint can be written since {since:.0}, for {}{why}. What is recorded meanwhile could be rewritten \
-             unnoticed. Next: mend the disk that the checkpoint file is on; if the two do not agree, see what `rekeyd audit \
-             verify` says.",
-            length(since, situation.now)
-        );
-        (AlertKind::CheckpointBehind, since, words)
-    });
-    let refused = fault(situation, AlertKind::ConfigRefused, refused).map(|(since, why)| {
-        let words = format!(
-            "A changed configuration was refused at {since:.0}{why}; the former one stays in force. Next: mend what `rekeyd \
-             check` says of it, and `rekeyd reload`."
-        );
-        (AlertKind::ConfigRefused, since, words)
-    });
-    let daemon = |(kind, since, words)| alert(kind, AlertSubject::Daemon, "rekeyd".to_owned(), Some(since), words);
-    [broken, behind, refused].into_iter().flatten().map(daemon)
-}
-
-/// Since when something is wrong, and why, if it is. It begins when it is put on record: while the ledger can not be written,
-/// that is what is told. `known`: why it is wrong, if it is; none where that is not known.
-fn fault(situation: &Situation, kind: AlertKind, known: Option<Option<&String>>) -> Option<(Timestamp, String)> {
-    let recorded = situation.fleet.alerts.get(&(kind, AlertSubject::Daemon)).copied();
-    match known {
-        None => Some((recorded?, String::new())),
-        // Of a long list of mistakes the first will do.
-        Some(why) => {
-            let why = why?.lines().next().unwrap_or_default();
-            Some((recorded.unwrap_or(situation.now), format!(": {why}")))
-        }
-    }
 }
 
 /// The record still says what is due; nobody does it.

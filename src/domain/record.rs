@@ -134,11 +134,6 @@ impl TargetRecord {
         RotationId { slot: self.slot, attempt: self.attempt + 1 }
     }
 
-    /// Whether its key came into use by the newest rotation, which has the same date, whatever clock it was read off.
-    pub fn is_rotated(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| self.last_rotation_at == Some(key.first_seen))
-    }
-
     /// Whether an operator wants the current slot answered in spite of pauses, windows and freezes.
     pub fn overrides(&self) -> bool {
         self.request.as_ref().is_some_and(|request| request.overrides)
@@ -252,7 +247,7 @@ impl TargetRecord {
             }
             Event::KeyRedated { not_before, first_seen, .. } => {
                 // The clock that dated the key dated the rotation: it made this key still, or was done before it came.
-                let latest = if self.is_rotated() {
+                let latest = if self.key.as_ref().map(|key| key.first_seen) == self.last_rotation_at {
                     *first_seen
                 } else {
                     first_seen.saturating_sub(SignedDuration::from_micros(1)).unwrap_or(*first_seen)

@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Alert, advice, alert, length};
-use crate::domain::{AlertKind, AlertSubject, Listing, Period, Standing, TargetId, TargetName, TargetRecord};
+use crate::domain::{
+    AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord,
+};
 use crate::policy::{Policy, Rules, begins_at, due_at, look_every};
 use crate::ports::Situation;
 
@@ -166,11 +168,10 @@ impl<'a> Look<'a> {
         Some(self.alert(AlertKind::RotationPending, Some(limit), words))
     }
 
-    /// A key that came into use while we watched, and by none of our rotations.
+    /// A key that came into use while we watched, and answered no slot.
     fn foreign_change(&self) -> Option<Alert> {
-        let key = self.record.key.as_ref().filter(|key| key.not_before.is_some())?;
-        let known = self.record.is_rotated() || self.record.regressed_at.is_some();
-        if known || self.now > FOREIGN_FOR.after(key.first_seen) {
+        let key = self.record.key.as_ref().filter(|key| key.came == KeyOrigin::Foreign)?;
+        if self.now > FOREIGN_FOR.after(key.first_seen) {
             return None;
         }
         let words = format!(

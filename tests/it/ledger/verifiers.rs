@@ -251,8 +251,8 @@ async fn both_verify_keys_that_were_dated_anew() {
     let (one, other) = scene.both(&[]);
     assert_eq!((&one["verified"], &one["tables"]), (&true.into(), &true.into()), "{one} {other}");
     let fleet = rekeyd::store::Reader::open(&scene.path("state")).unwrap().fleet().unwrap();
-    let rotated = ["rs0", "rs1"].map(|replica_set| fleet.targets[&id(replica_set)].is_rotated());
-    assert_eq!(rotated, [true, false]);
+    let rotated = ["rs0", "rs1"].map(|replica_set| fleet.targets[&id(replica_set)].last_rotation_at.unwrap());
+    assert_eq!(rotated, [at(500), at(500) - SignedDuration::from_micros(1)], "with the key, or before it");
 }
 
 #[tokio::test]
