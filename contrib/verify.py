@@ -233,8 +233,8 @@ STATES = {
 OPEN = ("intended", "sending", "confirming")
 OF_TARGETS = set(STATES) | {
     "target_found", "target_changed", "target_gone", "target_returned", "target_refused", "target_readable",
-    "target_governed", "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated", "observation_failing",
-    "observation_recovered", "slot_missed", "slot_held", "rotation_requested",
+    "target_governed", "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated",
+    "observation_failing", "observation_recovered", "slot_missed", "slot_held", "rotation_requested",
 }  # fmt: skip
 OTHERS = {
     "daemon_started", "daemon_stopped", "ledger_recovered", "clock_stepped", "checkpoint_key_set", "policy_set",
@@ -278,6 +278,12 @@ JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", 
 OF_SLOT = {
     "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
 }  # fmt: skip
+
+
+def seconds(period):
+    """A length of time as `2h 30m`, in seconds; nothing for nothing."""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    return period and sum(int(part[:-1]) * units[part[-1]] for part in period.split())
 
 
 class Tables:
@@ -364,7 +370,8 @@ class Tables:
 
     def take_target(self, record, data):
         seq, at, kind, target = record[SEQ], record[AT], record[KIND], record[TARGET]
-        names = "gone_since key_id key_not_before key_first_seen regressed_at unconfirmed last_rotation_at"
+        names = "policy alert_after gone_since key_id key_not_before key_first_seen regressed_at unconfirmed"
+        names += " last_rotation_at"
         healthy = {"refusal": None, "unread": None, "unread_since": None}
         free = {"quarantine": None, "quarantined_since": None}
         row = self.target.setdefault((target,), {**dict.fromkeys(names.split()), **healthy, **free, **OF_SLOT, "slot": 1})
@@ -376,6 +383,9 @@ class Tables:
             row.setdefault("found_at", at)
         elif kind in ("target_gone", "target_returned"):
             row["gone_since"] = at if kind == "target_gone" else None
+        elif kind == "target_governed":
+            governance = data["governance"] or {"policy": None, "alert_after": None}
+            row.update(policy=governance["policy"], alert_after=seconds(governance["alert_after"]))
         elif kind == "target_refused":
             row.update(healthy, refusal=data["refusal"])
         elif kind == "target_readable":
