@@ -62,8 +62,9 @@ impl Reader {
     /// depends on nothing but these records. `tell` is told each record, and what became of rotations and keys, with the names
     /// that their targets have at the end; what was open then is told last.
     ///
-    /// Where the stretch begins and ends is [`Reader::last_before`]'s to say. Checkpoints of later records are held against these: none may be missing, and up to the first of them the chain
-    /// is checked, too, so that it vouches for what is told.
+    /// Where clocks are right the stretch ends with the last record from before its end; where one was wrong, few records stand on
+    /// the wrong side. Checkpoints of later records are held against the ledger: none may be missing, and up to the first of
+    /// them the chain is checked, too, so that it vouches for what is told.
     ///
     /// # Errors
     /// If the ledger is broken before that, or holds records that this version does not know; if `tell` breaks off.
