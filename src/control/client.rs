@@ -82,17 +82,17 @@ impl Client {
 
     /// Gives an order.
     pub async fn order<T: Orderable>(&self, order: &Reasoned<T>) -> Result<T::Answer, ClientError> {
-        self.post(T::ROUTE, order).await
+        self.post(&T::path(), order).await
     }
 
     /// Has the configuration read again; what has changed.
     pub async fn reload(&self, order: &ReloadOrder) -> Result<Reloaded, ClientError> {
-        self.post("reload", order).await
+        self.post("/v1/reload", order).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, route: &str, order: &impl Serialize) -> Result<T, ClientError> {
+    async fn post<T: DeserializeOwned>(&self, path: &str, order: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_string(order).expect("orders are plain structs");
-        let request = self.http.post(format!("http://localhost/v1/{route}")).timeout(TO_ORDER);
+        let request = self.http.post(format!("http://localhost{path}")).timeout(TO_ORDER);
         self.exchange(request.header("content-type", "application/json").body(body)).await
     }
 

@@ -18,8 +18,8 @@ use super::freezes;
 use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
-    ObserveOrder, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder, RotateOrder, Standing,
-    TargetState,
+    FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder,
+    RotateOrder, Standing, TargetState, ThawOrder,
 };
 use crate::domain::{Caller, Decision, Event, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
@@ -50,14 +50,14 @@ pub(super) fn router(inputs: Inputs) -> Router {
     Router::new()
         .route("/v1/targets", get(targets))
         .route("/v1/pauses", get(pauses))
-        .route("/v1/rotate", post(rotate))
-        .route("/v1/observe", post(observe))
-        .route("/v1/rearm", post(rearm))
-        .route("/v1/pause", post(pause))
-        .route("/v1/resume", post(resume))
+        .route(&RotateOrder::path(), post(rotate))
+        .route(&ObserveOrder::path(), post(observe))
+        .route(&RearmOrder::path(), post(rearm))
+        .route(&PauseOrder::path(), post(pause))
+        .route(&ResumeOrder::path(), post(resume))
         .route("/v1/freezes", get(freezes::list))
-        .route("/v1/freeze", post(freezes::freeze))
-        .route("/v1/thaw", post(freezes::thaw))
+        .route(&FreezeOrder::path(), post(freezes::freeze))
+        .route(&ThawOrder::path(), post(freezes::thaw))
         .route("/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(inputs)

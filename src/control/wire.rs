@@ -26,6 +26,11 @@ pub trait Orderable: Serialize {
     const ROUTE: &'static str;
     /// What comes back.
     type Answer: DeserializeOwned;
+
+    /// Where it is posted to.
+    fn path() -> String {
+        format!("/v1/{}", Self::ROUTE)
+    }
 }
 
 /// `POST /v1/rotate`: answer the slots of these targets now. The answer: the targets that were fit, as they stand now.
