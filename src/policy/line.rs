@@ -83,9 +83,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::domain::{
-        Decision, Event, Failure, How, Listing, Mechanism, Reason, Role, Scope, Stage, Target, Verdict,
-    };
+    use crate::domain::{Decision, Event, How, Listing, Mechanism, Reason, Role, Stage, Target, sample};
     use crate::policy::{ManagerRules, MemberOrder, Policy, plan};
 
     /// Ten clusters of three members, every slot due.
@@ -197,15 +195,6 @@ mod tests {
             fleet.targets.retain(|_, record| record.target.cluster == "ledger-0");
             let [failed, in_hand, _]: [TargetId; 3] =
                 fleet.targets.keys().cloned().collect::<Vec<_>>().try_into().unwrap();
-            let failure = Failure {
-                reason: Reason::ServerError,
-                verdict: Verdict::Transient,
-                scope: Scope::Target,
-                status: Some(500),
-                code: None,
-                retry_after_s: None,
-                detail: String::new(),
-            };
             let rotation = fleet.targets[&failed].next_rotation();
             let retry_at = now + SignedDuration::from_hours(1);
             let event = Event::RotationFailed {
@@ -213,11 +202,10 @@ mod tests {
                 rotation,
                 due_at: now,
                 stage: Stage::Precheck,
-                failure,
+                failure: sample::failure(Reason::ServerError),
                 retry_at,
             };
-            let change = fleet.consequence(now, &event).unwrap().unwrap();
-            fleet.adopt(change);
+            sample::tell(&mut fleet, now, &event);
             let mut line = plan(now, &fleet, &rules, &BTreeSet::from([in_hand.clone()])).line;
             answer(&mut fleet, now, &in_hand);
             line.leave(&fleet.targets[&in_hand]);
