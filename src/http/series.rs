@@ -87,7 +87,7 @@ fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gaug
         Gauges::new("last_rotation_timestamp_seconds", "When a rotation was last proved; absent if none was.");
     let mut next_rotation = Gauges::new(
         "next_rotation_timestamp_seconds",
-        "When the next rotation falls, or fell, due; absent if that is unknown or the target is not rotated.",
+        "When the next rotation may begin, or might have; absent if that is unknown or the target is not rotated.",
     );
     let mut observed = Gauges::new("last_observation_timestamp_seconds", "When the key was last read.");
     let mut in_progress = Gauges::new(
