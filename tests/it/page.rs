@@ -303,6 +303,15 @@ async fn trouble() -> (Scene, String) {
     };
     scene.tell(days_ago(0.1), pause("emea/identity/*", days_ago(-1.5))).await;
     scene.tell(days_ago(3.0), pause("apac/*", days_ago(1.0))).await;
+    let freeze = Event::FreezeSet {
+        name: "audit".to_owned(),
+        scope: "emea/scratch/*".to_owned(),
+        start: days_ago(0.5),
+        end: days_ago(-2.0),
+        reason: "the auditors are here".to_owned(),
+        by: by.clone(),
+    };
+    scene.tell(days_ago(1.0), freeze).await;
     look(&scene).await;
     let refused = failure(Reason::CredentialsRefused, "Current user is not authorized");
     scene.tell(days_ago(0.3), Event::ManagerFailing { manager: "apac".into(), failure: refused }).await;
@@ -401,6 +410,8 @@ async fn what_is_wrong_comes_first() {
         "CHG-4711",
         "<b>Frozen</b> <code>apac/orders/*</code>",
         "year-end: books",
+        "<b>Frozen</b> <code>emea/scratch/*</code>",
+        "audit, by ada: the auditors",
     ] {
         assert!(held.contains(text), "no {text} in\n{held}");
     }

@@ -1,7 +1,7 @@
 //! What holds rotations up because somebody wants it so: pauses that stand, and freezes that have come.
 
 use super::words::{distance, moment};
-use crate::policy::Rules;
+use crate::policy::{Rules, freezes_from};
 use crate::ports::Situation;
 
 /// One of them.
@@ -27,8 +27,10 @@ pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
             format!("{} at {}: {}", pause.by.name(), moment(pause.since), pause.reason),
         )
     });
-    let freezes = rules.freezes.iter().filter(|freeze| freeze.span.contains(now)).map(|freeze| {
-        (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}: {}", freeze.name, freeze.reason))
+    let freezes = freezes_from(now, rules, &situation.fleet).filter(|(freeze, _)| freeze.span.contains(now));
+    let freezes = freezes.map(|(freeze, by)| {
+        let by = by.map_or_else(String::new, |by| format!(", by {}", by.name()));
+        (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}{by}: {}", freeze.name, freeze.reason))
     });
     let mut held: Vec<_> = pauses.filter(|(until, ..)| *until > now).chain(freezes).collect();
     held.sort();
