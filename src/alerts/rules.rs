@@ -121,7 +121,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
              can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
         );
-        let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
+        let subject = AlertSubject::cluster(manager, &gap.project_id, &gap.cluster);
         alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
     });
     let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
@@ -131,7 +131,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
             length(*since, now),
             advice::against(failure.reason)
         );
-        alert(AlertKind::ProjectUnread, AlertSubject::Project(name.clone()), name, Some(*since), words)
+        alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
 }
@@ -155,7 +155,7 @@ fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> O
          what; if nobody knows, delete it in the manager. `rekeyd keys` lists all that can.",
         key.public_key, key.description
     );
-    let subject = AlertSubject::ApiKey(format!("{manager}/{}", key.id));
+    let subject = AlertSubject::api_key(manager, &key.id);
     Some(alert(AlertKind::ApiKeyNew, subject, format!("{manager}/{}", key.public_key), Some(since), words))
 }
 

@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::alerts::{self, Alert};
-use crate::domain::AlertSubject;
 use crate::policy::Rules;
 use crate::ports::{self, Anchor, Situation};
 
@@ -179,14 +178,9 @@ fn report(situation: &Situation, rules: &Rules, anchor: &Anchor, check: &ports::
         }
         details.push(Detail {
             status: Health::Warn,
-            component_type: match &alert.subject {
-                AlertSubject::Target(_) => "target",
-                AlertSubject::Manager(_) => "manager",
-                AlertSubject::Cluster(_) => "cluster",
-                AlertSubject::Project(_) => "project",
-                AlertSubject::Receiver(_) => "receiver",
-                AlertSubject::ApiKey(_) => "api_key",
-                AlertSubject::Daemon => "component",
+            component_type: match alert.subject.parts() {
+                ("daemon", _) => "component",
+                (kind, _) => kind,
             },
             component_id: Some(alert.subject.to_string()),
             time: alert.since,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::VerifierKey;
@@ -267,16 +268,9 @@ fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(AlertKind, AlertSubje
 
 /// What identifies the alert of a row.
 fn alert(row: &Row<'_>) -> rusqlite::Result<(AlertKind, AlertSubject)> {
-    let name: String = row.get("subject")?;
-    let subject = match row.get::<_, String>("subject_kind")?.as_str() {
-        "target" => AlertSubject::Target(TargetId::new(name)),
-        "manager" => AlertSubject::Manager(ManagerName::new(name)),
-        "project" => AlertSubject::Project(name),
-        "api_key" => AlertSubject::ApiKey(name),
-        "receiver" => AlertSubject::Receiver(ReceiverName::new(name)),
-        "daemon" => AlertSubject::Daemon,
-        _ => AlertSubject::Cluster(name),
-    };
+    let kind: String = row.get("subject_kind")?;
+    let subject = AlertSubject::from_parts(&kind, row.get("subject")?)
+        .ok_or_else(|| FromSqlError::Other(format!("this version knows no alert about a {kind}").into()))?;
     Ok((row.get::<_, Word<_>>("alert")?.0, subject))
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    AlertSubject, Caller, Entry, Event, Failure, Governance, Grant, KeyChange, ManagerName, Standing, TargetId,
-    TargetName,
+    Caller, Entry, Event, Failure, Governance, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
 };
 
 /// The target that an entry is about.
@@ -363,14 +362,14 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::AlertRaised { alert, subject: about, words } => {
             line!(
-                WARN, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                WARN, { manager = about.manager(), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {}: {words}", alert.as_str()
             );
         }
         Event::AlertCleared { alert, subject: about } => {
             let about_name = subject.map_or_else(|| about.to_string(), |subject| subject.name.to_string());
             line!(
-                INFO, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                INFO, { manager = about.manager(), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {} is over: {about_name}", alert.as_str()
             );
         }
@@ -407,16 +406,4 @@ fn roles(grants: &BTreeSet<Grant>) -> String {
         roles.push(format!("{} more", grants.len() - SHOWN));
     }
     roles.join(", ")
-}
-
-/// The manager that an alert concerns; that of a target is known from the target.
-fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option<&'a str> {
-    match about {
-        AlertSubject::Target(_) => of_target,
-        AlertSubject::Manager(manager) => Some(manager.as_str()),
-        AlertSubject::Cluster(path) | AlertSubject::Project(path) | AlertSubject::ApiKey(path) => {
-            path.split('/').next()
-        }
-        AlertSubject::Receiver(_) | AlertSubject::Daemon => None,
-    }
 }

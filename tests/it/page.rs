@@ -294,6 +294,9 @@ async fn trouble() -> (Scene, String) {
     scene.tell_all(life(&new, 3.0, 0)).await;
     let gap = Gap { project_id: "5fsearch".into(), project: "search".to_owned(), cluster: "catalogue".to_owned() };
     scene.tell(days_ago(3.0), Event::GapFound { manager: "apac".into(), gap }).await;
+    let unread = failure(Reason::RoleMissing, "Current user is not in the group");
+    let unread = Event::ProjectUnread { manager: "emea".into(), project: "identity".to_owned(), failure: unread };
+    scene.tell(days_ago(2.0), unread).await;
     let by = Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
     let pause = |scope: &str, until| Event::PauseSet {
         scope: scope.to_owned(),
@@ -430,6 +433,17 @@ async fn what_is_wrong_comes_first() {
         assert!(page.contains(text), "no {text} in\n{page}");
     }
     assert_eq!(scene.get("/targets/emea/no/such/target").await.0, 404);
+}
+
+/// What is wrong with its cluster, its project or its manager is wrong with the target, and its page says so.
+#[tokio::test]
+async fn a_target_tells_what_is_wrong_around_it() {
+    let (scene, _) = trouble().await;
+    let (_, page) = scene.get("/targets/apac/search/catalogue/catalogue-0").await;
+    assert!(page.contains("Config servers missing") && page.contains("Credentials refused"), "{page}");
+    assert!(!page.contains("Project unread"), "that is another project: {page}");
+    let (_, page) = scene.get("/targets/emea/identity/sessions/sessions").await;
+    assert!(page.contains("Project unread") && !page.contains("Config servers missing"), "{page}");
 }
 
 /// The store tells a target's past in the order of events, each key with how it came, and no other target's.

@@ -79,10 +79,9 @@ impl TargetPage {
         let managed = decision.as_ref().is_some_and(|decision| !matches!(decision, Decision::NotManaged { .. }));
         let policy = rules.policy_of(&record.target).filter(|_| managed);
         let twins = Twins::of(situation);
-        let manager = AlertSubject::Manager(record.target.manager.clone());
-        let (own, project) = (AlertSubject::Target(id.clone()), AlertSubject::project_of(&record.target));
+        let subjects = AlertSubject::around(&record.target);
         let mut alerts = fire(situation, rules);
-        alerts.retain(|alert| [&own, &project, &manager].contains(&&alert.subject));
+        alerts.retain(|alert| subjects.contains(&alert.subject));
         alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.kind));
         let wrong = alerts.iter().map(|alert| (title(alert), AlertWords::of(alert, &twins))).collect();
         let mark = policy.map(|policy| Mark::of(record, policy, now));
