@@ -19,6 +19,7 @@ mod period;
 mod query;
 mod receiver;
 mod record;
+mod retry_after;
 mod rotation;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -44,6 +45,7 @@ pub use period::{Period, PeriodError};
 pub use query::{Cursor, LedgerFilter, RotationFilter};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, Quarantine, TargetRecord};
+pub use retry_after::retry_after;
 pub use rotation::{How, Phase, Rotation, RotationId, State, Transition, Unconfirmed};
 pub use span::Span;
 pub use target::{Gap, Governance, Listing, Mechanism, ProjectSelector, Refusal, Role, Sighting, Standing, Target};

@@ -45,7 +45,7 @@ impl Line {
 
     /// Sends once, and counts what came of it. Whether it was taken.
     pub(super) async fn send(&mut self, body: Option<String>) -> bool {
-        let sent = self.post.send(body).await;
+        let sent = self.post.send(body, &*self.desk.clock).await;
         let now = self.desk.clock.monotonic();
         let outcome = match &sent {
             Ok(status) => RequestOutcome::Status(*status),
