@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
-use super::event::Event;
+use super::event::{Event, of_a_rotation, of_a_target};
 use super::failure::Failure;
 use super::freeze::{Freeze, OrderedFreeze};
 use super::glob::Glob;
@@ -221,30 +221,7 @@ impl Fleet {
                 let record = TargetRecord::found(at, description.clone(), listing.clone());
                 Some(Change::Target(id, Some(Arc::new(record))))
             }
-            Event::TargetChanged { .. }
-            | Event::TargetGone { .. }
-            | Event::TargetReturned { .. }
-            | Event::TargetGoverned { .. }
-            | Event::TargetRefused { .. }
-            | Event::TargetReadable { .. }
-            | Event::KeySeen { .. }
-            | Event::KeyChanged { .. }
-            | Event::KeyRedated { .. }
-            | Event::ObservationFailing { .. }
-            | Event::ObservationRecovered { .. }
-            | Event::RotationIntended { .. }
-            | Event::RotationSending { .. }
-            | Event::RotationAccepted { .. }
-            | Event::RotationReplyLost { .. }
-            | Event::RotationDone { .. }
-            | Event::RotationFailed { .. }
-            | Event::RotationUnconfirmed { .. }
-            | Event::RotationWithdrawn { .. }
-            | Event::SlotMissed { .. }
-            | Event::SlotHeld { .. }
-            | Event::TargetQuarantined { .. }
-            | Event::TargetRearmed { .. }
-            | Event::RotationRequested { .. } => {
+            Event::TargetChanged { .. } | of_a_target!(..) | of_a_rotation!(..) => {
                 let id = event.target().expect("each of these events names its target");
                 let record = self.targets.get(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))

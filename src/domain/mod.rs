@@ -30,6 +30,7 @@ pub use alert::{AlertKind, AlertSubject};
 pub use api_key::{ApiKey, ApiKeyRecord, Excess, Grant, Power, Reach, power};
 pub use decision::{Decision, Planned, WaitReason};
 pub use event::{Actor, Entry, Event, KeyChange, Stage, UnknownEvent, microsecond};
+pub(crate) use event::{of_a_target, of_no_target};
 pub use failure::{Failure, Reason, Scope, Verdict};
 pub use fleet::{Change, ClockStep, Contradiction, Credential, Fleet, Folded, ManagerRecord, Outage};
 pub use freeze::{Freeze, OrderedFreeze};

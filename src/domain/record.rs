@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::{Actor, Event, KeyChange};
+use super::event::{Actor, Event, KeyChange, of_no_target};
 use super::failure::{Failure, Scope};
 use super::fleet::Contradiction;
 use super::history::KeyOrigin;
@@ -187,19 +187,19 @@ impl TargetRecord {
 
     /// A key is first seen once, and changes from the one that is known; a change under an open rotation is that
     /// rotation's, unless it leads back to an earlier key; a rotation is done only by another key.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other event changes a key or waits for a settled rotation")]
     fn check_key(&self, event: &Event) -> Result<(), Contradiction> {
         let known = self.key.as_ref().map(|key| &key.id);
         let settled = self.rotation.is_none();
-        let possible = if let Event::KeySeen { .. } = event {
-            known.is_none()
-        } else if let Event::KeyRedated { .. } = event {
-            known.is_some()
-        } else if let Event::KeyChanged { change, before, .. } = event {
-            known == Some(before) && (settled || *change == KeyChange::Regression)
-        } else if let Event::RotationDone { key_before, key_after, .. } = event {
-            key_before != key_after
-        } else {
-            settled || !matches!(event, Event::TargetRearmed { .. })
+        let possible = match event {
+            Event::KeySeen { .. } => known.is_none(),
+            Event::KeyRedated { .. } => known.is_some(),
+            Event::KeyChanged { change, before, .. } => {
+                known == Some(before) && (settled || *change == KeyChange::Regression)
+            }
+            Event::RotationDone { key_before, key_after, .. } => key_before != key_after,
+            Event::TargetRearmed { .. } => settled,
+            _ => true,
         };
         if possible {
             Ok(())
@@ -341,40 +341,7 @@ impl TargetRecord {
                     self.request = Some(Box::new(request));
                 }
             }
-            Event::SlotMissed { .. }
-            | Event::SlotHeld { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopped { .. }
-            | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. }
-            | Event::PolicySet { .. }
-            | Event::ConfigReloaded { .. }
-            | Event::ConfigRefused { .. }
-            | Event::PauseSet { .. }
-            | Event::PauseEnded { .. }
-            | Event::FreezeSet { .. }
-            | Event::FreezeEnded { .. }
-            | Event::LookRequested { .. }
-            | Event::CheckpointKeySet { .. }
-            | Event::ManagerFailing { .. }
-            | Event::ManagerAnswering { .. }
-            | Event::ProjectUnread { .. }
-            | Event::ProjectRead { .. }
-            | Event::GapFound { .. }
-            | Event::GapClosed { .. }
-            | Event::ApiKeyAdded { .. }
-            | Event::ApiKeyRemoved { .. }
-            | Event::ApiKeyRolesChanged { .. }
-            | Event::ApiKeyChanged { .. }
-            | Event::ApiKeysRead { .. }
-            | Event::ApiKeysUnread { .. }
-            | Event::CredentialUsed { .. }
-            | Event::AlertRaised { .. }
-            | Event::AlertCleared { .. }
-            | Event::AlertsDelivered { .. }
-            | Event::ReceiverFailing { .. }
-            | Event::ReceiverAnswering { .. }
-            | Event::ReceiverDropped { .. } => {}
+            Event::SlotMissed { .. } | Event::SlotHeld { .. } | of_no_target!() => {}
         }
     }
 
