@@ -176,7 +176,8 @@ pub trait RequestObserver: Send + Sync {
 }
 
 /// The kinds of request, as the label `operation` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Operation {
     /// A page of a listing.
     List,
@@ -188,15 +189,11 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 3] = [Self::List, Self::GetKey, Self::RotateKey];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::GetKey => "get_key",
-            Self::RotateKey => "rotate_key",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

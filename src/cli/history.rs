@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 fn a_state() -> impl TypedValueParser<Value = State> {
-    let word = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    let word = PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_str()));
     word.map(|word| *State::ALL.iter().find(|state| state.as_str() == word).expect("only these words pass"))
 }
 

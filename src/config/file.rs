@@ -95,7 +95,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
 fn read_ledger(section: Option<Section<'_>>) -> LedgerFile {
     let Some(mut section) = section else { return LedgerFile::default() };
     let checkpoint_file = section.optional("checkpoint_file", value::absolute_path).map(|path| path.value);
-    let on_checkpoint_failure = section.optional("on_checkpoint_failure", value::on_checkpoint_failure);
+    let on_checkpoint_failure = section.optional("on_checkpoint_failure", value::one_of);
     let on_checkpoint_failure = on_checkpoint_failure.map(|choice| choice.value);
     let checkpoint_key = managers::optional_secret_source(&mut section, "checkpoint_key");
     section.finish();

@@ -8,8 +8,22 @@ use super::ids::{ApiKeyId, ManagerName, ProjectId, ReceiverName, TargetId};
 use super::target::Target;
 
 /// The kinds of alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AlertKind {
     /// A key is older than its policy's `alert_after`, or may be.
     KeyTooOld,
@@ -61,59 +75,11 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
-        Self::KeyTooOld,
-        Self::RotationOverdue,
-        Self::RotationFailing,
-        Self::TargetQuarantined,
-        Self::KeyRegression,
-        Self::TargetNotGoverned,
-        Self::ObservationStale,
-        Self::ManagerFailing,
-        Self::ConfigServersMissing,
-        Self::ProjectUnread,
-        Self::LedgerUnwritable,
-        Self::KeyWillBeTooOld,
-        Self::RotationPending,
-        Self::ForeignKeyChange,
-        Self::CredentialsRefused,
-        Self::SchedulerStalled,
-        Self::ReceiverFailing,
-        Self::ApiKeyNew,
-        Self::ClockStepped,
-        Self::TargetGone,
-        Self::LedgerBroken,
-        Self::CheckpointBehind,
-        Self::ConfigRefused,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The word in the ledger, the API and the label `alert`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::KeyTooOld => "key_too_old",
-            Self::RotationOverdue => "rotation_overdue",
-            Self::RotationFailing => "rotation_failing",
-            Self::TargetQuarantined => "target_quarantined",
-            Self::KeyRegression => "key_regression",
-            Self::TargetNotGoverned => "target_not_governed",
-            Self::ObservationStale => "observation_stale",
-            Self::ManagerFailing => "manager_failing",
-            Self::ConfigServersMissing => "config_servers_missing",
-            Self::ProjectUnread => "project_unread",
-            Self::LedgerUnwritable => "ledger_unwritable",
-            Self::KeyWillBeTooOld => "key_will_be_too_old",
-            Self::RotationPending => "rotation_pending",
-            Self::ForeignKeyChange => "foreign_key_change",
-            Self::CredentialsRefused => "credentials_refused",
-            Self::SchedulerStalled => "scheduler_stalled",
-            Self::ReceiverFailing => "receiver_failing",
-            Self::ApiKeyNew => "api_key_new",
-            Self::ClockStepped => "clock_stepped",
-            Self::TargetGone => "target_gone",
-            Self::LedgerBroken => "ledger_broken",
-            Self::CheckpointBehind => "checkpoint_behind",
-            Self::ConfigRefused => "config_refused",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -48,7 +48,8 @@ pub enum Reach {
 }
 
 /// What a role, or a key with all its roles, comes to for the rotation of master keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Power {
     /// It can not rotate.
     None,
@@ -61,7 +62,8 @@ pub enum Power {
 }
 
 /// In what a key that can rotate goes further than that takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Excess {
     /// An Owner, where Backup Admin would do.
     Owner,
@@ -75,25 +77,15 @@ pub enum Excess {
 
 impl Power {
     /// The word for it in output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Unknown => "unknown",
-            Self::Grants => "grants",
-            Self::Rotates => "rotates",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 impl Excess {
     /// The word for it in output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Global => "global",
-            Self::Organization => "organization",
-            Self::AnyAddress => "any_address",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// What would do, as a clause.

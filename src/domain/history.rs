@@ -66,8 +66,9 @@ pub struct KeyUse {
 }
 
 /// How a key came into use; the words of the table `key`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyOrigin {
     /// It was there when its target was first looked at.
     FirstSeen,
@@ -85,15 +86,8 @@ pub enum KeyOrigin {
 
 impl KeyOrigin {
     /// The persisted word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstSeen => "first_seen",
-            Self::Rotated => "rotated",
-            Self::FoundChanged => "found_changed",
-            Self::Recovered => "recovered",
-            Self::Foreign => "foreign",
-            Self::Regression => "regression",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -103,7 +103,7 @@ fn unreadable(error: ArchiveError) -> Problem {
 }
 
 fn state(word: &str) -> Result<Phase, Problem> {
-    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
+    let known = Phase::ALL.iter().copied().find(|state| state.as_str() == word);
     known.ok_or_else(|| Problem::bad_request(&format!("{word:?} is no state of a rotation")))
 }
 

@@ -258,7 +258,7 @@ fn named(situation: &Situation) -> Vec<(TargetName, &TargetId, &TargetRecord)> {
 
 fn alerts_active(fired: &[Alert]) -> Gauges {
     let mut active = Gauges::new("alerts_active", "How many alerts of each kind fire; /api/v1/alerts spells them out.");
-    for kind in AlertKind::ALL {
+    for &kind in AlertKind::ALL {
         let count = fired.iter().filter(|alert| alert.kind == kind).count();
         active.push(&Labels::of(&[("alert", kind.as_str())]), count as f64);
     }
