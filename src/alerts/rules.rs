@@ -13,8 +13,8 @@ use self::target::Look;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Outage, Period, Power, Reason, ReceiverName,
-    ReceiverRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, Reason, ReceiverName,
+    ReceiverRecord, Trouble,
 };
 use crate::policy::Rules;
 use crate::ports::Situation;
@@ -102,7 +102,7 @@ fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Opt
 }
 
 fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
-    let failing = record.outage.as_ref().map(|Outage { since, failure }| {
+    let failing = record.outage.as_ref().map(|Trouble { since, failure }| {
         let (kind, what) = if mends_itself(failure.reason) {
             (AlertKind::ManagerFailing, "has been failing")
         } else {
@@ -124,7 +124,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let subject = AlertSubject::cluster(manager, &gap.project_id, &gap.cluster);
         alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
     });
-    let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
+    let unread = record.unread.iter().map(|(project, Trouble { since, failure })| {
         let name = format!("{manager}/{project}");
         let words = format!(
             "{name} can not be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",

@@ -186,7 +186,7 @@ impl Inputs {
                 key: record.key.as_ref().map(|key| key.id.clone()),
                 came: record.key.as_ref().map(|key| key.came),
                 key_seen_at: record.key.as_ref().map(|key| key.last_seen),
-                unread: record.unread.as_ref().map(|(_, failure)| failure.to_string()),
+                unread: record.unread.as_ref().map(|unread| unread.failure.to_string()),
                 requested: record.request.is_some(),
                 last_rotation_at: record.last_rotation_at,
             })

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, as one word for metrics, the ledger and advice.
@@ -111,6 +112,15 @@ pub struct Failure {
     pub retry_after_s: Option<u64>,
     /// What the server or the network said: one line, at most a few hundred characters.
     pub detail: String,
+}
+
+/// A failure that lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was recorded of it.
+    pub failure: Failure,
 }
 
 impl Failure {

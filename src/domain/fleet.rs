@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
 use super::event::{Event, of_a_rotation, of_a_target};
-use super::failure::Failure;
+use super::failure::Trouble;
 use super::freeze::{Freeze, OrderedFreeze};
 use super::glob::Glob;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
@@ -59,13 +59,13 @@ pub struct ClockStep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManagerRecord {
     /// Set while it does not answer or refuses the credential.
-    pub outage: Option<Outage>,
+    pub outage: Option<Trouble>,
     /// Sharded clusters that it lists without config servers, and since when.
     pub gaps: BTreeMap<Gap, Timestamp>,
     /// Projects that can not be listed, since when, and why.
-    pub unread: BTreeMap<String, Outage>,
+    pub unread: BTreeMap<String, Trouble>,
     /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
-    pub key_lists: BTreeMap<Reach, Option<Outage>>,
+    pub key_lists: BTreeMap<Reach, Option<Trouble>>,
     /// As whom it is asked.
     pub credential: Option<Credential>,
 }
@@ -77,15 +77,6 @@ pub struct Credential {
     pub public_key: String,
     /// Since when it is in use here.
     pub since: Timestamp,
-}
-
-/// An outage of a manager, or of one of its projects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
-    /// Since when.
-    pub since: Timestamp,
-    /// The newest failure that was recorded.
-    pub failure: Failure,
 }
 
 /// One part of the fleet with the value that it takes; absent values are removals.
@@ -161,11 +152,11 @@ impl Fleet {
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
-                record.outage = Some(Outage { since, failure: failure.clone() });
+                record.outage = Some(Trouble { since, failure: failure.clone() });
             })),
             Event::ManagerAnswering { manager } => Some(self.manager_after(manager, |record| record.outage = None)),
             Event::ProjectUnread { manager, project, failure } => Some(self.manager_after(manager, |record| {
-                record.unread.insert(project.clone(), Outage { since: at, failure: failure.clone() });
+                record.unread.insert(project.clone(), Trouble { since: at, failure: failure.clone() });
             })),
             Event::ProjectRead { manager, project } => Some(self.manager_after(manager, |record| {
                 record.unread.remove(project);
@@ -195,7 +186,7 @@ impl Fleet {
                 record.key_lists.insert(list.clone(), None);
             })),
             Event::ApiKeysUnread { manager, list, failure } => Some(self.manager_after(manager, |record| {
-                record.key_lists.insert(list.clone(), Some(Outage { since: at, failure: failure.clone() }));
+                record.key_lists.insert(list.clone(), Some(Trouble { since: at, failure: failure.clone() }));
             })),
             Event::CredentialUsed { manager, public_key } => Some(self.manager_after(manager, |record| {
                 record.credential = Some(Credential { public_key: public_key.clone(), since: at });

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Actor, Event, KeyChange, of_no_target};
-use super::failure::{Failure, Scope};
+use super::failure::{Failure, Scope, Trouble};
 use super::fleet::Contradiction;
 use super::history::KeyOrigin;
 use super::ids::KeyId;
@@ -30,8 +30,8 @@ pub struct TargetRecord {
     pub key: Option<KeyRecord>,
     /// When its key went back to an earlier one, until the next rotation.
     pub regressed_at: Option<Timestamp>,
-    /// The first failure of a run of failed observations, and when.
-    pub unread: Option<(Timestamp, Box<Failure>)>,
+    /// Set while its key can not be read, with the first failure of the run.
+    pub unread: Option<Box<Trouble>>,
     /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it.
     pub slot: u64,
     /// The newest attempt at the current slot; 0 if none was made.
@@ -50,8 +50,8 @@ pub struct TargetRecord {
     pub missed_until: Option<Timestamp>,
     /// The end of the newest freeze that the current slot is on record to be held by.
     pub held_until: Option<Timestamp>,
-    /// Set when only an operator can let it go on.
-    pub quarantine: Option<Box<Quarantine>>,
+    /// Set when only an operator can let it go on, with the failure that led to it.
+    pub quarantine: Option<Box<Trouble>>,
     /// Set while an operator wants the current slot answered now.
     pub request: Option<Box<Request>>,
     /// When a rotation was last done.
@@ -78,15 +78,6 @@ impl KeyRecord {
     pub fn since(&self) -> Timestamp {
         self.not_before.unwrap_or(self.first_seen)
     }
-}
-
-/// A target that waits for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantine {
-    /// Since when.
-    pub since: Timestamp,
-    /// The failure that led to it.
-    pub failure: Failure,
 }
 
 impl TargetRecord {
@@ -257,7 +248,9 @@ impl TargetRecord {
                     (key.not_before, key.first_seen, key.last_seen) = (*not_before, *first_seen, at);
                 }
             }
-            Event::ObservationFailing { failure, .. } => self.unread = Some((at, Box::new(failure.clone()))),
+            Event::ObservationFailing { failure, .. } => {
+                self.unread = Some(Box::new(Trouble { since: at, failure: failure.clone() }));
+            }
             Event::ObservationRecovered { .. } => self.unread = None,
             Event::RotationIntended { rotation, due_at, key_before, looked_at, .. } => {
                 self.attempt = rotation.attempt;
@@ -323,7 +316,7 @@ impl TargetRecord {
             Event::SlotMissed { slot, closed_at, .. } if *slot == self.slot => self.missed_until = Some(*closed_at),
             Event::SlotHeld { slot, until, .. } if *slot == self.slot => self.held_until = Some(*until),
             Event::TargetQuarantined { failure, .. } => {
-                self.quarantine = Some(Box::new(Quarantine { since: at, failure: failure.clone() }));
+                self.quarantine = Some(Box::new(Trouble { since: at, failure: failure.clone() }));
             }
             // The slot is still unanswered: what was sent for it may act yet, and one change is all that it wants.
             Event::TargetRearmed { .. } => {

@@ -133,7 +133,7 @@ fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
         record
             .unread
             .as_ref()
-            .is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
+            .is_some_and(|unread| unread.failure.verdict == Verdict::Transient && unread.since > answered)
     })
 }
 

@@ -84,7 +84,7 @@ fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> O
     if record.key.is_some() || record.standing() != Standing::Managed {
         return Some(every);
     }
-    let failing = record.unread.as_ref().zip(tried).map(|((since, _), tried)| tried.duration_since(*since));
+    let failing = record.unread.as_ref().zip(tried).map(|(unread, tried)| tried.duration_since(unread.since));
     let failing = failing.and_then(|length| Period::from_secs(length.as_secs().try_into().ok()?));
     Some(failing.unwrap_or(FIRST_AGAIN).max(FIRST_AGAIN).min(every))
 }

@@ -192,9 +192,9 @@ impl Step {
                 format!("{}. Then see whether all can be read:", capital(alerts::against(outage.failure.reason))),
                 vec!["rekeyd check".to_owned()],
             )
-        } else if let Some((_, failure)) = &record.unread {
+        } else if let Some(unread) = &record.unread {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(failure.reason))),
+                format!("{}. Then see whether all can be read:", capital(alerts::against(unread.failure.reason))),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some((failure, _)) = &record.setback {
