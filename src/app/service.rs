@@ -86,7 +86,7 @@ fn words(situation: &Situation) -> String {
         count(targets.clone().filter(|record| record.rotation.is_some()).count(), "rotating"),
         count(targets.clone().filter(|record| record.quarantine.is_some()).count(), "quarantined"),
         count(failing, "managers failing"),
-        count(situation.fleet.pauses.len(), "pauses"),
+        count(situation.fleet.standing_pauses(situation.now).count(), "pauses"),
         count(frozen.filter(|ordered| ordered.freeze.span.contains(situation.now)).count(), "ordered freezes"),
         count(situation.fleet.alerts.len(), "alerts"),
     ];

@@ -87,7 +87,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         let count = rows.len();
         output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
         output.line("")?;
-        for (scope, pause) in view.fleet.pauses.iter().filter(|(_, pause)| view.now < pause.until) {
+        for (scope, pause) in view.fleet.standing_pauses(view.now) {
             let (until, by) = (minute(Some(pause.until)), pause.by.name());
             output.line(format_args!(
                 "{} of {scope} until {until}, by {by}: {}",

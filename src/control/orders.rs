@@ -218,7 +218,7 @@ fn how(decision: &Decision) -> Standing {
 }
 
 fn standing(situation: &Situation) -> Vec<Paused> {
-    let held = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    let held = situation.fleet.standing_pauses(situation.now);
     let names: BTreeMap<_, _> =
         situation.fleet.targets.values().map(|record| (record.target.id(), record.target.name())).collect();
     held.map(|(scope, pause)| {

@@ -254,6 +254,17 @@ impl Fleet {
         Some(Change::Target(target.clone(), Some(Arc::new(next))))
     }
 
+    /// Since when the manager does not answer or refuses the credential, and why; none while it works.
+    pub fn outage_of(&self, manager: &ManagerName) -> Option<&Trouble> {
+        self.managers.get(manager)?.outage.as_ref()
+    }
+
+    /// The pauses that hold something up at this moment, by their scopes. One that is over stays until that is recorded, and
+    /// one that was ordered by a clock that has been set back since holds from its order on.
+    pub fn standing_pauses(&self, at: Timestamp) -> impl Iterator<Item = (&String, &Pause)> {
+        self.pauses.iter().filter(move |(_, pause)| at < pause.until)
+    }
+
     /// Takes a change in, and returns the one that undoes it.
     pub fn adopt(&mut self, change: Change) -> Change {
         /// Puts a value in or takes it out, and returns what was there.

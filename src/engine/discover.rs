@@ -16,7 +16,7 @@ pub(super) type Unseen = BTreeMap<TargetId, u32>;
 impl Engine {
     /// Whether the manager is known to fail.
     pub(super) fn is_failing(&self, manager: &ManagerName) -> bool {
-        self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some())
+        self.scribe.fleet().outage_of(manager).is_some()
     }
 
     /// Records that a manager fails, once for each outage.

@@ -38,7 +38,7 @@ impl Engine {
         let now = self.clock.monotonic();
         let mut wait = LONGEST_PAUSE;
         for name in self.parts().managers.keys() {
-            let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
+            let outage = fleet.outage_of(name).is_some();
             let listings = hand.listings.entry(name.clone()).or_default();
             if listings.under_way {
                 continue;

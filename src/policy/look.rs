@@ -33,7 +33,7 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
     let mut due = Vec::new();
     let mut gathered = GATHERED;
     for (id, record) in &fleet.targets {
-        let outage = fleet.managers.get(&record.target.manager).is_some_and(|manager| manager.outage.is_some());
+        let outage = fleet.outage_of(&record.target.manager).is_some();
         if outage || record.rotation.is_some() {
             continue;
         }

@@ -227,7 +227,7 @@ impl<'a> Look<'a> {
     /// back.
     fn observation_stale(&self) -> Option<Alert> {
         let fleet = &self.situation.fleet;
-        let outage = fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some());
+        let outage = fleet.outage_of(&self.record.target.manager).is_some();
         if outage || self.record.rotation.is_some() {
             return None;
         }

@@ -200,7 +200,7 @@ fn facts(situation: &Situation, rules: &Rules) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
-    let standing = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    let standing = situation.fleet.standing_pauses(situation.now);
     facts.extend(
         standing
             .map(|(scope, pause)| ("Pause", format!("of {scope}, until {}: {}", moment(pause.until), pause.reason))),

@@ -19,7 +19,7 @@ pub(super) struct Held {
 /// Those that hold something up now, the first to end first.
 pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
     let now = situation.now;
-    let pauses = situation.fleet.pauses.iter().map(|(scope, pause)| {
+    let pauses = situation.fleet.standing_pauses(now).map(|(scope, pause)| {
         (
             pause.until,
             "Paused",
@@ -32,7 +32,7 @@ pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
         let by = by.map_or_else(String::new, |by| format!(", by {}", by.name()));
         (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}{by}: {}", freeze.name, freeze.reason))
     });
-    let mut held: Vec<_> = pauses.filter(|(until, ..)| *until > now).chain(freezes).collect();
+    let mut held: Vec<_> = pauses.chain(freezes).collect();
     held.sort();
     held.into_iter()
         .map(|(until, word, scope, why)| Held {

@@ -112,7 +112,7 @@ impl Map {
 
 impl Manager {
     fn of(name: &ManagerName, projects: BTreeMap<&str, BTreeMap<&str, Vec<Cell>>>, situation: &Situation) -> Self {
-        let outage = situation.fleet.managers.get(name).and_then(|record| record.outage.as_ref());
+        let outage = situation.fleet.outage_of(name);
         let newest_look = situation
             .fleet
             .targets

@@ -178,7 +178,7 @@ impl Step {
         let name = quoted(name.as_str());
         let plan = format!("rekeyd plan {name}");
         let history = format!("rekeyd history {name}");
-        let outage = situation.fleet.managers.get(&record.target.manager).and_then(|manager| manager.outage.as_ref());
+        let outage = situation.fleet.outage_of(&record.target.manager);
         let (words, commands) = if let Some(quarantine) = &record.quarantine {
             (
                 format!(
