@@ -285,12 +285,6 @@ pub trait Archive: Send + Sync {
 
     /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
-
-    /// What the check of the whole ledger came to. Waits for nothing.
-    fn check(&self) -> Check;
-
-    /// How far the ledger is anchored. Waits for nothing.
-    fn anchor(&self) -> Anchor;
 }
 
 /// What the check of the whole ledger, which every start begins, came to.

@@ -89,8 +89,7 @@ impl Daemon {
         let rules = Arc::new(settings.rules.clone());
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
         let (refused, refused_now) = watch::channel(None);
-        let archive = Arc::clone(&store) as Arc<dyn Archive>;
-        let kept = Arc::new(Kept { engine: Arc::clone(&engine), archive: Arc::clone(&archive), refused: refused_now });
+        let kept = Arc::new(Kept { engine: Arc::clone(&engine), store: Arc::clone(&store), refused: refused_now });
         let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
         let doors = Doors::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
@@ -106,7 +105,7 @@ impl Daemon {
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&kept) as Arc<dyn Gauge>,
-            archive,
+            archive: Arc::clone(&store) as Arc<dyn Archive>,
             rules: rules_now.clone(),
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),

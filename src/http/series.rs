@@ -38,11 +38,14 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         sweep.push(&Labels::default(), Seconds(at));
     }
     all.push(sweep);
+    let upkeep = situation.upkeep.clone().unwrap_or_default();
+    all.extend(of_checkpoints(&upkeep.anchor));
+    all.push(of_check(&upkeep.check));
     all
 }
 
 /// How far the ledger is anchored by signed checkpoints; nothing if none are made.
-pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
+fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
     let mut written = Gauges::new(
         "ledger_checkpoint_seq",
         "Number of the record of the newest signed checkpoint that was written since the start; 0 before the first.",
@@ -59,7 +62,7 @@ pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
 }
 
 /// Whether the ledger was found to hold when the daemon started.
-pub(super) fn of_check(check: &Check) -> Gauges {
+fn of_check(check: &Check) -> Gauges {
     let mut verified = Gauges::new(
         "ledger_verified",
         "Whether the whole ledger was found to hold after the start; absent until that is known.",

@@ -48,7 +48,7 @@ pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
 
 impl Store {
     /// Checks the whole ledger on a thread of its own: the database's integrity, the chain, the checkpoints in this file, and
-    /// the tables. What came of it is logged, and told by [`Archive::check`](crate::ports::Archive::check).
+    /// the tables. What came of it is logged, and told by [`Store::check`].
     pub fn check_in_background(&self, checkpoints: PathBuf) {
         let (path, checking) = (self.path.clone(), self.checking.clone());
         let work = move || checking.run(&path, &checkpoints);

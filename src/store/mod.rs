@@ -56,7 +56,7 @@ pub use verify::{Broken, Demands, Verified, VerifyError};
 #[cfg(doc)]
 use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
-use crate::ports::{Clock, Head, Journal, JournalError};
+use crate::ports::{Anchor, Check, Clock, Head, Journal, JournalError};
 use checkpoint::Keeper;
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
@@ -224,10 +224,20 @@ impl Store {
     /// [`Reader::checkpoint_keys`].
     ///
     /// # Errors
-    /// If the writer has ended. That the file can not be written is told by [`crate::ports::Archive::anchor`].
+    /// If the writer has ended. That the file can not be written is told by [`Store::anchor`].
     pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<(), JournalError> {
         let keeper = Keeper::new(&self.ledger_id, keeping);
         self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await
+    }
+
+    /// How far the ledger is anchored. Waits for nothing.
+    pub fn anchor(&self) -> Anchor {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).anchor.clone()
+    }
+
+    /// What the check of the whole ledger came to. Waits for nothing.
+    pub fn check(&self) -> Check {
+        self.checking.found()
     }
 
     /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.

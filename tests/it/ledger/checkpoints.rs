@@ -1,7 +1,7 @@
 //! Checkpoints as the daemon makes them: behind each outcome, at its end, and what happens when their file is away.
 
 use rekeyd::domain::OnCheckpointFailure;
-use rekeyd::ports::{Archive, Journal};
+use rekeyd::ports::Journal;
 use rekeyd::store::{CheckpointKey, Demands, Keeping, VerifyError, parse_checkpoints};
 
 use super::*;

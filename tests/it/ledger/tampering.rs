@@ -174,7 +174,7 @@ async fn a_changed_head_keeps_the_daemon_out() {
 /// What the end does not show, the check of the whole does, beside the daemon's work.
 #[tokio::test]
 async fn a_start_finds_what_was_done_to_the_ledger_meanwhile() {
-    use rekeyd::ports::{Archive, Check};
+    use rekeyd::ports::Check;
     let checked = async |dir: &Path| {
         let store = Store::open(dir, [9; 32]).unwrap();
         store.check_in_background(dir.join("checkpoints"));
