@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
-use wildmatch::WildMatch;
 
 use super::managers::ops_manager;
 use super::{StartError, SystemClock};
 use crate::config::Config;
-use crate::domain::{Change, Decision, Event, Failure, Fleet, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
+use crate::domain::{
+    Change, Decision, Event, Failure, Fleet, Glob, KeyId, ManagerName, Planned, Target, TargetId, Verdict,
+};
 use crate::policy::{Rules, plan};
 use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 
@@ -65,7 +66,7 @@ impl Rehearsed {
 
 /// Rehearses, asking for the keys of the targets whose names match `glob`. Rotates nothing, tells nobody, writes nothing, and
 /// spends at most about `within` on the network.
-pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<Rehearsal, StartError> {
+pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
     let until = clock.monotonic() + within;
@@ -87,7 +88,7 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             clock: Arc::clone(&clock),
             until,
             rules: rules.clone(),
-            glob: WildMatch::new(glob),
+            glob: glob.clone(),
             credential: known,
         };
         under_way.spawn(async move { (place, way.go().await) });
@@ -142,9 +143,8 @@ fn planned(
     rules: &Rules,
     clock: &Arc<dyn Clock>,
     mut keys: BTreeMap<TargetId, Option<Result<KeyId, Failure>>>,
-    glob: &str,
+    glob: &Glob,
 ) -> Vec<Rehearsed> {
-    let glob = WildMatch::new(glob);
     let decisions = plan(clock.now(), fleet, rules, &BTreeSet::new()).decisions;
     let rehearsed = decisions.into_iter().filter_map(|planned| {
         let key = keys.remove(&planned.target)?;

@@ -130,7 +130,7 @@ fn text_of(path: &Path) -> Result<String, Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
+    use crate::domain::{Glob, ManagerName, Period, PolicyName, ProjectSelector};
     use crate::policy::{FirstRotation, Policy, Spread};
 
     const NOWHERE: Environment =
@@ -210,7 +210,7 @@ mod tests {
             .collect();
         let by_id = ProjectSelector::Id("5196d3628d022db4cbc26d9e".into());
         let by_name = ProjectSelector::Name("billing".to_owned());
-        assert_eq!(projects, [(&by_id, None, &[][..]), (&by_name, Some("default"), &["scratch-*".to_owned()][..])]);
+        assert_eq!(projects, [(&by_id, None, &[][..]), (&by_name, Some("default"), &[Glob::new("scratch-*")][..])]);
     }
 
     /// What can be used but surprises is said, and nothing else is.

@@ -11,7 +11,6 @@ use axum::{Extension, Json, Router};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tokio::sync::watch;
-use wildmatch::WildMatch;
 
 use super::authority::Authority;
 use super::freezes;
@@ -21,7 +20,7 @@ use super::wire::{
     FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder,
     RotateOrder, Standing, TargetState, ThawOrder,
 };
-use crate::domain::{Caller, Decision, Event, TargetId, WaitReason};
+use crate::domain::{Caller, Decision, Event, Glob, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
 use crate::ports::{Gauge, Orders, Reload, Situation};
 
@@ -76,7 +75,7 @@ struct Matching {
 }
 
 async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>) -> Json<Vec<TargetState>> {
-    let glob = WildMatch::new(matching.glob.as_deref().unwrap_or("*"));
+    let glob = Glob::new(matching.glob.as_deref().unwrap_or("*"));
     Json(inputs.look(|state| glob.matches(state.target.as_str())))
 }
 
@@ -222,7 +221,7 @@ fn standing(situation: &Situation) -> Vec<Paused> {
     let names: BTreeMap<_, _> =
         situation.fleet.targets.values().map(|record| (record.target.id(), record.target.name())).collect();
     held.map(|(scope, pause)| {
-        let glob = WildMatch::new(scope);
+        let glob = Glob::new(scope);
         Paused {
             scope: scope.clone(),
             since: pause.since,

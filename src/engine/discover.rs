@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::domain::{Mechanism, Period, PolicyName, ProjectSelector, Role};
+    use crate::domain::{Glob, Mechanism, Period, PolicyName, ProjectSelector, Role};
     use crate::policy::{ManagerRules, Policy, ProjectRules};
 
     fn sighting(cluster_id: &str) -> Sighting {
@@ -228,7 +228,7 @@ mod tests {
         apply(&mut fleet, &events);
         apply(&mut fleet, &[Event::TargetGone { target: sighting("b").target.id(), listings: 3 }]);
         let mut rules = ManagerRules::new(1, Policy::with_defaults("default".into()).into());
-        let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec!["ledger".to_owned()]);
+        let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec![Glob::new("ledger")]);
         rules.projects.push(ProjectRules { project, policy: None, exclude });
         let rules = Rules { managers: [(manager.clone(), rules)].into(), ..Rules::default() };
         let listing = Listing::Excluded { pattern: "ledger".to_owned() };
