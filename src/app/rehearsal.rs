@@ -21,9 +21,7 @@ use tokio::task::JoinSet;
 use super::managers::ops_manager;
 use super::{StartError, SystemClock};
 use crate::config::Config;
-use crate::domain::{
-    Change, Decision, Event, Failure, Fleet, Glob, KeyId, ManagerName, Planned, Target, TargetId, Verdict,
-};
+use crate::domain::{Decision, Event, Failure, Fleet, Glob, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
 use crate::policy::{Rules, plan};
 use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 
@@ -114,16 +112,14 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
             } else {
                 Event::TargetFound { description, listing }
             };
-            suppose(&mut fleet, &clock, &event);
+            // What would be recorded, without recording it. Here and below, what is impossible would be refused.
+            let _ = fleet.fold(clock.now(), &event);
             keys.insert(id, None);
         }
         for (target, key) in read {
             if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none())) {
-                suppose(
-                    &mut fleet,
-                    &clock,
-                    &Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
-                );
+                let seen = Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None };
+                let _ = fleet.fold(clock.now(), &seen);
             }
             keys.insert(target, Some(key));
         }
@@ -177,14 +173,6 @@ fn week(targets: &[Rehearsed], clock: &Arc<dyn Clock>) -> Line {
         ),
     };
     Step::Week.pass(words)
-}
-
-/// Takes in what would be recorded, without recording it.
-fn suppose(fleet: &mut Fleet, clock: &Arc<dyn Clock>, event: &Event) {
-    let change: Option<Change> = fleet.consequence(clock.now(), event).ok().flatten();
-    if let Some(change) = change {
-        fleet.adopt(change);
-    }
 }
 
 /// Whether a target's key can not be read although it should.

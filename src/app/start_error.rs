@@ -29,7 +29,7 @@ pub enum StartError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The operating system gave no random bytes.
-    #[error("no random bytes for a new ledger's id: {0}")]
+    #[error("the operating system gave no random bytes: {0}")]
     Random(getrandom::Error),
     /// There is no key to sign checkpoints with.
     #[error(transparent)]

@@ -8,9 +8,9 @@ use super::output::{BAD, GOOD, Output, WARN, minute, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{Fleet, Glob, Period, Span, State};
+use crate::domain::{Fleet, Glob, Period, RotationFilter, Span, State};
 use crate::policy::{Coverage, Member, coverage};
-use crate::store::{Reader, RotationFilter};
+use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::event::{KeyChange, Stage};
 use super::failure::Failure;
+use super::hex::hex;
 use super::ids::{ClusterId, KeyId, ManagerName, ProjectId, TargetId, TargetName};
 use super::rotation::{How, RotationId, State};
 use super::target::Mechanism;
@@ -184,12 +185,6 @@ impl LedgerRow {
             "hash": hex(&self.hash),
         })
     }
-}
-
-/// In lower-case hexadecimal.
-fn hex(bytes: &[u8; 32]) -> String {
-    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    halves.map(|half| char::from_digit(half.into(), 16).expect("half a byte is one digit")).collect()
 }
 
 /// One time that a target took a key into use, in the life of that key.

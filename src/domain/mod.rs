@@ -11,6 +11,7 @@ mod failure;
 mod fleet;
 mod freeze;
 mod glob;
+mod hex;
 mod history;
 mod ids;
 mod ledger;
@@ -35,6 +36,7 @@ pub use failure::{Failure, Reason, Scope, Trouble, Verdict};
 pub use fleet::{Change, ClockStep, Contradiction, Credential, Fleet, Folded, ManagerRecord};
 pub use freeze::{Freeze, OrderedFreeze};
 pub use glob::Glob;
+pub use hex::hex;
 pub use history::{KeyLife, KeyOrigin, KeyUse, LedgerRow, RotationRow};
 pub use ids::{
     ApiKeyId, ClusterId, KeyId, ManagerName, NAME_RULE, OrganizationId, PolicyName, ProjectId, ReceiverName, TargetId,

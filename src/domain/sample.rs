@@ -44,8 +44,7 @@ pub(crate) fn key(seen: Timestamp) -> KeyRecord {
 
 /// Takes an event in that has to be possible and to change something.
 pub(crate) fn tell(fleet: &mut Fleet, at: Timestamp, event: &Event) {
-    let change = fleet.consequence(at, event).unwrap().unwrap();
-    fleet.adopt(change);
+    fleet.fold(at, event).unwrap().unwrap();
 }
 
 fn api_key() -> ApiKey {

@@ -23,7 +23,7 @@ pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Option<[u8; 32]>> 
 }
 
 /// The ledger's last record.
-pub(super) fn last_record(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+fn last_record(conn: &Connection) -> rusqlite::Result<Option<Record>> {
     conn.prepare_cached("SELECT * FROM ledger ORDER BY seq DESC LIMIT 1")?.query_row([], Record::from_row).optional()
 }
 

@@ -41,8 +41,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-pub use crate::domain::RotationFilter;
-pub use crate::domain::RotationRow;
 pub use as_of::{AsOf, Stretch, Telling};
 pub use backup::{BackupError, restore};
 pub use checkpoint::{

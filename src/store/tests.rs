@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::domain::{Actor, Event, Listing, Mechanism, Role, RotationId, Target};
+use crate::domain::{Actor, Event, Listing, Mechanism, Role, RotationFilter, RotationId, Target};
 
 fn target(replica_set: &str) -> Target {
     Target {

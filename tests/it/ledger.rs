@@ -15,11 +15,11 @@ use std::process::Command;
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
-    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationId, Scope, Stage, State, Target,
-    TargetId, Verdict,
+    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationFilter, RotationId, Scope, Stage,
+    State, Target, TargetId, Verdict,
 };
 use rekeyd::ports::{Journal, JournalError};
-use rekeyd::store::{OpenError, ReadError, Reader, RotationFilter, Store};
+use rekeyd::store::{OpenError, ReadError, Reader, Store};
 
 fn target(replica_set: &str) -> Target {
     Target {

@@ -82,8 +82,7 @@ impl MadeUp {
     fn tell(&self, when: &str, event: Event) {
         self.set(|situation| {
             let fleet = Arc::make_mut(&mut situation.fleet);
-            let change = fleet.consequence(at(when), &event).unwrap().unwrap();
-            fleet.adopt(change);
+            fleet.fold(at(when), &event).unwrap().unwrap();
         });
     }
 

@@ -170,8 +170,7 @@ mod tests {
         let mut fleet = crate::domain::Fleet::default();
         fleet.receivers.insert("oncall".into(), std::sync::Arc::new(known.clone()));
         for event in unrecorded(&"oncall".into(), &known, &record) {
-            let change = fleet.consequence(Timestamp::UNIX_EPOCH, &event).unwrap().unwrap();
-            fleet.adopt(change);
+            fleet.fold(Timestamp::UNIX_EPOCH, &event).unwrap().unwrap();
         }
         assert_eq!(**fleet.receivers.get("oncall").unwrap(), record);
         assert_eq!(unrecorded(&"oncall".into(), &record, &record), []);

@@ -9,7 +9,7 @@ use super::held::{Held, held};
 use super::map::{Map, Twins};
 use super::words::{AlertWords, Piece, address, beside, count, distance, legible, moment, title};
 use crate::alerts::{Alert, Severity, fire};
-use crate::domain::{Decision, Freeze, TargetName};
+use crate::domain::{Decision, Freeze, TargetName, hex};
 use crate::http::router::ROUTES;
 use crate::policy::{Plan, Rules, freezes_from, next_at, plan};
 use crate::ports::Situation;
@@ -178,7 +178,7 @@ fn next(situation: &Situation, rules: &Rules, plan: &Plan, twins: &Twins) -> (Ve
 }
 
 fn facts(situation: &Situation, rules: &Rules) -> Vec<(&'static str, String)> {
-    let head: String = situation.head.hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let head = hex(&situation.head.hash[..8]);
     let mut facts = vec![
         (
             "Last look at the plan",

@@ -83,7 +83,7 @@ impl Keeper {
                 }
                 self.anchor.written = head.seq;
                 let signature = note.lines().next_back().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
-                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hash = crate::domain::hex(&head.hash);
                 tracing::info!(seq = head.seq, hash, signature, origin = self.origin, "checkpoint {} {hash}", head.seq);
                 Ok(())
             }

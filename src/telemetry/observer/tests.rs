@@ -125,8 +125,7 @@ fn a_restart_forgets_no_name_and_begins_no_attempt_twice() {
         Event::TargetFound { description: target(), listing: Listing::Eligible },
         Event::RotationIntended { target: id.clone(), rotation, due_at: at, key_before: "k".into(), looked_at: at },
     ] {
-        let change = fleet.consequence(at, &event).unwrap().unwrap();
-        fleet.adopt(change);
+        fleet.fold(at, &event).unwrap().unwrap();
     }
     let narrator = narrator(&fleet);
     let lines = logged(LogFormat::Text, false, || {
