@@ -7,7 +7,7 @@ use super::output::{Output, WARN, styled};
 use super::{Answer, Exit, Stop, runtime};
 use crate::app::{self, ByHand};
 use crate::config::{Environment, Settings, load_checkpoint_key};
-use crate::control::{Client, ClientError, RearmOrder, Standing};
+use crate::control::{Client, ClientError, Readiness, RearmOrder};
 use crate::domain::{Actor, Event, Glob};
 use crate::store::Reader;
 
@@ -48,7 +48,7 @@ pub(super) fn rearm(args: &Args, settings: &Settings, config: &Path, output: &mu
 }
 
 async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
-    let quarantined = |state: &crate::control::TargetState| state.standing == Standing::Quarantined;
+    let quarantined = |state: &crate::control::TargetState| state.standing == Readiness::Quarantined;
     let targets: Vec<_> =
         matching(client, &args.target).await?.into_iter().filter(quarantined).map(|state| state.id).collect();
     if targets.is_empty() {

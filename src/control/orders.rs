@@ -17,8 +17,8 @@ use super::freezes;
 use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
-    FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded, ResumeOrder,
-    RotateOrder, Standing, TargetState, ThawOrder,
+    FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder, Reloaded,
+    ResumeOrder, RotateOrder, TargetState, ThawOrder,
 };
 use crate::domain::{Caller, Decision, Event, Glob, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
@@ -108,7 +108,7 @@ async fn observe(
     Given { reason, by, order }: Given<ObserveOrder>,
 ) -> Answer<Vec<TargetState>> {
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Standing::NotManaged);
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Readiness::NotManaged);
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets has a key that is looked at; `rekeyd status` says why"));
     }
@@ -123,7 +123,7 @@ async fn rearm(
     Given { reason, by, order }: Given<RearmOrder>,
 ) -> Answer<Vec<TargetState>> {
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Standing::Quarantined);
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Readiness::Quarantined);
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets is quarantined any more"));
     }
@@ -196,22 +196,22 @@ impl Inputs {
     }
 }
 
-fn how(decision: &Decision) -> Standing {
+fn how(decision: &Decision) -> Readiness {
     match decision {
-        Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Standing::Moving,
-        Decision::Quarantined { .. } => Standing::Quarantined,
-        Decision::NotManaged { .. } => Standing::NotManaged,
+        Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Readiness::Moving,
+        Decision::Quarantined { .. } => Readiness::Quarantined,
+        Decision::NotManaged { .. } => Readiness::NotManaged,
         Decision::Wait { reason, .. } => match reason {
-            WaitReason::NotDue => Standing::Resting,
-            WaitReason::KeyUnknown => Standing::Unknown,
+            WaitReason::NotDue => Readiness::Resting,
+            WaitReason::KeyUnknown => Readiness::Unknown,
             WaitReason::Paused { .. }
             | WaitReason::OutsideWindow { .. }
             | WaitReason::Frozen { .. }
-            | WaitReason::MemberFailed { .. } => Standing::Held,
+            | WaitReason::MemberFailed { .. } => Readiness::Held,
             WaitReason::BackingOff { .. }
             | WaitReason::MemberFirst { .. }
             | WaitReason::ManagerFull { .. }
-            | WaitReason::ManagerFailing { .. } => Standing::Waiting,
+            | WaitReason::ManagerFailing { .. } => Readiness::Waiting,
         },
     }
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::domain::{
-    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
-    State as Phase, Target, TargetId, TargetName, TargetRecord, Trouble,
+    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
+    TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Rules, due_at, next_at};
 use crate::ports::Situation;
@@ -68,7 +68,7 @@ struct ShownKey {
 #[derive(Serialize)]
 struct ShownRotation {
     id: RotationId,
-    state: Phase,
+    state: crate::domain::State,
     due_at: Timestamp,
     intended_at: Timestamp,
     sent_at: Option<Timestamp>,
