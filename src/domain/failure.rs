@@ -124,6 +124,11 @@ pub struct Trouble {
 }
 
 impl Failure {
+    /// One of which no reply tells more.
+    pub fn new(reason: Reason, verdict: Verdict, scope: Scope, detail: impl Into<String>) -> Self {
+        Self { reason, verdict, scope, status: None, code: None, retry_after_s: None, detail: detail.into() }
+    }
+
     /// How long the server asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_s.map(Duration::from_secs)

@@ -26,15 +26,7 @@ pub(crate) fn target() -> Target {
 
 /// A target's trouble that may be over the next time: status 500, for this reason.
 pub(crate) fn failure(reason: Reason) -> Failure {
-    Failure {
-        reason,
-        verdict: Verdict::Transient,
-        scope: Scope::Target,
-        status: Some(500),
-        code: None,
-        retry_after_s: None,
-        detail: "out of luck".to_owned(),
-    }
+    Failure { status: Some(500), ..Failure::new(reason, Verdict::Transient, Scope::Target, "out of luck") }
 }
 
 /// A key that was there when its target was first looked at, at this time.

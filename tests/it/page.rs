@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
@@ -93,15 +93,7 @@ fn target(manager: &str, project: &str, cluster: &str, replica_set: &str, role: 
 }
 
 fn failure(reason: Reason, detail: &str) -> Failure {
-    Failure {
-        reason,
-        verdict: Verdict::Permanent,
-        scope: Scope::Target,
-        status: Some(500),
-        code: None,
-        retry_after_s: None,
-        detail: detail.to_owned(),
-    }
+    Failure { status: Some(500), ..Failure::new(reason, Verdict::Permanent, Scope::Target, detail) }
 }
 
 impl Scene {
@@ -380,20 +372,14 @@ async fn every_page_is_readable_by_everyone() {
     tokio::task::spawn_blocking(move || browse(&pages)).await.unwrap();
 }
 
-/// A page that is slow or heavy is not looked at. The time is that of a debug build on a busy machine; in a release
-/// build it is a tenth.
+/// A page that is heavy is not looked at.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "this measures real time")]
 async fn a_thousand_targets_fit_a_page() {
     let scene = thousand().await;
-    let begun = Instant::now();
     let (status, page) = scene.get("/").await;
-    let took = begun.elapsed();
-    println!("{} bytes in {took:?}", page.len());
     assert_eq!(status, 200);
     assert_eq!(page.matches("<li><a class=\"cell").count(), 1_000);
     assert!(page.len() < LARGEST_PAGE, "{} bytes", page.len());
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 /// What is wrong comes before what is well, and each alert leads to its target and names the next step.

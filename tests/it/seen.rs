@@ -112,15 +112,7 @@ fn target(cluster_id: &str, replica_set: &str) -> Target {
 }
 
 fn failure() -> Failure {
-    Failure {
-        reason: Reason::RoleMissing,
-        verdict: Verdict::Permanent,
-        scope: Scope::Target,
-        status: Some(401),
-        code: None,
-        retry_after_s: None,
-        detail: "no".to_owned(),
-    }
+    Failure { status: Some(401), ..Failure::new(Reason::RoleMissing, Verdict::Permanent, Scope::Target, "no") }
 }
 
 fn rules() -> Rules {
