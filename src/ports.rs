@@ -45,7 +45,7 @@ pub trait Access: Send + Sync {
     async fn greet(&self) -> Result<Greeting, Failure>;
 
     /// Lists the API keys: the global ones, and those of the organizations and projects that are managed. An error: the
-    /// manager as a whole can not be asked.
+    /// manager as a whole cannot be asked.
     async fn api_keys(&self) -> Result<Inventory, Failure>;
 
     /// The addresses from which a key may come, as the server writes them; none at all where any may.
@@ -140,7 +140,7 @@ pub struct Head {
 /// Why the record could not be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The event can not follow from what is known; trying again is useless.
+    /// The event cannot follow from what is known; trying again is useless.
     #[error(transparent)]
     Impossible(#[from] Contradiction),
     /// The disk is full.
@@ -226,7 +226,7 @@ pub trait Orders: Send + Sync {
 #[async_trait]
 pub trait Reload: Send + Sync {
     /// Puts the configuration in force that the files hold now, and says in words what has changed. Running rotations end
-    /// as they began. What can not be followed is refused as a whole, in words, and the former one stays.
+    /// as they began. What cannot be followed is refused as a whole, in words, and the former one stays.
     async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String>;
 }
 
@@ -252,7 +252,7 @@ pub struct Situation {
     pub fleet: Arc<Fleet>,
     /// The newest record of the ledger.
     pub head: Head,
-    /// Since when, and why, the ledger can not be written; no PUT leaves while it can not.
+    /// Since when, and why, the ledger cannot be written; no PUT leaves while it cannot.
     pub unwritable: Option<(Timestamp, String)>,
     /// When the daemon started.
     pub started_at: Timestamp,
@@ -336,7 +336,7 @@ pub struct Past {
     pub keys: Vec<KeyUse>,
 }
 
-/// Why the past can not be told.
+/// Why the past cannot be told.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the history can not be read: {0}")]
+#[error("the history cannot be read: {0}")]
 pub struct ArchiveError(pub String);

@@ -89,11 +89,11 @@ fn clock(situation: &Situation) -> Option<Alert> {
     Some(alert(AlertKind::ClockStepped, AlertSubject::Daemon, "rekeyd".to_owned(), Some(step.at), words))
 }
 
-/// Told by all the others: whoever can not be reached hears nothing of it.
+/// Told by all the others: whoever cannot be reached hears nothing of it.
 fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Option<Alert> {
     let (since, error) = record.failing.as_ref()?;
     let words = format!(
-        "{name} can not be told of alerts since {since:.0}, for {}: {error}. \
+        "{name} cannot be told of alerts since {since:.0}, for {}: {error}. \
          Next: check its address in the configuration, and that it runs; what it missed it is told then.",
         length(*since, now)
     );
@@ -119,7 +119,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
-             can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
+             cannot be called covered. Next: check in the manager that the backup of the whole cluster is started."
         );
         let subject = AlertSubject::cluster(manager, &gap.project_id, &gap.cluster);
         alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
@@ -127,7 +127,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
     let unread = record.unread.iter().map(|(project, Trouble { since, failure })| {
         let name = format!("{manager}/{project}");
         let words = format!(
-            "{name} can not be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
+            "{name} cannot be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
             length(*since, now),
             advice::against(failure.reason)
         );

@@ -175,7 +175,7 @@ fn week(targets: &[Rehearsed], clock: &Arc<dyn Clock>) -> Line {
     Step::Week.pass(words)
 }
 
-/// Whether a target's key can not be read although it should.
+/// Whether a target's key cannot be read although it should.
 fn is_trouble(key: &Result<KeyId, Failure>) -> bool {
     key.as_ref().is_err_and(|failure| failure.verdict != Verdict::NotThisWay)
 }

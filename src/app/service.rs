@@ -79,7 +79,7 @@ fn words(situation: &Situation) -> String {
     let managed = targets.clone().filter(|record| record.standing() == Standing::Managed).count();
     let failing = situation.fleet.managers.values().filter(|manager| manager.outage.is_some()).count();
     let frozen = situation.fleet.freezes.values();
-    let unwritable = situation.unwritable.is_some().then(|| "the ledger can not be written".to_owned());
+    let unwritable = situation.unwritable.is_some().then(|| "the ledger cannot be written".to_owned());
     let parts = [
         unwritable,
         Some(format!("{managed} targets managed")),

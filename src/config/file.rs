@@ -50,7 +50,7 @@ pub(super) struct LedgerFile {
     pub(super) checkpoint_key: Option<Written<SecretSource>>,
 }
 
-/// Reads the whole document; none if it can not be read at all, which is noted.
+/// Reads the whole document; none if it cannot be read at all, which is noted.
 pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option<ConfigFile> {
     let mut top = Section::top(document)?;
     let version = top.required("version", value::whole_number(1..=u32::MAX));

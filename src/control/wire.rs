@@ -206,7 +206,7 @@ pub struct TargetState {
     pub came: Option<KeyOrigin>,
     /// When the key was last seen in use.
     pub key_seen_at: Option<Timestamp>,
-    /// Why the key can not be read, while it can not.
+    /// Why the key cannot be read, while it cannot.
     pub unread: Option<String>,
     /// Whether a rotation now has been ordered.
     pub requested: bool,

@@ -43,9 +43,9 @@ pub enum AlertKind {
     ManagerFailing,
     /// A sharded cluster is listed without config servers.
     ConfigServersMissing,
-    /// A project that the configuration names, or the key sees, can not be listed.
+    /// A project that the configuration names, or the key sees, cannot be listed.
     ProjectUnread,
-    /// The ledger can not be written, so nothing is rotated.
+    /// The ledger cannot be written, so nothing is rotated.
     LedgerUnwritable,
     /// Nothing has failed, and a key will be too old all the same before its next slot falls due.
     KeyWillBeTooOld,
@@ -57,7 +57,7 @@ pub enum AlertKind {
     CredentialsRefused,
     /// No plan was made for long, so nothing is rotated.
     SchedulerStalled,
-    /// One who is to be told of alerts can not be reached.
+    /// One who is to be told of alerts cannot be reached.
     ReceiverFailing,
     /// An API key has come, a short while ago, that can rotate.
     ApiKeyNew,
@@ -67,7 +67,7 @@ pub enum AlertKind {
     TargetGone,
     /// The whole ledger was checked and does not hold.
     LedgerBroken,
-    /// The ledger goes on, and its signed checkpoints can not be written.
+    /// The ledger goes on, and its signed checkpoints cannot be written.
     CheckpointBehind,
     /// A changed configuration was refused, and the former one stays in force.
     ConfigRefused,

@@ -51,7 +51,7 @@ pub enum Reach {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Power {
-    /// It can not rotate.
+    /// It cannot rotate.
     None,
     /// This version does not know the role.
     Unknown,
@@ -172,7 +172,7 @@ impl ApiKey {
         self.power() >= Power::Grants
     }
 
-    /// In what it goes further than rotating takes; nothing is said of a key that can not rotate. `access_list` is none
+    /// In what it goes further than rotating takes; nothing is said of a key that cannot rotate. `access_list` is none
     /// where it is not known.
     pub fn excesses(&self, access_list: Option<&[String]>) -> Vec<Excess> {
         if self.power() < Power::Grants {

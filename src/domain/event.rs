@@ -121,7 +121,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Caller>,
     },
-    /// The configuration was read again and can not be followed; the former one stays in force.
+    /// The configuration was read again and cannot be followed; the former one stays in force.
     ConfigRefused {
         error: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,7 +193,7 @@ pub enum Event {
     },
     /// A key dated in the future was seen in use: the clock had run ahead when it came, and has been set back since.
     KeyRedated { target: TargetId, not_before: Option<Timestamp>, first_seen: Timestamp },
-    /// A target's key can not be read; recorded once for each run of failures.
+    /// A target's key cannot be read; recorded once for each run of failures.
     ObservationFailing { target: TargetId, failure: Failure },
     /// A target's key can be read again after failures.
     ObservationRecovered { target: TargetId },
@@ -294,7 +294,7 @@ pub enum Event {
     ApiKeyChanged { manager: ManagerName, key: ApiKey },
     /// A list of API keys could be read: for the first time, or again.
     ApiKeysRead { manager: ManagerName, list: Reach },
-    /// A list of API keys can not be read, or not in full; recorded once for each run of failures.
+    /// A list of API keys cannot be read, or not in full; recorded once for each run of failures.
     ApiKeysUnread { manager: ManagerName, list: Reach, failure: Failure },
     /// The manager is asked with this API key from now on.
     CredentialUsed { manager: ManagerName, public_key: String },
@@ -304,7 +304,7 @@ pub enum Event {
     AlertCleared { alert: AlertKind, subject: AlertSubject },
     /// A receiver took the news of these alerts: that they fire, or that they are over.
     AlertsDelivered { receiver: ReceiverName, firing: Vec<Saying>, resolved: Vec<Saying> },
-    /// A receiver can not be reached, after several tries in a row.
+    /// A receiver cannot be reached, after several tries in a row.
     ReceiverFailing { receiver: ReceiverName, error: String },
     /// A receiver can be reached again.
     ReceiverAnswering { receiver: ReceiverName },
@@ -387,9 +387,9 @@ macro_rules! of_no_target {
 
 pub(crate) use {of_a_rotation, of_a_target, of_no_target};
 
-/// A record that this version can not read: of a kind it does not know, or with other contents.
+/// A record that this version cannot read: of a kind it does not know, or with other contents.
 #[derive(Debug, thiserror::Error)]
-#[error("a record of kind {kind:?} that this version can not read")]
+#[error("a record of kind {kind:?} that this version cannot read")]
 pub struct UnknownEvent {
     /// The record's kind.
     pub kind: String,
@@ -572,7 +572,7 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_an_error_and_not_a_panic() {
         let error = Event::from_record("key_blessed", "{}").unwrap_err();
-        assert_eq!(error.to_string(), "a record of kind \"key_blessed\" that this version can not read");
+        assert_eq!(error.to_string(), "a record of kind \"key_blessed\" that this version cannot read");
         for payload in ["", "{", "{} x", "{\"parked\":1} {}", "null"] {
             assert!(Event::from_record("daemon_stopped", payload).is_err(), "{payload}");
         }

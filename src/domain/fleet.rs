@@ -18,7 +18,7 @@ use super::record::TargetRecord;
 use super::span::Span;
 use super::target::Gap;
 
-/// An event that can not follow from what is known. It must not be recorded: a bug speaks.
+/// An event that cannot follow from what is known. It must not be recorded: a bug speaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("impossible event: {0}")]
 pub struct Contradiction(pub String);
@@ -62,9 +62,9 @@ pub struct ManagerRecord {
     pub outage: Option<Trouble>,
     /// Sharded clusters that it lists without config servers, and since when.
     pub gaps: BTreeMap<Gap, Timestamp>,
-    /// Projects that can not be listed, since when, and why.
+    /// Projects that cannot be listed, since when, and why.
     pub unread: BTreeMap<String, Trouble>,
-    /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
+    /// The lists of API keys that were asked for; set for those that cannot be read: since when, and why.
     pub key_lists: BTreeMap<Reach, Option<Trouble>>,
     /// As whom it is asked.
     pub credential: Option<Credential>,
@@ -115,7 +115,7 @@ impl Fleet {
     /// What `event` changes, given everything known; the event itself changes nothing here.
     ///
     /// # Errors
-    /// If the event can not follow from what is known.
+    /// If the event cannot follow from what is known.
     pub fn consequence(&self, at: Timestamp, event: &Event) -> Result<Option<Change>, Contradiction> {
         Ok(match event {
             Event::DaemonStarted { .. }
@@ -224,7 +224,7 @@ impl Fleet {
     /// is. Returns what changed.
     ///
     /// # Errors
-    /// If the event can not follow from what is known; nothing has changed then.
+    /// If the event cannot follow from what is known; nothing has changed then.
     pub fn fold(&mut self, at: Timestamp, event: &Event) -> Result<Option<Folded<'_>>, Contradiction> {
         let apart = matches!(event, Event::TargetFound { .. } | Event::AlertRaised { .. } | Event::AlertCleared { .. });
         if let Some(id) = event.target().filter(|_| !apart) {

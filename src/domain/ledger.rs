@@ -1,6 +1,6 @@
 //! Choices about the ledger that the configuration makes and the store carries out.
 
-/// What is to happen while the checkpoint file can not be written.
+/// What is to happen while the checkpoint file cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum OnCheckpointFailure {

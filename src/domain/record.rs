@@ -30,7 +30,7 @@ pub struct TargetRecord {
     pub key: Option<KeyRecord>,
     /// When its key went back to an earlier one, until the next rotation.
     pub regressed_at: Option<Timestamp>,
-    /// Set while its key can not be read, with the first failure of the run.
+    /// Set while its key cannot be read, with the first failure of the run.
     pub unread: Option<Box<Trouble>>,
     /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it.
     pub slot: u64,
@@ -143,7 +143,7 @@ impl TargetRecord {
     /// What is known after `event`, which must be about this target.
     ///
     /// # Errors
-    /// If the event can not follow from what is known: an arrow that the state machine does not have.
+    /// If the event cannot follow from what is known: an arrow that the state machine does not have.
     pub fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
         let mut next = self.clone();
         next.advance(at, event)?;

@@ -67,7 +67,7 @@ pub struct Rotation {
     pub due_at: Timestamp,
     /// The key that the precheck saw.
     pub key_before: KeyId,
-    /// When `key_before` was last seen in use: the new key can not be older.
+    /// When `key_before` was last seen in use: the new key cannot be older.
     pub looked_at: Timestamp,
     /// When the intent was made.
     pub intended_at: Timestamp,

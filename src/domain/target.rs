@@ -189,7 +189,7 @@ pub struct Sighting {
     pub listing: Listing,
 }
 
-/// A sharded cluster whose listing names no config server replica set: it can not be called covered.
+/// A sharded cluster whose listing names no config server replica set: it cannot be called covered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
     /// The project's id.

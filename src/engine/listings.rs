@@ -96,7 +96,7 @@ impl Engine {
             }
             Ended::Listed(Err(failure)) => {
                 listings.fail(now);
-                // A ledger that can not be written is dealt with by the loop.
+                // A ledger that cannot be written is dealt with by the loop.
                 let _ = self.manager_failed(name, &failure).await;
             }
             Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),

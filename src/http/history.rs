@@ -98,7 +98,7 @@ fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> 
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
-    tracing::error!(%error, "the history can not be shown: {error}");
+    tracing::error!(%error, "the history cannot be shown: {error}");
     Problem::internal()
 }
 

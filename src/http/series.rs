@@ -202,7 +202,7 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
 fn receivers_failing(situation: &Situation) -> Gauges {
     let mut failing = Gauges::new(
         "receiver_failing_since_timestamp_seconds",
-        "Since when a receiver of alerts can not be reached; absent while all is well.",
+        "Since when a receiver of alerts cannot be reached; absent while all is well.",
     );
     for (name, record) in &situation.fleet.receivers {
         if let Some((since, _)) = &record.failing {

@@ -51,7 +51,7 @@ struct Shown {
     rotation: Option<ShownRotation>,
     setback: Option<ShownSetback>,
     quarantine: Option<Box<Trouble>>,
-    /// Set while its key can not be read.
+    /// Set while its key cannot be read.
     unread: Option<Box<Trouble>>,
     regressed_at: Option<Timestamp>,
 }

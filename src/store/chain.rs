@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(hex, "1fe4d150bdb1c3d451b7f5ac3058b6d6574c0e44a70dfa615e67a61475690854");
     }
 
-    /// Lengths stand before the texts: letters can not move from one field to the next.
+    /// Lengths stand before the texts: letters cannot move from one field to the next.
     #[test]
     fn fields_do_not_run_into_each_other() {
         let one = Record {

@@ -63,7 +63,7 @@ impl Store {
         let (path, checking) = (self.path.clone(), self.checking.clone());
         let work = move || checking.run(&path, &checkpoints);
         if let Err(error) = std::thread::Builder::new().name("ledger-check".to_owned()).spawn(work) {
-            tracing::warn!(%error, "the ledger can not be checked: {error}");
+            tracing::warn!(%error, "the ledger cannot be checked: {error}");
         }
     }
 }

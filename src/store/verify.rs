@@ -55,7 +55,7 @@ pub struct Verified {
     pub checkpoints: u64,
     /// Who signed them.
     pub signed_by: Vec<SignedBy>,
-    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
+    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they cannot
     /// vouch for.
     pub anchored: Option<u64>,
 }

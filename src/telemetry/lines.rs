@@ -192,7 +192,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             );
         }
         Event::ObservationFailing { failure, .. } => {
-            failure!(WARN, failure, { manager, }, "{who}: its key can not be read: {failure}");
+            failure!(WARN, failure, { manager, }, "{who}: its key cannot be read: {failure}");
         }
         Event::ObservationRecovered { .. } => {
             line!(INFO, { manager, }, "{who}: its key can be read again");
@@ -290,7 +290,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         Event::ProjectUnread { manager, project, failure } => {
             failure!(
                 WARN, failure, { manager = manager.as_str(), project, },
-                "{manager}/{project} can not be listed: {failure}"
+                "{manager}/{project} cannot be listed: {failure}"
             );
         }
         Event::ProjectRead { manager, project } => {
@@ -381,7 +381,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             );
         }
         Event::ReceiverFailing { receiver, error } => {
-            line!(WARN, { receiver = receiver.as_str(), error, }, "{receiver} can not be told of alerts: {error}");
+            line!(WARN, { receiver = receiver.as_str(), error, }, "{receiver} cannot be told of alerts: {error}");
         }
         Event::ReceiverAnswering { receiver } => {
             line!(INFO, { receiver = receiver.as_str(), }, "{receiver} takes alerts again");

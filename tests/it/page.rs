@@ -1,6 +1,6 @@
 //! The pages as a browser meets them: real ledgers of several fleets behind the real listener, looked at by Chromium.
 
-#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! What is seen from outside: the real listener over real HTTP, showing a state of affairs that is made up.
 
-#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::io::Write;

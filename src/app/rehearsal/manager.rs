@@ -258,7 +258,7 @@ impl Way {
     /// The roles of our own key, as far as it can see itself.
     async fn roles(&self) -> Vec<Line> {
         let step = Step::Roles;
-        let unseen = "the key can not see its own roles; what it lacks to rotate, the first rotation will tell";
+        let unseen = "the key cannot see its own roles; what it lacks to rotate, the first rotation will tell";
         let inventory = match timeout(self.left(), self.service.api_keys()).await {
             Ok(Ok(inventory)) => inventory,
             Ok(Err(_)) => return vec![step.skip(unseen)],

@@ -106,7 +106,7 @@ fn headline(map: &Map, alerts: &[Alert], own_troubles: &[String]) -> (String, &'
 fn own_troubles(situation: &Situation, rules: &Rules) -> Vec<String> {
     let unwritable = situation.unwritable.as_ref().map(|(since, why)| {
         format!(
-            "The ledger can not be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
+            "The ledger cannot be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
              it; work goes on by itself.",
             moment(*since)
         )
