@@ -108,8 +108,10 @@ pub struct UnreadProject {
     pub failure: Failure,
 }
 
-/// The durable record. What it returned from is on disk. Of what it failed at, that is not known before the next call that
-/// succeeds: a commit can be called failed and be there.
+/// The durable record.
+///
+/// When a call has succeeded, what it recorded is on disk. When one has failed, its entries may be there or not: a commit can be
+/// reported as failed and have been written. The next call that succeeds tells.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Appends the entries to the ledger, all or none, with everything that follows from them. Durable on return.

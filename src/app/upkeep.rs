@@ -1,5 +1,5 @@
-//! Adds what the daemon knows of its ledger and its configuration to what the engine shows: whoever weighs alerts, weighs the
-//! same.
+//! The state of affairs as the listener, the control socket and the alerts see it: what the engine shows, and what the daemon
+//! knows beside it of its ledger and its configuration.
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ const LARGEST: u64 = 1 << 20;
 /// Everyone but the owner, as bits of a file's mode.
 const OTHERS: u32 = 0o077;
 
-/// Something did not open; the document knows what and why.
+/// Something could not be opened. What and why is noted in the document, among its problems.
 #[derive(Debug)]
 pub(super) struct Noted;
 

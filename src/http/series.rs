@@ -253,7 +253,7 @@ fn named(situation: &Situation) -> Vec<(TargetName, &TargetId, &TargetRecord)> {
             *name = TargetName::new(ids);
         }
     }
-    // Left over is only a name made up to look like another one with its ids.
+    // Two can still be alike if somebody gave a deployment a name that ends in another one's ids. The first one stays.
     let mut taken = HashSet::new();
     named.retain(|(name, ..)| taken.insert(name.clone()));
     named

@@ -16,7 +16,7 @@ pub(super) struct Subject<'a> {
 /// Logs `entry` as exactly one line. `subject` is its target, where it has one that is known.
 pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
     let manager = subject.map(|subject| subject.manager.as_str());
-    // An event of a target has the target's id in any case.
+    // A target whose name is not known is called by its id.
     let who = match (subject, entry.event.target()) {
         (Some(subject), _) => subject.name.to_string(),
         (None, Some(id)) => id.to_string(),
