@@ -375,7 +375,7 @@ verify.PAGE = 5
 reader, writer = (sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0) for _ in range(2))
 records, said = verify.records_of(reader), []
 for record in records:
-    writer.execute('UPDATE target SET key_last_seen = key_last_seen')
+    writer.execute('UPDATE target SET key_last_seen = key_last_seen + 1')
     said.append(writer.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0])
 print(len(said), sum(said), reader.in_transaction)";
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
