@@ -30,6 +30,8 @@ pub(super) const COLUMNS: &[&str] = &[
 /// The API keys of all managers over a period, as rows, in the order of time.
 #[derive(Default)]
 pub(super) struct Access {
+    /// When the period began.
+    start: Timestamp,
     rows: Vec<Value>,
     /// The keys that can rotate at the end.
     pub(super) holders: Vec<Holder>,
@@ -69,6 +71,7 @@ pub(super) struct News {
 impl Access {
     /// What was listed before the period.
     pub(super) fn begin(&mut self, fleet: &Fleet, at: Timestamp) {
+        self.start = at;
         self.rows.extend(state(fleet, "at_start", at));
         for (manager, record) in &fleet.managers {
             for (list, outage) in &record.key_lists {
@@ -82,7 +85,7 @@ impl Access {
     }
 
     /// What happened in the period, if it is about API keys.
-    pub(super) fn see(&mut self, seq: u64, entry: &Entry, start: Timestamp) {
+    pub(super) fn see(&mut self, seq: u64, entry: &Entry) {
         let (what, manager, key, before) = if let Event::ApiKeyAdded { manager, key, baseline } = &entry.event {
             (if *baseline { "listed_first" } else { "added" }, manager, key, None)
         } else if let Event::ApiKeyRemoved { manager, key } = &entry.event {
@@ -92,7 +95,7 @@ impl Access {
         } else if let Event::ApiKeyChanged { manager, key } = &entry.event {
             ("changed", manager, key, None)
         } else {
-            return self.see_list(seq, entry, start);
+            return self.see_list(seq, entry);
         };
         let about = json!({ "at": entry.at, "ledger_seq": seq, "roles_before": before });
         self.rows.push(of_key(what, manager, key, about));
@@ -102,7 +105,7 @@ impl Access {
         }
     }
 
-    fn see_list(&mut self, seq: u64, entry: &Entry, start: Timestamp) {
+    fn see_list(&mut self, seq: u64, entry: &Entry) {
         let (what, manager, list, failure) = if let Event::ApiKeysRead { manager, list } = &entry.event {
             ("list_read", manager, list, None)
         } else if let Event::ApiKeysUnread { manager, list, failure } = &entry.event {
@@ -114,7 +117,7 @@ impl Access {
         // One that is asked for the first time was not read before either.
         let is_new = self.lists.insert((manager.clone(), list.clone()));
         if is_new || failure.is_some() {
-            self.close(manager, list, if is_new { start } else { entry.at });
+            self.close(manager, list, if is_new { self.start } else { entry.at });
         }
         if failure.is_none() {
             let known = self.closed.iter_mut().rfind(|one| one.manager == *manager && one.list == *list);

@@ -11,11 +11,12 @@ use super::blind::Blindness;
 use super::cover::{Class, Condition, Rule, Stretch, Turn, days, doubted, stretches};
 use super::files::Long;
 use super::pack::PackError;
+use super::policies::PolicyStory;
 use super::span::Span;
 use crate::domain::{
     Entry, Event, Fleet, KeyChange, KeyOrigin, Period, PolicyName, Standing, State, TargetId, TargetRecord,
 };
-use crate::policy::{Policy, Rules};
+use crate::policy::Rules;
 use crate::ports::Head;
 use crate::store::{
     AsOf, Checkpoint, ReadError, Reader, Stretch as Wanted, Telling, VerifierKey, VerifyError, origin_of,
@@ -64,20 +65,6 @@ pub(super) struct TargetStory {
     pub(super) stretches: Vec<Stretch>,
     /// What each day of the period was.
     pub(super) days: Vec<Class>,
-}
-
-/// A policy from a moment on.
-pub(super) struct PolicyStory {
-    pub(super) name: PolicyName,
-    pub(super) since: Timestamp,
-    /// When it got other words. That a policy was taken out of the configuration is not on record.
-    pub(super) until: Option<Timestamp>,
-    pub(super) words: String,
-    /// How old a key may grow by it, if the words say so.
-    pub(super) limit: Option<Period>,
-    /// How many targets it governed in the period.
-    pub(super) targets: usize,
-    pub(super) seq: u64,
 }
 
 /// Why there is no evidence.
@@ -233,12 +220,11 @@ impl Gathering<'_> {
 
     fn see(&mut self, seq: u64, entry: &Entry, fleet: &Fleet) {
         if let Event::PolicySet { policy, words } = &entry.event {
-            let limit = Policy::alert_after_in(words);
-            let (name, since, words) = (policy.clone(), entry.at, words.clone());
-            if let Some(former) = self.policies.iter_mut().rfind(|former| former.name == name) {
-                former.until = Some(since);
+            let story = PolicyStory::begin(seq, entry.at, policy, words);
+            if let Some(former) = self.policies.iter_mut().rfind(|former| former.name == story.name) {
+                former.until = Some(entry.at);
             }
-            self.policies.push(PolicyStory { name, since, until: None, words, limit, targets: 0, seq });
+            self.policies.push(story);
         }
         if let Event::TargetGoverned { target, .. } = &entry.event {
             self.governed.insert(target.clone());
@@ -247,7 +233,7 @@ impl Gathering<'_> {
             self.blindness.hear(entry.at, &entry.event, fleet);
             return;
         }
-        self.access.see(seq, entry, self.span.start());
+        self.access.see(seq, entry);
         self.date(entry.at);
         self.blindness.hear(self.dated, &entry.event, fleet);
         let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
@@ -300,22 +286,6 @@ fn condition_of(record: &TargetRecord) -> Condition {
         (Standing::Managed, Some(key)) => {
             Condition::Key { id: key.id.clone(), since: key.since(), dated: key.not_before.is_some() }
         }
-    }
-}
-
-impl PolicyStory {
-    /// Whether it governed a target in the period, in these words. `configured` did while the ledger does not say which one.
-    fn governed(&self, span: Span, turns: &[Turn], configured: Option<&PolicyName>) -> bool {
-        let (since, until) = (self.since.max(span.start()), self.until.unwrap_or(span.end()).min(span.end()));
-        let ends = turns.iter().skip(1).map(|next| next.earliest).chain([span.end()]);
-        turns.iter().zip(ends).any(|(turn, end)| {
-            let policy = match &turn.rule {
-                Rule::Told(governance) => governance.as_ref().map(|governance| &governance.policy),
-                Rule::Untold => configured,
-            };
-            let there = turn.condition != Condition::NotThere && turn.earliest.max(since) < end.min(until);
-            there && policy == Some(&self.name)
-        })
     }
 }
 

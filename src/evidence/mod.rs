@@ -12,6 +12,7 @@ mod files;
 mod gather;
 mod pack;
 mod picture;
+mod policies;
 mod report;
 mod span;
 

@@ -47,8 +47,10 @@ pub enum Telling<'a> {
     Progress(u64, u64),
 }
 
-/// The stretch of a ledger that is told. Stretches that follow on each other in time do so in the ledger, too: each record is
-/// of one, whatever its date, as long as no clock is set back to before the end of one that was told.
+/// The stretch of a ledger that is told.
+///
+/// Stretches that follow on each other in time do so in the ledger, too: each record is of one, whatever its date, as long as no
+/// clock is set back to before the end of one that was told.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
     /// From the first record behind the last from before this time.
