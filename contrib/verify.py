@@ -21,8 +21,10 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
     of a bundle that is exported once more are the same.
 
-Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 4 verified but for the tables, since records are of kinds that
-a later version wrote. Needs Python 3.8 or later and nothing else.
+  - of a database, what SQLite's own check of it finds.
+
+Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 3 verified but for the tables, since there are records of which
+nobody here knows what they say: a later version wrote them, or a forger. Needs Python 3.8 or later and nothing else.
 """
 
 import argparse
@@ -341,21 +343,22 @@ def name_of(description):
 
 
 def payload_of(record):
-    """The payload of a record whose kind is known."""
-    data, fields = json.loads(record[PAYLOAD]), FIELDS[record[KIND]]
-    missing = [field for field in fields if field not in data]
-    if missing:
-        raise ValueError("its payload has no %s" % missing[0])
-    target = ""
+    """What a record says; nothing if nobody here knows."""
+    data, fields = value_of(record[PAYLOAD]), FIELDS.get(record[KIND])
+    known = fields and ACTORS.fullmatch(record[ACTOR]) and isinstance(data, dict) and data.keys() >= set(fields)
+    return data if known else None
+
+
+def about(kind, data):
+    """The target and the rotation that a record's payload is about, empty texts for none."""
+    target, fields = "", FIELDS[kind]
     if "description" in fields:
         target = parts(data["description"], "manager", "project_id", "cluster_id")
     elif "subject" in fields:
         target = data["subject"].get("target", "") if data["subject"] != "daemon" else ""
     elif "target" in fields:
         target = data["target"]
-    if (target, data["rotation"] if "rotation" in fields else "") != (record[TARGET], record[ROTATION]):
-        raise Broken(record[SEQ], "target or rotation is not the one in its payload")
-    return data
+    return target, data["rotation"] if "rotation" in fields else ""
 
 
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -405,18 +408,16 @@ class Tables:
         self.target, self.rotation, self.key, self.policy = {}, {}, {}, {}
         self.present = {}  # the row of the key that a target uses
         self.open = {}  # when the slot of a target's open rotation fell due
-        self.unknown = 0
+        self.unread, self.first_unread = 0, None
 
     def take(self, record):
-        seq, at, kind = record[SEQ], record[AT], record[KIND]
-        if not ACTORS.fullmatch(record[ACTOR]):
-            raise ValueError("no actor: %s" % record[ACTOR])
-        if kind not in FIELDS:
-            self.unknown += 1
+        seq, at, kind, data = record[SEQ], record[AT], record[KIND], payload_of(record)
+        if data is None:
+            self.unread, self.first_unread = self.unread + 1, self.first_unread or seq
+        if self.unread:  # nor what follows on it can be told
             return
-        data = payload_of(record)
-        if self.unknown:  # what follows on it cannot be told
-            return
+        if about(kind, data) != (record[TARGET], record[ROTATION]):
+            raise Broken(seq, "target or rotation is not the one in its payload")
         if kind == "policy_set":
             self.policy[(data["policy"],)] = {"words": data["words"], "since": at, "seq": seq}
         if not {"target", "description"}.isdisjoint(FIELDS[kind]):
@@ -700,11 +701,11 @@ def verify(args):
     folder, files = os.path.dirname(args.ledger), 0
     if is_database:
         db.text_factory = lambda text: text.decode(errors="backslashreplace")
-        if not tables.unknown:
+        if not tables.unread:
             tables.compare(db)
         (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        if said != "ok":  # what an index hides, no walk shows to those who go by the index
-            raise ValueError("the database is damaged: " + said)
+        if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
+            raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
     elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
         files = check_sums(folder)
     if not checkpoints:
@@ -727,8 +728,9 @@ def verify(args):
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
-        "tables": list(COMPARED) if is_database and not tables.unknown else [],
-        "unknown_kinds": tables.unknown,
+        "tables": list(COMPARED) if is_database and not tables.unread else [],
+        "unread": tables.unread,
+        "first_unread": tables.first_unread,
         "files": files,
         "outside": not_held,
         "cut_off": cut_off,
@@ -756,8 +758,8 @@ def main():
     elif said["verified"]:
         tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
         print("verified %d records: every hash follows%s." % (said["records"], tables))
-        if said["unknown_kinds"]:
-            print("NOT compared: the tables, since %(unknown_kinds)d records are of kinds that a later version wrote" % said)
+        if said["unread"]:
+            print("NOT compared: the tables, since %(unread)d records, the first %(first_unread)d, cannot be read here" % said)
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)
         for key in said["keys"]:
@@ -776,7 +778,7 @@ def main():
     else:
         record = "" if said["record"] is None else "record %(record)d: " % said
         print("broken: %s%s" % (record, said["why"]))
-    sys.exit(4 if said.get("unknown_kinds") else 0 if said["verified"] else 1)
+    sys.exit(3 if said.get("unread") else 0 if said["verified"] else 1)
 
 
 if __name__ == "__main__":
