@@ -362,18 +362,16 @@ async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
     assert_eq!(scene.both(&[]).0["record"], 8);
 }
 
+/// A key's dates, of a target of which nothing else is told.
+const REDATED: &str = r#"{"target":"emea/5f/none","not_before":null,"first_seen":"2026-05-01T06:00:00Z"}"#;
+
 /// A record that is chained as it should be, and impossible, or cannot be read as the table has it, is named by both.
 #[tokio::test]
 async fn both_name_a_record_that_none_can_be() {
-    let known = id("rs0").to_string();
+    let alert = format!(r#"{{"alert":"key_too_old","subject":{{"target":"{}"}}}}"#, id("rs1"));
     for (what, kind, target, payload) in [
-        ("about another target", "target_returned", "", &format!(r#"{{"target":"{known}"}}"#)),
-        (
-            "of a target that is not known",
-            "key_redated",
-            "emea/5f/none",
-            &r#"{"target":"emea/5f/none","not_before":null,"first_seen":"2026-05-01T06:00:00Z"}"#.to_owned(),
-        ),
+        ("about another target", "alert_cleared", "emea/5f/id-rs0", alert.as_str()),
+        ("of a target that is not known", "key_redated", "emea/5f/none", REDATED),
     ] {
         let scene = Scene::new().await;
         scene.append(kind, "daemon", target, payload);
@@ -389,17 +387,19 @@ async fn both_name_a_record_that_none_can_be() {
              WHERE seq = 1"
         )
     };
-    for (what, sql, record) in [
-        ("no time", "UPDATE ledger SET at = 9223372036854775807 WHERE seq = 3", 3),
-        ("no text", "UPDATE ledger SET actor = CAST(x'ff' AS TEXT) WHERE seq = 3", 3),
-        ("before the first", &copy(0), 0),
-        ("long before the first", &copy(-7), 0),
-        ("behind an index", hidden, 19),
+    for (why, sql, record) in [
+        ("cannot be read", "UPDATE ledger SET at = 9223372036854775807 WHERE seq = 3", 3),
+        ("cannot be read", "UPDATE ledger SET actor = CAST(x'ff' AS TEXT) WHERE seq = 3", 3),
+        ("number 0 stands before the first", &copy(0), 0),
+        ("number -7 stands before the first", &copy(-7), 0),
+        ("", hidden, 19),
     ] {
         let scene = Scene::new().await;
         scene.tamper(sql);
         let (one, other) = scene.both(&[]);
-        assert_eq!(one["record"], record, "{what}: {one} {other}");
+        for said in [one, other] {
+            assert!(said["record"] == record && said["why"].as_str().unwrap().contains(why), "{why}: {said}");
+        }
     }
 }
 
@@ -415,7 +415,8 @@ async fn both_tell_by_their_exit_that_the_tables_were_not_compared() {
     ] {
         let scene = Scene::new().await;
         scene.append(kind, actor, "", payload);
-        scene.append("daemon_stopped", "daemon", "", r#"{"parked":0}"#);
+        // What follows on it may be possible by it.
+        scene.append("key_redated", "daemon", "emea/5f/none", REDATED);
         scene.tamper("UPDATE rotation SET actor = 'nobody'");
         let (one, other) = scene.both(&[]);
         for said in [&one, &other] {
@@ -488,6 +489,8 @@ async fn a_slice_says_to_people_what_was_hashed() {
             "{said}"
         );
     }
+    let forged = scene.write("ledger.jsonl", &slice.replace(name, "\"name\":\"forged/name\""));
+    assert_eq!(answer(python(ALONE, &[&forged]))["record"], 2, "all say the same, and the description another");
     for (from, to) in [("\"at\"", "\"then\""), ("\"kind\"", "\"sort\""), ("\"seq\":5", "\"seq\":\"5\""), ("{\"", "[")] {
         assert_eq!(with(3, from, to)["record"], 5, "{from}");
     }
