@@ -364,7 +364,7 @@ async fn a_bundle_tells_who_could_rotate() {
     assert_eq!(rows[2]["roles_before"][0]["role"], "GROUP_OWNER");
     assert_eq!(std::fs::read_to_string(bundle.join("api_keys.csv")).unwrap().lines().count(), 9);
     let report = std::fs::read_to_string(bundle.join("report.html")).unwrap();
-    for shown in ["public-new", "of new &#60;i&#62;", "could not be read:</b> emea, project 60"] {
+    for shown in ["public-new", "of new &#60;i&#62;", "was not read:</b> emea, project 60"] {
         assert!(report.contains(shown), "{shown}");
     }
     assert!(!report.contains("of new <i>"));

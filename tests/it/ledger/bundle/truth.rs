@@ -113,7 +113,7 @@ async fn a_list_that_was_closed_in_between_is_not_said_to_have_been_read() {
     let open = vec![told(-300.0, read("60")), told(-300.0, read("61"))];
     let dir = written(open.clone()).await;
     let (_, report) = report_of(dir.path(), "open", "2025-01-01", "2025-12-31");
-    assert!(report.contains("All 2 lists could be read.") && report.contains("No change was seen"), "{report}");
+    assert!(report.contains("All 2 lists were read.") && report.contains("No change was seen"), "{report}");
 
     let more = [
         told(-20.0, closed("61")),
@@ -126,7 +126,7 @@ async fn a_list_that_was_closed_in_between_is_not_said_to_have_been_read() {
     ];
     let dir = written(open.into_iter().chain(more).collect()).await;
     let (bundle, report) = report_of(dir.path(), "closed", "2025-01-01", "2025-12-31");
-    let told = "could not be read:</b> emea, project 61, from 2025-01-01 00:00 to 2025-01-11 00:00; \
+    let told = "was not read:</b> emea, project 61, from 2025-01-01 00:00 to 2025-01-11 00:00; \
          emea, project 60, from 2025-02-01 00:00 to 2025-11-30 00:00; \
          emea, project 62, from 2025-01-01 00:00 to 2025-04-11 00:00; \
          emea, project 62, from 2025-07-20 00:00 on.";
