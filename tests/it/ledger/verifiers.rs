@@ -135,8 +135,8 @@ impl Scene {
         command
     }
 
-    pub(super) fn python(&self, more: &[&str]) -> Command {
-        let mut command = python(VENV, more);
+    pub(super) fn python(&self, interpreter: &str, more: &[&str]) -> Command {
+        let mut command = python(interpreter, more);
         if !more.contains(&"--checkpoints") {
             command.arg("--checkpoints").arg(self.path(CHECKPOINTS));
         }
@@ -146,7 +146,9 @@ impl Scene {
 
     /// What both say. They must agree on the record.
     pub(super) fn both(&self, more: &[&str]) -> (Value, Value) {
-        let (one, other) = (answer(self.rekeyd(more)), answer(self.python(more)));
+        let (one, other) = (answer(self.rekeyd(more)), answer(self.python(VENV, more)));
+        // On a machine where nobody installed anything, a forged signature is one all the same.
+        assert_eq!(answer(self.python(ALONE, more)), other, "{more:?}");
         assert_eq!(one["verified"], other["verified"], "{more:?}\n{one}\n{other}");
         assert_eq!(one["record"], other["record"], "{more:?}\n{one}\n{other}");
         (one, other)
@@ -243,10 +245,6 @@ async fn both_verify_a_good_ledger() {
     assert_eq!((&one["head"], &one["checkpoints"], &one["tables"]), (&other["head"], &4.into(), &true.into()));
     assert_eq!((&other["checkpoints"], &other["signatures"]), (&4.into(), &"good".into()));
     assert_eq!(one["anchored"], 19);
-    let (database, checkpoints) = (scene.database(), scene.path(CHECKPOINTS));
-    let more = [database.to_str().unwrap(), "--checkpoints", checkpoints.to_str().unwrap()];
-    let alone = answer(python(ALONE, &more));
-    assert!(alone["signatures"].as_str().unwrap().starts_with("unchecked"), "{alone}");
     // A head as `audit head` prints it, from the middle and from the end.
     std::fs::write(scene.path("kept"), format!("{}\n{}\n", scene.head(5), scene.head(19))).unwrap();
     assert_eq!(scene.both(&["--against", scene.path("kept").to_str().unwrap()]).0["verified"], true);
