@@ -104,7 +104,7 @@ impl Engine {
         self.state.heard_of(name);
     }
 
-    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
+    /// Whether the manager is called failing for what its keys met, so that a listing alone does not show that it works.
     pub(super) fn is_doubtful(&self, manager: &ManagerName) -> bool {
         self.breakers().get(manager).is_some_and(Breaker::is_open)
     }

@@ -122,7 +122,9 @@ impl Attempt<'_> {
                     rotation.phase = Phase::Sending { since, lost };
                     self.confirm(rotation, How::Recovered, replied, 0).await
                 }
-                Verdict::Transient | Verdict::Permanent | Verdict::NotThisWay => {
+                // Its key was just read with the same login, from the same address: what is refused is this request.
+                Verdict::Permanent => self.failed(rotation.id, rotation.due_at, Stage::Put, failure.of_target()).await,
+                Verdict::Transient | Verdict::NotThisWay => {
                     self.failed(rotation.id, rotation.due_at, Stage::Put, failure).await
                 }
             },

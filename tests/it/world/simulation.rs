@@ -47,7 +47,7 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 49] = [
+pub(crate) const FAULTS: [&str; 51] = [
     "GET: gateway gives up",
     "GET: not found",
     "GET: not this way",
@@ -60,6 +60,7 @@ pub(crate) const FAULTS: [&str; 49] = [
     "PUT: acts, answers 500",
     "PUT: acts, reply beyond the time-out",
     "PUT: acts, reply lost",
+    "PUT: address refused",
     "PUT: answers 500, acts late",
     "PUT: answers 500, never acts",
     "PUT: busy",
@@ -79,6 +80,7 @@ pub(crate) const FAULTS: [&str; 49] = [
     "configuration: the project left out",
     "key: changed by others",
     "key: restored",
+    "keys: address refused",
     "kill: after a GET",
     "kill: after a PUT",
     "kill: after a commit",
@@ -331,7 +333,13 @@ impl History {
             }
             10 => self.world.journal.fill_the_disk(self.chance.seconds(2 * HOUR)),
             11 if self.chance.per_mille(300) => self.step_clock("clock: set back", "clock: set forward"),
-            12 => far_end.truth().keys_hang_until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY),
+            12 => {
+                let until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY);
+                let mut truth = far_end.truth();
+                let place =
+                    if self.chance.per_mille(500) { &mut truth.keys_hang_until } else { &mut truth.keys_refused_until };
+                *place = until;
+            }
             13 => {
                 let mut truth = far_end.truth();
                 if !truth.blocked.remove(&target) {
@@ -408,7 +416,7 @@ impl History {
             let mut truth = self.world.far_end.truth();
             truth.bad_gets = 0;
             (truth.down_until, truth.hangs_until, truth.role_missing_until) = Default::default();
-            truth.keys_hang_until = Duration::ZERO;
+            (truth.keys_hang_until, truth.keys_refused_until) = Default::default();
             truth.blocked.clear();
             truth.hidden.clear();
             truth.refusing.clear();
@@ -459,6 +467,7 @@ fn fates(chance: &mut Chance) -> Vec<Fate> {
         Fate::Nothing,
         Fate::Busy(None),
         Fate::Busy(Some(soon)),
+        Fate::RefuseAddress,
         Fate::Unreachable,
     ];
     let good = chance.below(6) as usize;
