@@ -63,13 +63,17 @@ impl<'a> Look<'a> {
             .into_iter()
             .flatten()
             .collect(),
-            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup.
+            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup; and after an upgrade of
+            // its manager a target may be of a type that nobody here has heard of.
             standing @ (Standing::Refused(_)
             | Standing::Listed(
-                Listing::NotEncrypted | Listing::NoBackup | Listing::BackupNotStarted { .. },
+                Listing::NotEncrypted
+                | Listing::NoBackup
+                | Listing::BackupNotStarted { .. }
+                | Listing::UnknownType { .. },
             )) => self.not_governed(&standing).into_iter().collect(),
             // The configuration takes these out on purpose. What is gone is told in `gone`, for whole projects at once.
-            Standing::Listed(_) | Standing::Gone => Vec::new(),
+            Standing::Listed(Listing::Excluded { .. } | Listing::Eligible) | Standing::Gone => Vec::new(),
         }
     }
 

@@ -245,7 +245,11 @@ fn only_a_target_that_had_a_key_can_lose_its_governance() {
     let unencrypted = Event::TargetChanged { description: target(), listing: Listing::NotEncrypted };
     let excluded =
         Event::TargetChanged { description: target(), listing: Listing::Excluded { pattern: "ledger*".to_owned() } };
-    for (event, expected) in [(refused, true), (unencrypted, true), (excluded, false)] {
+    let renamed = Event::TargetChanged {
+        description: target(),
+        listing: Listing::UnknownType { type_name: "SHARD_OF_A_NEW_KIND".to_owned() },
+    };
+    for (event, expected) in [(refused, true), (unencrypted, true), (renamed, true), (excluded, false)] {
         let mut never = World::new();
         never.tell("2026-01-02T00:00:00Z", event.clone());
         assert_eq!(never.fired(at("2027-01-01T00:00:00Z")), [], "{event:?}");
