@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use rekeyd::domain::{Actor, Entry, Event, Period, ProjectSelector, TargetId};
-use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread};
+use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread};
 use rekeyd::ports::{Clock, Journal};
 use rekeyd::store::Reader;
 
@@ -186,8 +187,18 @@ impl History {
             Scale::Long => chance.pick(&[30, 90, 365]),
             Scale::Wide => 30,
         };
+        let calendar = match days {
+            1 | 2 => "30 2 * * *",
+            7 => "30 2 * * SUN",
+            _ => "30 2 1 * *",
+        };
+        let rhythm = if chance.per_mille(300) {
+            Rhythm::Cron(Box::new(Cron::new(calendar, TimeZone::get("Europe/Paris").unwrap()).unwrap()))
+        } else {
+            Period::days(days).into()
+        };
         let policy = Policy {
-            rhythm: Period::days(days).into(),
+            rhythm,
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
