@@ -81,8 +81,11 @@ fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
 fn clock(situation: &Situation) -> Option<Alert> {
     let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
     let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
+    let held = step.doubted_until().map_or(String::new(), |until| {
+        format!(" If it was not set right again, it is gone by from {until:.0} on, and nothing is begun before.")
+    });
     let words = format!(
-        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it. \
+        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it.{held} \
          Next: see that the machine follows a time server (`timedatectl`), and that what was due was rotated.",
         step.at
     );

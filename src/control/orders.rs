@@ -208,6 +208,7 @@ fn how(decision: &Decision) -> Standing {
             WaitReason::Paused { .. }
             | WaitReason::OutsideWindow { .. }
             | WaitReason::Frozen { .. }
+            | WaitReason::ClockDoubted { .. }
             | WaitReason::MemberFailed { .. } => Standing::Held,
             WaitReason::BackingOff { .. }
             | WaitReason::MemberFirst { .. }

@@ -1,4 +1,4 @@
-//! Whether the time is right: windows, freezes and pauses.
+//! Whether the time is right: windows, freezes and pauses, and a clock that can be gone by.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,10 +31,12 @@ pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, fleet: &Fl
     Gates::new(at, fleet, rules).shut(record, policy).map(|shut| shut.reason.to_string())
 }
 
-/// A pause or a freeze that holds somebody up at a moment.
+/// What holds somebody up at a moment, other than a window that is shut.
 enum Hold<'a> {
     Pause(Glob, &'a str, &'a Pause),
     Freeze(&'a Freeze),
+    /// A clock that was set ahead, until it is believed, and by how many seconds.
+    Clock(Timestamp, i64),
 }
 
 impl Hold<'_> {
@@ -42,6 +44,7 @@ impl Hold<'_> {
         match self {
             Self::Pause(glob, _, _) => glob.matches(name.as_str()),
             Self::Freeze(freeze) => freeze.covers(name),
+            Self::Clock(..) => true,
         }
     }
 
@@ -49,6 +52,7 @@ impl Hold<'_> {
         match self {
             Self::Pause(_, _, pause) => pause.until,
             Self::Freeze(freeze) => freeze.span.end,
+            Self::Clock(until, _) => *until,
         }
     }
 
@@ -60,6 +64,7 @@ impl Hold<'_> {
             Self::Freeze(Freeze { name, reason, span, .. }) => {
                 WaitReason::Frozen { freeze: name.clone(), reason: reason.clone(), end: span.end }
             }
+            Self::Clock(_, by_s) => WaitReason::ClockDoubted { by_s: *by_s },
         }
     }
 }
@@ -79,10 +84,11 @@ impl<'a> Gates<'a> {
         // A pause holds from its order on, whatever a clock that was set back since says.
         let standing = fleet.pauses.iter().filter(|(_, pause)| at < pause.until);
         gates.holds.extend(standing.map(|(scope, pause)| Hold::Pause(Glob::new(scope), scope, pause)));
+        gates.holds.extend(fleet.doubts_clock(at).map(|(until, by_s)| Hold::Clock(until, by_s)));
         gates
     }
 
-    /// The same without pauses: what was to be foreseen.
+    /// The same without pauses and leaps of the clock: what was to be foreseen.
     pub(super) fn unpaused(at: Timestamp, fleet: &'a Fleet, rules: &'a Rules) -> Self {
         let freezes = freezes(rules, fleet).filter(|freeze| freeze.span.contains(at));
         Self { at, rules, holds: freezes.map(Hold::Freeze).collect(), windows: RefCell::default() }
@@ -93,7 +99,7 @@ impl<'a> Gates<'a> {
         self.held(record).or_else(|| self.outside(record, policy))
     }
 
-    /// The pause or the freeze that holds the target up the longest.
+    /// The pause, the freeze or the leap of the clock that holds the target up the longest.
     pub(super) fn held(&self, record: &TargetRecord) -> Option<Shut> {
         // Names are put together only where somebody asks for them.
         if self.holds.is_empty() || record.overrides() {
