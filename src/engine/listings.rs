@@ -89,7 +89,9 @@ impl Engine {
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
-                if !std::mem::take(&mut listings.probing) {
+                if std::mem::take(&mut listings.probing) {
+                    self.state.recovered(name, self.clock.now());
+                } else {
                     listings.failures = 0;
                 }
                 listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };

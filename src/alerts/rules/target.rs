@@ -227,12 +227,13 @@ impl<'a> Look<'a> {
     }
 
     /// A silent manager has an alert of its own, and so has a rotation that is looked after in place of its target. A daemon
-    /// that just started has a round of looks to make: it says nothing new before that, but what it had said it does not take
-    /// back.
+    /// that just started has a round of looks to make, and so has one whose manager just came back: it says nothing new before
+    /// that, but what it had said it does not take back.
     fn observation_stale(&self) -> Option<Alert> {
-        let fleet = &self.situation.fleet;
-        let outage = fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some());
-        if outage || self.record.rotation.is_some() {
+        let (fleet, manager) = (&self.situation.fleet, &self.record.target.manager);
+        let outage = fleet.managers.get(manager).is_some_and(|manager| manager.outage.is_some());
+        let told = fleet.alerts.contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(self.id.clone())));
+        if outage && !told || self.record.rotation.is_some() {
             return None;
         }
         let every = look_every(self.record, self.rules)?;
@@ -242,9 +243,10 @@ impl<'a> Look<'a> {
         if self.now <= limit {
             return None;
         }
-        let told = (AlertKind::ObservationStale, AlertSubject::Target(self.id.clone()));
-        if !fleet.alerts.contains_key(&told) {
-            limit = limit.max(every.max(SHORTEST_SILENCE).after(self.situation.started_at));
+        if !told {
+            let recovered = self.situation.recovered.get(manager).copied();
+            let round_from = recovered.unwrap_or(Timestamp::MIN).max(self.situation.started_at);
+            limit = limit.max(every.max(SHORTEST_SILENCE).after(round_from));
             if self.now <= limit {
                 return None;
             }
