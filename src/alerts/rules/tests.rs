@@ -577,6 +577,20 @@ fn an_outage_raises_no_staleness_and_takes_none_back() {
     assert!(stale(&world, "2026-01-01T06:21:00Z"), "it was stale before this outage");
 }
 
+/// Two targets may have one name, in two projects of one name for example: to a receiver each has an alert of its own.
+#[test]
+fn targets_of_one_name_are_told_apart() {
+    let mut world = World::with_key();
+    let description = Target { project_id: "60".into(), ..target() };
+    let twin = description.id();
+    world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description, listing: Listing::Eligible });
+    world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: twin, key: "first".into(), looked_at: None });
+    let mut fired = world.fired(at("2027-01-01T00:00:00Z"));
+    fired.retain(|alert| alert.kind == AlertKind::KeyTooOld);
+    let names: Vec<_> = fired.iter().map(|alert| alert.name.as_str()).collect();
+    assert_eq!(names, [format!("{NAME} (5f/6a)"), format!("{NAME} (60/6a)")]);
+}
+
 /// A key that came under our eyes and can rotate is news for a week; one that was there before, or can not, is none.
 #[test]
 fn a_new_api_key_that_can_rotate_is_news_for_a_week() {
