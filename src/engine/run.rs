@@ -313,8 +313,8 @@ impl Engine {
         else {
             return Ok(());
         };
-        let (service, rules) = (manager.service.as_ref(), parts.rules.as_ref());
-        let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
+        let service = manager.service.as_ref();
+        let attempt = Attempt { engine: self, service, policy, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
             (Task::Resume(found), Some(rotation)) => attempt.resume(Rotation::clone(rotation), found).await,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -9,7 +10,10 @@ use super::freeze::freezes;
 use super::rules::Rules;
 use super::settings::Policy;
 use super::window::Windows;
-use crate::domain::{Fleet, Freeze, Glob, Pause, Period, PolicyName, Span, TargetName, TargetRecord, WaitReason};
+use crate::domain::{
+    Fleet, Freeze, Glob, Listing, Pause, Period, PolicyName, Sighting, Span, Standing, TargetId, TargetName,
+    TargetRecord, WaitReason,
+};
 
 /// A window that is too short to begin in is passed over; after so many there is none.
 const LONGEST_SEARCH: usize = 520;
@@ -23,12 +27,18 @@ pub(super) struct Shut {
     pub(super) reason: WaitReason,
 }
 
-/// What keeps an attempt from being sent at `at`, in words; none if nothing does.
+/// Whether an attempt at this target may be sent at `at`, by what is known and in force then: it is rotated at all, and nothing
+/// holds it.
 ///
 /// An attempt begins only while its window has a request's time-out left: whatever it sends has left by the window's end, or
 /// has been given up. The engine asks again right before it sends.
-pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, fleet: &Fleet, rules: &Rules) -> Option<String> {
-    Gates::new(at, fleet, rules).shut(record, policy).map(|shut| shut.reason.to_string())
+pub fn may_send(at: Timestamp, target: &TargetId, fleet: &Fleet, rules: &Rules) -> bool {
+    let Some(record) = fleet.targets.get(target) else { return false };
+    // The rules may leave it out since a moment ago, which is not on record yet.
+    let sighting = Sighting { target: record.target.clone(), listing: record.listing.clone() };
+    let managed = record.standing() == Standing::Managed && rules.listing_of(&sighting) == Listing::Eligible;
+    let open = |policy: &Arc<Policy>| Gates::new(at, fleet, rules).shut(record, policy).is_none();
+    managed && rules.policy_of(&record.target).is_some_and(open)
 }
 
 /// What holds somebody up at a moment, other than a window that is shut.

@@ -1,8 +1,11 @@
-//! What operators ask of an engine that is busy, in virtual time.
+//! What operators ask of an engine that is busy, and what else becomes so meanwhile, in virtual time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rekeyd::domain::{Caller, Event, TargetId};
+use jiff::SignedDuration;
+use rekeyd::domain::{Caller, Event, Freeze, Glob, ProjectSelector, Span, TargetId};
+use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread, due_at};
 use rekeyd::ports::{Clock, Journal, Orders};
 
 use super::{DAY, done, policy};
@@ -61,4 +64,55 @@ async fn a_look_before_a_rotation_says_nothing_of_the_key_after_it() {
     assert!(key().last_seen >= rotated.last_seen, "{} before {}", key().last_seen, rotated.last_seen);
     assert!(key().last_seen <= world.clock.now());
     daemon.stop().await;
+}
+
+/// Runs until the look before the first rotation is on its way.
+async fn until_asked(world: &World) {
+    while world.far_end.truth().asked.is_empty() {
+        world.pass(Duration::from_millis(1)).await;
+    }
+}
+
+/// Whatever a new configuration excludes, freezes or leaves out while the look before a rotation is on its way, is not rotated.
+#[tokio::test(start_paused = true)]
+async fn a_reload_is_heeded_by_an_attempt_that_began_before_it() {
+    let later = Policy { first_rotation: FirstRotation::Spread, spread: Spread::Percent(0), ..policy() };
+    let only = |project: &str, exclude: &[&str]| ProjectRules {
+        project: ProjectSelector::Name(project.to_owned()),
+        policy: None,
+        exclude: exclude.iter().map(|glob| (*glob).to_owned()).collect(),
+    };
+    let freeze = |world: &World| {
+        let now = world.clock.now();
+        let span = Span { start: now, end: now + SignedDuration::from_hours(24 * 365) };
+        Freeze { name: "audit".to_owned(), reason: "CHG-1".to_owned(), span, scope: Glob::new("*") }
+    };
+    type Reload<'a> = &'a dyn Fn(&World, &mut Rules);
+    let manager = |rules: &mut Rules, project| rules.managers.values_mut().next().unwrap().projects = vec![project];
+    let reloads: [Reload<'_>; 4] = [
+        &|_, _| {},
+        &|_, rules| manager(rules, only("billing", &["cluster-*"])),
+        &|_, rules| manager(rules, only("another", &[])),
+        &|world, rules| rules.freezes.push(freeze(world)),
+    ];
+    for (n, reload) in reloads.into_iter().enumerate() {
+        let world = World::new(43, 1, later.clone(), 4, &[Fate::Apply]);
+        let daemon = world.start();
+        world.pass(DAY).await;
+        world.far_end.truth().slow = 1000;
+        let target = ids(&world).remove(0);
+        let due = due_at(&world.journal.fleet().targets[&target], &later).unwrap();
+        world.pass(Duration::try_from(due.duration_since(world.clock.now())).unwrap() - Duration::from_secs(60)).await;
+        world.far_end.truth().asked.clear();
+        until_asked(&world).await;
+        let mut rules = Rules::clone(&world.rules.lock().unwrap());
+        reload(&world, &mut rules);
+        *world.rules.lock().unwrap() = Arc::new(rules);
+        daemon.engine.reconfigure(world.parts());
+        world.pass(DAY).await;
+        let intended = world.journal.count(|event| matches!(event, Event::RotationIntended { .. }));
+        let expected = usize::from(n == 0);
+        assert_eq!((intended, world.far_end.truth().puts.len()), (expected, expected), "reload {n}");
+        daemon.stop().await;
+    }
 }
