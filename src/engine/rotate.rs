@@ -98,6 +98,10 @@ impl Attempt<'_> {
         let target = self.record.target.id();
         let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
         self.write(sending).await?;
+        // A disk may have hung for as long as it liked. What is on record as sent and was not is settled as after a crash.
+        if !self.may_send() {
+            return Ok(());
+        }
         let since = self.engine.clock.now();
         let reply = self.service.rotate(&self.record.target).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use rekeyd::domain::{Caller, Event, Freeze, Glob, ProjectSelector, Span, TargetId};
-use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread, due_at};
+use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread, Windows, due_at};
 use rekeyd::ports::{Clock, Journal, Orders};
 
 use super::{DAY, done, policy};
@@ -115,4 +116,19 @@ async fn a_reload_is_heeded_by_an_attempt_that_began_before_it() {
         assert_eq!((intended, world.far_end.truth().puts.len()), (expected, expected), "reload {n}");
         daemon.stop().await;
     }
+}
+
+/// A disk that hangs between the decision to send and the PUT holds it up beyond its window: it does not leave any more.
+#[tokio::test(start_paused = true)]
+async fn a_put_does_not_leave_late_because_its_record_took_long() {
+    let windows = Windows::new(TimeZone::UTC, vec!["00:00-01:00".parse().unwrap()]);
+    let world = World::new(45, 1, Policy { windows, ..policy() }, 4, &[Fate::Apply]);
+    world.journal.hang_at("rotation_sending", Duration::from_secs(2 * 3600));
+    let daemon = world.start();
+    world.pass(Duration::from_secs(3 * 3600)).await;
+    let unconfirmed = world.journal.count(|event| matches!(event, Event::RotationUnconfirmed { .. }));
+    assert_eq!((world.far_end.truth().puts.len(), unconfirmed), (0, 1), "it is settled as after a crash");
+    world.pass(DAY).await;
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1), "and rotated in the next window");
+    daemon.stop().await;
 }
