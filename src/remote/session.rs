@@ -47,7 +47,7 @@ impl Session {
         let result = self.authenticated(call, started + self.request_timeout).await;
         let outcome = match &result {
             Ok(reply) => RequestOutcome::Status(reply.status),
-            Err(Error::NotDigest(_)) => RequestOutcome::Status(401),
+            Err(Error::NotDigest(_) | Error::Stale) => RequestOutcome::Status(401),
             Err(_) => RequestOutcome::NoReply,
         };
         // A challenge is part of the request that met it: it adds to the time, and is not reported by itself.
@@ -86,6 +86,7 @@ impl Session {
                 Next::NotDigest(_) if knows_us(&reply) => return Ok(reply),
                 Next::NotDigest(schemes) => return Err(Error::NotDigest(schemes)),
             }
+                Next::Stale => return Err(Error::Stale),
         }
     }
 }
