@@ -77,7 +77,8 @@ pub(super) enum Ended {
     Worked,
     /// It could not record what it had to.
     Unrecorded,
-    Listed(Result<Discovery, Failure>),
+    /// With what was in force when the listing began.
+    Listed(Arc<Parts>, Result<Discovery, Failure>),
 }
 
 impl Engine {

@@ -118,6 +118,24 @@ async fn a_reload_is_heeded_by_an_attempt_that_began_before_it() {
     }
 }
 
+/// The answer to a listing that was asked by a former configuration says nothing of the one in force: the manager is listed anew.
+#[tokio::test(start_paused = true)]
+async fn a_reload_lists_anew_what_is_being_listed() {
+    let world = World::new(44, 1, policy(), 4, &[Fate::Apply]);
+    world.far_end.truth().slow = 1000;
+    let daemon = world.start();
+    world.pass(Duration::from_millis(1)).await;
+    let listings = {
+        let truth = world.far_end.truth();
+        (truth.listings_asked, truth.listings)
+    };
+    assert_eq!(listings, (1, 0), "the first is under way");
+    daemon.engine.reconfigure(world.parts());
+    world.pass(Duration::from_secs(60)).await;
+    assert_eq!(world.far_end.truth().listings, 2, "the first listing was not believed");
+    daemon.stop().await;
+}
+
 /// A disk that hangs between the decision to send and the PUT holds it up beyond its window: it does not leave any more.
 #[tokio::test(start_paused = true)]
 async fn a_put_does_not_leave_late_because_its_record_took_long() {
