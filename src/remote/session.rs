@@ -56,10 +56,13 @@ impl Session {
         result
     }
 
-    /// Leaves the server alone for as long as it asks: every call waits, whatever it is about. No longer than one request
-    /// may take, though: so late the next one asks again.
+    /// Leaves a server that has too much to do alone for as long as it asks: every call waits, whatever it is about. No longer
+    /// than one request may take, though: so late the next one asks again. In another reply the same header says when to come
+    /// back for what was asked, and holds up nobody else.
     fn heed(&self, reply: &Reply) {
-        if let Some(seconds) = retry_after(&reply.headers, self.clock.now()) {
+        if matches!(reply.status, 429 | 503)
+            && let Some(seconds) = retry_after(&reply.headers, self.clock.now())
+        {
             let length = Duration::from_secs(seconds).min(self.request_timeout);
             self.rate.hold(self.clock.monotonic(), length);
         }
@@ -83,10 +86,10 @@ impl Session {
             match attempt.refused(&reply.headers) {
                 Next::Answer => self.rate.count(&*self.clock),
                 Next::Refused => return Ok(reply),
+                Next::Stale => return Err(Error::Stale),
                 Next::NotDigest(_) if knows_us(&reply) => return Ok(reply),
                 Next::NotDigest(schemes) => return Err(Error::NotDigest(schemes)),
             }
-                Next::Stale => return Err(Error::Stale),
         }
     }
 }
