@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{DATABASE, LOCK, OpenError};
+use crate::durable;
 
 /// How often a lock that is taken is tried: for half a second.
 const TRIES: u32 = 50;
@@ -27,9 +28,9 @@ pub(super) struct StateLock {
 /// Makes the directory, closed to others, if it is missing. Not its parents: where a disk is not mounted, a new directory
 /// would stand in for it.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
-    let parent = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = durable::folder_of(state_dir);
     let failed = OpenError::file;
-    let sync = || File::open(parent).and_then(|dir| dir.sync_all());
+    let sync = || durable::sync_name(state_dir);
     match DirBuilder::new().mode(0o700).create(state_dir) {
         Ok(()) => sync().map_err(|source| failed(parent, source)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -51,7 +52,7 @@ pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
     // Also one that exists is opened for writing: SQLite would open what it may only read, and say so late and unclearly.
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     // The name must survive a power cut as surely as what is written behind it, also a name from a start that died here.
-    File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    durable::sync_name(&path).map_err(failed)
 }
 
 impl StateLock {
