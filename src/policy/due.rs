@@ -13,9 +13,10 @@ pub(super) const LONGEST_CHAIN: usize = 1000;
 
 /// When the target's current slot falls, or fell, due; none while its key has not been read.
 ///
-/// One interval after the earliest moment at which its key may have come into use, or at the calendar's first time after it was
-/// first seen, plus the target's own place in the spread. So a slot is never early, the key never ages unseen, and a plan made
-/// twice is the same plan. A calendar's time that somebody else's change was seen to answer is not asked for again. A key that was there before us has an unknown age: its slot is at once, or spread over one interval from the
+/// One interval after the earliest moment at which its key may have come into use, or at the calendar's first time after it
+/// was first seen, plus the target's own place in the spread. So a slot is never early, the key never ages unseen, and a
+/// plan made twice is the same plan. A calendar's time that somebody else's change was seen to answer is not asked for
+/// again. A key that was there before us has an unknown age: its slot is at once, or spread over one interval from the
 /// first sight; a calendar's slot is its first.
 pub fn due_at(record: &TargetRecord, policy: &Policy) -> Option<Timestamp> {
     let key = record.key.as_ref()?;
