@@ -10,7 +10,7 @@ use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit};
 use crate::app::{self, SystemClock};
 use crate::config::Settings;
-use crate::control::{ObserveOrder, Standing, TargetState};
+use crate::control::{ObserveOrder, Readiness, TargetState};
 use crate::domain::TargetId;
 
 /// How often to look how far it is.
@@ -36,7 +36,7 @@ pub(super) fn observe(args: &Args, settings: &Settings, output: &mut Output) -> 
     with_daemon(&settings.control.socket, async |client| {
         let began = SystemClock::now();
         let targets = matching(&client, &args.target).await?;
-        let targets = targets.into_iter().filter(|state| state.standing != Standing::NotManaged);
+        let targets = targets.into_iter().filter(|state| state.standing != Readiness::NotManaged);
         let targets: Vec<_> = targets.map(|state| state.id).collect();
         let order = ObserveOrder { scope: args.target.clone(), targets };
         let asked = give(&client, &args.why.reason, order).await?;

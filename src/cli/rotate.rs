@@ -11,7 +11,7 @@ use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::control::{Client, ClientError, RotateOrder, Standing, TargetState};
+use crate::control::{Client, ClientError, Readiness, RotateOrder, TargetState};
 use crate::domain::{KeyOrigin, TargetId};
 use crate::ports::Clock;
 
@@ -204,9 +204,9 @@ impl<'a> Waiting<'a> {
                 self.failed += 1;
                 self.tell(&line, output)?;
                 self.open.remove(&state.id);
-            } else if state.standing == Standing::Held {
+            } else if state.standing == Readiness::Held {
                 held += 1;
-            } else if state.standing == Standing::Waiting {
+            } else if state.standing == Readiness::Waiting {
                 self.bar.set_message(format!("{}: {}", state.target, state.words));
             }
         }

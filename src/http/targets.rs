@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::domain::{
-    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
-    State as Phase, Target, TargetId, TargetName, TargetRecord,
+    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
+    TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Rules, due_at, next_at};
 use crate::ports::Situation;
@@ -50,9 +50,9 @@ struct Shown {
     /// The one in hand, or unconfirmed.
     rotation: Option<ShownRotation>,
     setback: Option<ShownSetback>,
-    quarantine: Option<ShownFailure>,
-    /// Set while its key can not be read.
-    unread: Option<ShownFailure>,
+    quarantine: Option<Box<Trouble>>,
+    /// Set while its key cannot be read.
+    unread: Option<Box<Trouble>>,
     regressed_at: Option<Timestamp>,
 }
 
@@ -68,7 +68,7 @@ struct ShownKey {
 #[derive(Serialize)]
 struct ShownRotation {
     id: RotationId,
-    state: Phase,
+    state: crate::domain::State,
     due_at: Timestamp,
     intended_at: Timestamp,
     sent_at: Option<Timestamp>,
@@ -78,12 +78,6 @@ struct ShownRotation {
 struct ShownSetback {
     attempts: u32,
     retry_at: Timestamp,
-    failure: Failure,
-}
-
-#[derive(Serialize)]
-struct ShownFailure {
-    since: Timestamp,
     failure: Failure,
 }
 
@@ -131,11 +125,8 @@ impl Shown {
                 retry_at,
                 failure: *failure,
             }),
-            quarantine: record
-                .quarantine
-                .as_ref()
-                .map(|quarantine| ShownFailure { since: quarantine.since, failure: quarantine.failure.clone() }),
-            unread: record.unread.clone().map(|(since, failure)| ShownFailure { since, failure: *failure }),
+            quarantine: record.quarantine.clone(),
+            unread: record.unread.clone(),
             regressed_at: record.regressed_at,
         }
     }

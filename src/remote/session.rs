@@ -11,7 +11,7 @@ use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 use super::digest::{Login, Next};
 use super::error::Error;
 use super::rate::Rate;
-use super::refusal::{Document, NO_CURRENT_USER, Refusal, retry_after};
+use super::refusal::{Document, NO_CURRENT_USER, Refusal, asked_wait};
 use super::transport::{Call, Reply, Transport};
 
 /// The connections, the login and the limits of one manager.
@@ -61,10 +61,9 @@ impl Session {
     /// back for what was asked, and holds up nobody else.
     fn heed(&self, reply: &Reply) {
         if matches!(reply.status, 429 | 503)
-            && let Some(seconds) = retry_after(&reply.headers, self.clock.now())
+            && let Some(asked) = asked_wait(&reply.headers, self.clock.now())
         {
-            let length = Duration::from_secs(seconds).min(self.request_timeout);
-            self.rate.hold(self.clock.monotonic(), length);
+            self.rate.hold(self.clock.monotonic(), asked.min(self.request_timeout));
         }
     }
 

@@ -14,7 +14,7 @@ pub struct Reader {
     pub(super) conn: Connection,
 }
 
-/// Why a ledger can not be read.
+/// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is none.
@@ -40,8 +40,8 @@ pub enum ReadError {
     /// The database itself is damaged.
     #[error("the database is damaged: {0}")]
     Damaged(String),
-    /// The database can not be read.
-    #[error("the ledger can not be read: {0}")]
+    /// The database cannot be read.
+    #[error("the ledger cannot be read: {0}")]
     Database(#[from] rusqlite::Error),
 }
 

@@ -281,6 +281,6 @@ async fn excessive_rights_are_marked() {
     assert_eq!(excess("uoycnxds"), json!(["owner", "organization", "any_address"]));
     assert_eq!(excess("jptmgiek"), json!([]));
     assert_eq!(excess("simulator"), json!(["global"]));
-    assert_eq!(keys.len(), 4, "those that can not rotate take --all");
+    assert_eq!(keys.len(), 4, "those that cannot rotate take --all");
     assert_eq!(simulator.truth().requests.key_puts, 0);
 }

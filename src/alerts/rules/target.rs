@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Alert, advice, alert, length};
 use crate::domain::{
-    AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord,
+    AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Policy, Rules, begins_at, due_at, look_every};
 use crate::ports::Situation;
@@ -231,9 +231,8 @@ impl<'a> Look<'a> {
     /// that, but what it had said it does not take back.
     fn observation_stale(&self) -> Option<Alert> {
         let (fleet, manager) = (&self.situation.fleet, &self.record.target.manager);
-        let outage = fleet.managers.get(manager).is_some_and(|manager| manager.outage.is_some());
         let told = fleet.alerts.contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(self.id.clone())));
-        if outage && !told || self.record.rotation.is_some() {
+        if fleet.outage_of(manager).is_some() && !told || self.record.rotation.is_some() {
             return None;
         }
         let every = look_every(self.record, self.rules)?;
@@ -255,8 +254,8 @@ impl<'a> Look<'a> {
             Some(seen) => format!("its key was last read at {seen:.0}, {} ago", length(seen, self.now)),
             None => format!("its key was never read since it was found at {:.0}", self.record.found_at),
         };
-        let (cause, next) = match &self.record.unread {
-            Some((since, failure)) => {
+        let (cause, next) = match self.record.unread.as_deref() {
+            Some(Trouble { since, failure }) => {
                 (format!(", failing since {since:.0}: {failure}"), advice::against(failure.reason))
             }
             None => (String::new(), "look into the daemon's log; `/healthz` says whether its scheduler runs"),

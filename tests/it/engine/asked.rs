@@ -81,7 +81,7 @@ async fn a_reload_is_heeded_by_an_attempt_that_began_before_it() {
     let only = |project: &str, exclude: &[&str]| ProjectRules {
         project: ProjectSelector::Name(project.to_owned()),
         policy: None,
-        exclude: exclude.iter().map(|glob| (*glob).to_owned()).collect(),
+        exclude: exclude.iter().map(|glob| Glob::new(glob)).collect(),
     };
     let freeze = |world: &World| {
         let now = world.clock.now();
