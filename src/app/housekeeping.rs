@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// That nothing is done any more is told when it has lasted, though that it began can not be put on record.
+    /// That nothing is done any more is told when it has lasted, though that it began cannot be put on record.
     #[tokio::test]
     async fn what_fires_is_told_though_the_record_hangs() {
         let (stuck, wake, closing) = (Arc::new(Stuck::default()), Arc::new(Notify::new()), CancellationToken::new());
