@@ -1,6 +1,6 @@
 //! The state of affairs as the commands show it, read from the record: with the daemon up, down or dead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl View {
             unwritable: None,
             // Nothing is known of the daemon, so nothing excuses a key that has not been read for long.
             started_at: Timestamp::UNIX_EPOCH,
+            recovered: BTreeMap::new(),
             last_sweep: None,
             since_sweep: Duration::ZERO,
             upkeep: None,
