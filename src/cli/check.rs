@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// The manager to try it at, where there are several.
     #[arg(long, value_name = "NAME", requires = "credential")]
     manager: Option<String>,
-    /// One JSON object a line: the lines, then the targets.
+    /// One JSON object a line, each with its `kind`: `step`, `receiver` or `target`.
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         }
         for receiver in &config.receivers {
             let (name, form, address) = (&receiver.name, receiver.form.as_str(), &receiver.shown);
-            output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
+            output.json(&json!({ "kind": "receiver", "receiver": name, "form": form, "address": address }))?;
         }
         for target in targets {
             output.json(&target_as_json(target))?;
@@ -110,6 +110,7 @@ fn line_as_row(line: &Line) -> [String; 4] {
 
 fn line_as_json(line: &Line) -> Value {
     json!({
+        "kind": "step",
         "step": line.step.as_str(),
         "manager": line.manager,
         "outcome": line.outcome.as_str(),
@@ -151,7 +152,9 @@ fn target_as_row(target: &Rehearsed) -> [String; 5] {
 fn target_as_json(target: &Rehearsed) -> Value {
     let decision = &target.planned.decision;
     json!({
+        "kind": "target",
         "target": target.target.name(),
+        "target_id": target.planned.target,
         "project_id": target.target.project_id,
         "cluster_id": target.target.cluster_id,
         "role": target.target.role,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Access, StatVfsMountFlags};
 
+use super::super::presence::holder;
 use super::{Line, Step, listener};
 use crate::config::Settings;
 use crate::domain::Fleet;
@@ -129,20 +130,6 @@ fn kind(magic: u64) -> Kind {
         0x8584_58f6 => Kind::Memory("ramfs"),
         _ => Kind::Other,
     }
-}
-
-/// The process that holds the lock on the directory. Read from the kernel's list (`proc_locks(5)`): to try the lock, even
-/// for a moment, could keep a daemon that starts just then from having it.
-fn holder(dir: &Path) -> Option<String> {
-    let data = fs::metadata(dir).ok()?;
-    let (major, minor) = (rustix::fs::major(data.dev()), rustix::fs::minor(data.dev()));
-    let place = format!("{major:02x}:{minor:02x}:{}", data.ino());
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, _, _, pid, held) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        (kind == "FLOCK" && held == place).then(|| pid.to_owned())
-    })
 }
 
 /// Whether the ledger can be gone on with, and what it knows.

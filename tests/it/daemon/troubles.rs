@@ -73,7 +73,7 @@ async fn an_unknown_project() {
     })
     .unwrap();
     assert!(daemon.stop().contains("emea/nowhere can not be listed"));
-    let targets = site.json(&["status"]);
+    let targets = site.targets();
     assert!(targets.iter().all(|target| target["project"] == "billing"), "{targets:?}");
 }
 
@@ -118,7 +118,7 @@ async fn a_role_that_may_only_read() {
     no_put(&simulator);
     let daemon = site.start();
     let quarantined = || {
-        let targets = site.json(&["status"]);
+        let targets = site.targets();
         targets.into_iter().filter(|target| target["state"] == "quarantined").collect::<Vec<_>>()
     };
     until("every target waits for an operator", || (quarantined().len() == 14).then_some(())).unwrap();
