@@ -102,6 +102,7 @@ pub(super) fn reason(error: &io::Error) -> String {
         (io::ErrorKind::NotFound, "there is no such file"),
         (io::ErrorKind::PermissionDenied, "this user may not read it"),
         (io::ErrorKind::InvalidData, "it is not text in UTF-8"),
+        (io::ErrorKind::IsADirectory, "it is a directory"),
     ];
     let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
     known.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())

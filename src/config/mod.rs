@@ -22,7 +22,7 @@ mod substitute;
 mod value;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub use changes::{changes, fixed};
@@ -122,7 +122,13 @@ fn text_of(path: &Path) -> Result<String, Problems> {
         Ok(_) => Ok(text),
         Err(error) => {
             let what = format!("the configuration can not be read: {}", credentials::reason(&error));
-            Err(Problems::about_the_file(what, Some("`rekeyd config default` prints one to begin with".to_owned())))
+            let help = match error.kind() {
+                ErrorKind::NotFound => "`rekeyd config default` prints one to begin with",
+                ErrorKind::PermissionDenied => "come as root or as the daemon's user: `sudo -u rekeyd rekeyd ...`",
+                ErrorKind::InvalidData => "save it again as UTF-8",
+                _ => "`--config` names a file",
+            };
+            Err(Problems::about_the_file(what, Some(help.to_owned())))
         }
     }
 }

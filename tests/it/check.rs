@@ -107,6 +107,10 @@ async fn a_sound_installation_passes() {
     assert!(words("listener").contains("is in use, as it should be"), "{}", words("listener"));
     assert!(words("credential").contains("in use here since"), "{}", words("credential"));
     daemon.stop();
+
+    let database = site.state().join(rekeyd::store::DATABASE);
+    std::fs::set_permissions(&database, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    assert_line(&site, &[], ("state", "warn", "others can write into"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

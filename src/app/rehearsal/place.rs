@@ -56,6 +56,13 @@ fn state(dir: &Path) -> Line {
                 let words = format!("others can write into {shown}: mode {:03o}", data.mode() & 0o777);
                 return step.warn(words, format!("chmod 700 {shown}"));
             }
+            let database = dir.join(store::DATABASE);
+            if let Some(mode) = fs::metadata(&database).ok().map(|data| data.mode() & 0o777)
+                && mode & 0o022 != 0
+            {
+                let words = format!("others can write into {}: mode {mode:03o}", database.display());
+                return step.warn(words, format!("chmod 600 {}", database.display()));
+            }
             dir
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -152,9 +159,13 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
         Err(error @ ReadError::OtherVersion { .. }) => {
             step.fail(error.to_string(), "use the version of rekeyd that wrote it")
         }
-        Err(error @ (ReadError::Database(_) | ReadError::Damaged(_) | ReadError::NoLedger { .. })) => {
-            step.fail(error.to_string(), verify)
-        }
+        Err(error @ ReadError::Closed { .. }) => step.fail(error.to_string(), "check as the user that it belongs to"),
+        Err(
+            error @ (ReadError::Database(_)
+            | ReadError::Unfit { .. }
+            | ReadError::Damaged(_)
+            | ReadError::NoLedger { .. }),
+        ) => step.fail(error.to_string(), verify),
         Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.newest(NEWEST)?))) {
             Ok((fleet, newest)) => {
                 let broken = newest.windows(2).find_map(|pair| match pair {
