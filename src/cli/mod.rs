@@ -140,6 +140,8 @@ impl From<Exit> for ExitCode {
 enum Stop {
     /// The configuration is wrong.
     Config(PathBuf, Problems),
+    /// The configuration can be read, and the command has nothing to do by it: in words that say what to change.
+    Misconfigured(String),
     /// Anything else, in words that say what failed, why, and what to do.
     Words(String),
     /// Whoever read our output has gone.
@@ -186,6 +188,10 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Stop::Words(words)) => {
             output.complain(&words);
             Exit::Failed.into()
+        }
+        Err(Stop::Misconfigured(words)) => {
+            output.complain(&words);
+            ExitCode::from(78)
         }
         Err(Stop::Config(path, problems)) => {
             output.complain_as_is(&problems.render(&path, output.complains_in_colour()));
@@ -237,7 +243,9 @@ fn config(cli: &Cli) -> Result<Config, Stop> {
 /// The whole configuration, with a new credential in the place of the present one if there is one to be tried.
 fn tried(cli: &Cli, substitute: Option<Substitute>) -> Result<Config, Stop> {
     let Some(substitute) = substitute else { return config(cli) };
-    let loaded = crate::config::load_with(&cli.config, &Environment::of_this_process(), &substitute);
+    let environment = Environment::of_this_process();
+    substitute.try_out(&environment).map_err(Stop::Misconfigured)?;
+    let loaded = crate::config::load_with(&cli.config, &environment, &substitute);
     loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
 }
 

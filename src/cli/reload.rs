@@ -40,7 +40,7 @@ pub(super) fn reload(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
     let reloaded = with_daemon(&socket, async |client| Ok(client.reload(&ReloadOrder { login: login() }).await?));
     let reloaded = reloaded.map_err(|stop| match stop {
         Stop::Words(words) => Stop::Words(format!("nothing was changed: {words}")),
-        Stop::Config(..) | Stop::Gone => stop,
+        Stop::Config(..) | Stop::Misconfigured(_) | Stop::Gone => stop,
     })?;
     if reloaded.changes.is_empty() {
         output.line("read again; nothing has changed")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -22,6 +22,9 @@ use crate::policy::Rules;
 
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
+
+/// Where the state is if nobody says otherwise.
+const STATE_DIR: &str = "/var/lib/rekeyd";
 
 /// Plans are made every five seconds; this leaves room for a slow disk.
 const SWEEPS: Period = Period::seconds(30);
@@ -63,8 +66,9 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         return None;
     }
     let state_dir = top.optional("state_dir", value::absolute_path).map(|path| path.value);
-    // Beside the state, where the file itself says where that is: the commands read the same file, and nothing else.
-    let socket_dir = state_dir.clone().or_else(|| environment.runtime_directory.clone());
+    // Beside the state, where the file itself puts that elsewhere: the commands read the same file, and nothing else.
+    let elsewhere = state_dir.clone().filter(|dir| dir != Path::new(STATE_DIR));
+    let socket_dir = elsewhere.or_else(|| environment.runtime_directory.clone());
     let state_dir = state_dir.or_else(|| environment.state_directory.clone());
     let timezone = top.optional("timezone", value::time_zone);
     let ledger = read_ledger(top.section("ledger"));
@@ -78,7 +82,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
-        state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
+        state_dir: state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR)),
         timezone,
         ledger,
         http,

@@ -222,7 +222,6 @@ mod tests {
     /// What can be used but surprises is said, and nothing else is.
     #[test]
     fn warns_of_what_surprises() {
-        assert_eq!(warnings(""), ["no manager is configured: there is nothing to rotate"]);
         assert_eq!(warnings(MANAGER), [""; 0]);
         let rehearsal = "[policy.default]\nevery = '1m'\nconfirm_within = '10s'\nalert_after = '1m'";
         assert_eq!(
@@ -263,6 +262,9 @@ mod tests {
         for environment in [&NOWHERE, &unit] {
             assert_eq!(socket("version = 1", environment), Path::new("/run/rekeyd/control.sock"));
             assert_eq!(socket("version = 1\nstate_dir = '/data'", environment), Path::new("/data/control.sock"));
+            // To write a default down changes nothing.
+            let default = socket("version = 1\nstate_dir = '/var/lib/rekeyd'", environment);
+            assert_eq!(default, Path::new("/run/rekeyd/control.sock"));
             let said = "version = 1\nstate_dir = '/data'\n[control]\nsocket = '/a.sock'";
             assert_eq!(socket(said, environment), Path::new("/a.sock"));
         }

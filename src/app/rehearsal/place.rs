@@ -25,7 +25,10 @@ const NEWEST: u32 = 1_000;
 /// What stands in the way of a start on this machine, and what is on record there.
 pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
     let mut lines = Vec::new();
-    if settings.warnings.is_empty() {
+    if settings.rules.managers.is_empty() {
+        let next = "add a section [[ops_manager]]";
+        lines.push(Step::Config.fail("no manager is configured, so there is nothing to rotate", next));
+    } else if settings.warnings.is_empty() {
         lines.push(Step::Config.pass("the configuration has no problem"));
     }
     lines.extend(settings.warnings.iter().map(|warning| {

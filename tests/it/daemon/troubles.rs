@@ -205,6 +205,19 @@ async fn a_key_file_that_others_can_read_or_that_is_missing() {
     assert_eq!(site.ask(&["config", "show"]).code, Some(0));
 }
 
+/// A start without a manager is wrong configuration, which systemd does not try again and again; `check` says it once.
+#[test]
+fn a_configuration_without_a_manager() {
+    let site = Site::new(&Wanted::at("http://127.0.0.1:1".to_owned(), "any"));
+    site.configure(&format!("version = 1\nstate_dir = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n", site.state()));
+    let refused = site.ask(&["run"]);
+    assert!(refused.code == Some(78) && refused.err.lines().count() == 1, "{refused:?}");
+    assert!(refused.err.contains("add an [[ops_manager]] section"), "{refused:?}");
+    let checked = site.json(&["check"]);
+    let said: Vec<_> = checked.iter().filter(|line| line["step"] == "config").map(|line| &line["outcome"]).collect();
+    assert_eq!(said, ["fail"], "{checked:?}");
+}
+
 /// A place where no directory can be made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_directory_that_can_not_be_used() {
