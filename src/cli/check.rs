@@ -101,7 +101,6 @@ fn line_as_row(line: &Line) -> [String; 4] {
     };
     let manager = line.manager.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let words = match &line.next {
-        // Some servers end their sentences, others do not.
         Some(next) => format!("{}. Next: {next}.", line.words.trim_end_matches('.')),
         None => line.words.clone(),
     };
@@ -132,8 +131,7 @@ fn in_plain_words(policy: &Policy) -> String {
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    let advice = app::advice_against(failure.reason);
-    format!("{}. Next: {advice}.", failure.to_string().trim_end_matches('.'))
+    format!("{failure}. Next: {}.", app::advice_against(failure.reason))
 }
 
 fn target_as_row(target: &Rehearsed) -> [String; 5] {

@@ -130,7 +130,10 @@ async fn a_role_that_may_only_read() {
     assert_eq!(simulator.truth().puts.len(), 14, "one try each");
     let status = site.ask(&["status"]);
     assert_eq!(status.code, Some(3));
-    assert!(status.out.contains("quarantined") && status.out.contains("role_missing"), "{}", status.out);
+    let row = status.out.lines().find(|line| line.contains("quarantined")).unwrap();
+    let (times, why) = row.split_once("refused for good since ").unwrap();
+    assert!(!times.contains('Z') && why.contains("role_missing") && why.contains("`rekeyd rearm`"), "{row}");
+    assert!(!status.out.contains(".. Next"), "{}", status.out);
 
     // The way out that the documentation shows.
     simulator.set_faults(Vec::new());
