@@ -322,6 +322,9 @@ pub struct UnknownEvent {
 }
 
 impl Event {
+    /// The persisted words of everything that this version records.
+    pub const KINDS: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
+
     /// The persisted word for what happened.
     pub fn kind(&self) -> &'static str {
         self.into()
@@ -609,7 +612,7 @@ mod tests {
     /// The kinds of log lines are the kinds of records: each is known to the reader of records.
     #[test]
     fn every_kind_is_the_word_of_its_records() {
-        for kind in <Event as strum::VariantNames>::VARIANTS {
+        for kind in Event::KINDS {
             let refusal = Event::from_record(kind, "[]").unwrap_err();
             assert!(!refusal.source.to_string().contains("unknown variant"), "{kind}: {}", refusal.source);
         }
