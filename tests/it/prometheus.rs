@@ -259,6 +259,9 @@ fn the_dashboard_shows_every_part() {
         "manager_failing_since_timestamp_seconds",
         "api_request_duration_seconds_bucket",
         "ledger_writable",
+        "ledger_verified",
+        "ledger_checkpoint_wanted_seq",
+        "target_info",
         "scheduler_last_sweep_timestamp_seconds",
         "receiver_requests_total",
         "receiver_failing_since_timestamp_seconds",
@@ -290,6 +293,12 @@ fn every_expression_of_the_dashboard_is_sound() {
 fn every_panel_takes_its_data_from_the_variable() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     assert_eq!(dashboard["templating"]["list"][0]["type"], "datasource");
+    // Nor do two daemons add up to one, unless that is asked for.
+    assert_eq!(dashboard["templating"]["list"][1]["name"], "instance");
+    for expression in expressions(&dashboard) {
+        let series = expression.matches("rekeyd_").count();
+        assert_eq!(expression.matches(r#"{instance=~"$instance""#).count(), series, "{expression}");
+    }
     for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
         assert!(panel["description"].as_str().is_some_and(|text| !text.is_empty()), "{}", panel["title"]);
