@@ -45,7 +45,7 @@ const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
     version = crate::app::BUILD,
     max_term_width = 100,
     after_help = "\
-Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check), \
+Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check, coverage, keys, rotate), \
 78 wrong configuration. \
 The README has the table of what each command means by them.\n\n\
 Examples:\n  rekeyd check                              before the first start\n  \
@@ -77,7 +77,7 @@ enum Command {
     Coverage(coverage::Args),
     /// Show which API keys may rotate, the newest first, and which may do more than that takes.
     Keys(keys::Args),
-    /// Verify the ledger, or show its head.
+    /// Verify the ledger, show its records and its head, or export evidence of a period.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Rotate keys now, and wait until each new one is confirmed.
