@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::accounts::all_settled;
 use super::site::{Site, Wanted, until};
 
-const HISTORY: [&str; 13] = [
+const HISTORY: [&str; 14] = [
     "target",
+    "target_id",
     "manager",
     "project_id",
     "cluster_id",
@@ -24,8 +25,9 @@ const HISTORY: [&str; 13] = [
     "intended_at",
     "done_at",
 ];
-const STATUS: [&str; 9] = [
+const STATUS: [&str; 10] = [
     "target",
+    "target_id",
     "project_id",
     "cluster_id",
     "key_id",
@@ -35,7 +37,7 @@ const STATUS: [&str; 9] = [
     "state",
     "reason",
 ];
-const PLAN: [&str; 5] = ["target", "due_at", "state", "reason", "policy"];
+const PLAN: [&str; 6] = ["target", "target_id", "due_at", "state", "reason", "policy"];
 
 fn assert_fields(objects: &[Value], fields: &[&str]) {
     for object in objects {

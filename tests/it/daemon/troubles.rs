@@ -134,6 +134,12 @@ async fn a_role_that_may_only_read() {
     let (times, why) = row.split_once("refused for good since ").unwrap();
     assert!(!times.contains('Z') && why.contains("role_missing") && why.contains("`rekeyd rearm`"), "{row}");
     assert!(!status.out.contains(".. Next"), "{}", status.out);
+    let told = site.json(&["status"]);
+    let alerts: Vec<_> = told.iter().filter(|line| line["kind"] == "alert").collect();
+    assert_eq!(alerts.len(), 14, "what explains the exit status is in JSON too: {told:?}");
+    assert!(
+        alerts.iter().all(|alert| alert["alert"] == "target_quarantined" && alert["subject"]["target"].is_string())
+    );
 
     // The way out that the documentation shows.
     simulator.set_faults(Vec::new());
