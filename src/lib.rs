@@ -10,6 +10,7 @@ pub mod config;
 mod connection;
 pub mod control;
 pub mod domain;
+mod durable;
 pub mod engine;
 pub mod evidence;
 pub mod http;

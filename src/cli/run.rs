@@ -82,9 +82,9 @@ pub(super) fn run(args: &Args, config: &Config, path: &Path) -> Answer {
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(words)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
-        let mut daemon = Daemon::start(config, extras).await.map_err(|error| match error {
-            StartError::NoManager => Stop::Misconfigured(error.to_string()),
-            _ => Stop::Words(error.to_string()),
+        let mut daemon = Daemon::start(config, extras).await.map_err(|error| {
+            let words = error.to_string();
+            if matches!(error, StartError::NoManager) { Stop::Misconfigured(words) } else { Stop::Words(words) }
         })?;
         let exit = loop {
             tokio::select! {

@@ -122,12 +122,13 @@ fn text_of(path: &Path) -> Result<String, Problems> {
         Ok(_) => Ok(text),
         Err(error) => {
             let what = format!("the configuration can not be read: {}", credentials::reason(&error));
-            let help = match error.kind() {
-                ErrorKind::NotFound => "`rekeyd config default` prints one to begin with",
-                ErrorKind::PermissionDenied => "come as root or as the daemon's user: `sudo -u rekeyd rekeyd ...`",
-                ErrorKind::InvalidData => "save it again as UTF-8",
-                _ => "`--config` names a file",
-            };
+            let helps = [
+                (ErrorKind::NotFound, "`rekeyd config default` prints one to begin with"),
+                (ErrorKind::PermissionDenied, "come as root or as the daemon's user: `sudo -u rekeyd rekeyd ...`"),
+                (ErrorKind::InvalidData, "save it again as UTF-8"),
+            ];
+            let known = helps.into_iter().find(|(kind, _)| *kind == error.kind());
+            let help = known.map_or("`--config` names a file", |(_, help)| help);
             Err(Problems::about_the_file(what, Some(help.to_owned())))
         }
     }

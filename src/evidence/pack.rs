@@ -5,13 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::csv::{csv_heading, csv_line};
+use crate::durable;
 
 /// Why a bundle could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -107,13 +106,7 @@ impl Unfinished {
             }
             None => self.folder.clone(),
         };
-        File::open(&made).and_then(|made| made.sync_all()).map_err(failed)?;
-        match renameat_with(CWD, &made, CWD, path, RenameFlags::NOREPLACE) {
-            // Some file systems, those of the network among them, can not refuse to replace: nothing was there when this began.
-            Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(&made, path),
-            renamed => renamed.map_err(io::Error::from),
-        }
-        .map_err(failed)
+        durable::name(&made, path).map_err(failed)
     }
 
     /// No dates, no owners, always in the same order.

@@ -74,6 +74,7 @@ impl Reader {
         checkpoints: &[Checkpoint],
         mut tell: impl FnMut(Telling<'_>) -> ControlFlow<()>,
     ) -> Result<AsOf, VerifyError> {
+        self.check_beginning()?;
         let (before, last) = (self.last_before(stretch.since)?, self.last_before(stretch.until)?);
         let demands = Demands { checkpoints: checkpoints.to_vec(), ..Demands::default() };
         let start = Head { seq: 0, hash: load::identity(&self.conn)?.unwrap_or_default() };
@@ -102,7 +103,7 @@ impl Reader {
                     over(&settled, &replay, &targets, before)?.map_or(Ok(()), |telling| told(tell(telling)))?;
                 }
             }
-            told(tell(Telling::Progress(page.last_seq().unwrap_or_default(), last)))
+            told(tell(Telling::Progress(page.head().map_or(last, |head| head.seq), last)))
         })?;
         if !begun {
             told(tell(Telling::Before(&replay.fleet)))?;

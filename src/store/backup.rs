@@ -1,7 +1,6 @@
 //! Copies of the ledger: made beside a working daemon, verified before they count, and brought back only where nothing is.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -10,7 +9,8 @@ use rusqlite::backup::{Backup, StepResult};
 use super::lock::{self, StateLock};
 use super::reader::{ReadError, Reader};
 use super::verify::{Verified, VerifyError};
-use super::{DATABASE, OpenError};
+use super::{DATABASE, OpenError, schema};
+use crate::durable;
 
 /// So many pages: all of them. In smaller steps a copy would begin anew whenever the daemon commits, and perhaps never end.
 const ALL: std::ffi::c_int = std::ffi::c_int::MAX;
@@ -70,38 +70,50 @@ impl Reader {
     }
 }
 
-/// Brings a copy back into a state directory that has no ledger, and verifies it there. The daemon must be stopped.
+/// Brings a copy back into a state directory that has no ledger, and verifies it there. The daemon must be stopped. One that an
+/// earlier version made is brought up to date.
 ///
 /// # Errors
-/// If there is a ledger, or a daemon, or the copy is not whole; nothing is left behind then.
+/// If there is a ledger, or a daemon, or the copy is not whole or a later version's; nothing is left behind then.
 pub fn restore(file: &Path, state_dir: &Path) -> Result<Verified, BackupError> {
-    let from = Reader::open_file(file)?;
+    let no_ledger = || ReadError::NoLedger { path: file.to_owned() };
+    if !file.is_file() {
+        return Err(no_ledger().into());
+    }
+    let from = schema::connect_read_only(file)?;
+    let (found, known) = (schema::version(&from)?.ok_or_else(no_ledger)?, schema::newest());
+    if found > known {
+        return Err(ReadError::OtherVersion { found, known }.into());
+    }
     lock::prepare(state_dir)?;
     let lock = StateLock::take(state_dir)?;
-    let verified = copy(&from.conn, &state_dir.join(DATABASE))?;
+    let verified = copy(&from, &state_dir.join(DATABASE))?;
     lock.sign()?;
     Ok(verified)
 }
 
 fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
+    let exists = || BackupError::Exists { path: file.to_owned() };
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            exists()
+        } else {
+            BackupError::File { path: file.to_owned(), source }
+        }
+    };
     if file.exists() {
-        return Err(BackupError::Exists { path: file.to_owned() });
+        return Err(exists());
     }
     if let Some(path) = LOGS.map(|end| beside(file, end)).into_iter().find(|path| path.exists()) {
         return Err(BackupError::Remains { path });
     }
-    let unfinished = beside(file, ".unfinished");
-    let made = make(from, &unfinished).and_then(|verified| {
-        // A link, unlike a new name, writes over nothing.
-        let failed = |source| BackupError::File { path: file.to_owned(), source };
-        fs::hard_link(&unfinished, file).map_err(failed)?;
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)?;
-        Ok(verified)
-    });
-    // Also after a success: it has its own name now.
-    let _ = fs::remove_file(&unfinished);
-    made
+    // Closed to others, as all such files are, and removed unless it gets its own name.
+    let mut unfinished = tempfile::Builder::new();
+    let unfinished = unfinished.prefix("rekeyd-").suffix(".unfinished").tempfile_in(durable::folder_of(file));
+    let unfinished = unfinished.map_err(failed)?.into_temp_path();
+    let verified = fill(from, &unfinished)?;
+    durable::name(&unfinished, file).map_err(failed)?;
+    Ok(verified)
 }
 
 /// A file's path with this behind its name.
@@ -111,21 +123,17 @@ fn beside(file: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-fn make(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
-    let failed = |source| BackupError::File { path: file.to_owned(), source };
-    // Left by one that was cut off, or put there by another: nothing of it is used.
-    let _ = fs::remove_file(file);
-    // SQLite would let the umask decide who may read it.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
+/// Fills a file with a copy, and verifies it.
+fn fill(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     let mut to = Connection::open(file)?;
     let step = Backup::new(from, &mut to)?.step(ALL)?;
     if step != StepResult::Done {
         return Err(BackupError::Busy);
     }
+    schema::migrate(&mut to)?;
     // One file, without a log beside it. The daemon changes this back when it opens it.
     to.pragma_update(None, "journal_mode", "DELETE")?;
     to.close().map_err(|(_, error)| error)?;
-    made.sync_all().map_err(failed)?;
     let copy = Reader::open_file(file)?;
     copy.check_integrity()?;
     Ok(copy.verify(|_, _| {})?)

@@ -82,11 +82,6 @@ impl Record {
         Sha256::digest(&bytes).into()
     }
 
-    /// Whether it is the next record after `head`, and whole.
-    pub(super) fn continues(&self, head: &Head) -> bool {
-        self.seq == head.seq + 1 && self.prev_hash == head.hash && self.hash == self.expected_hash()
-    }
-
     /// As the ledger's head, if it is the last.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, hash: self.hash }

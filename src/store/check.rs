@@ -1,5 +1,6 @@
 //! Looks at the ledger when the daemon starts: at its end before anything else, and at all of it beside the work.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::Connection;
 
-use super::checkpoint::parse_checkpoints;
-use super::reader::Reader;
+use super::checkpoint::{MalformedCheckpoints, parse_checkpoints};
+use super::reader::{ReadError, Reader};
 use super::verify::{Demands, Verified, VerifyError};
+use super::walk::{Pins, Walk};
 use super::{OpenError, Store, load};
 use crate::ports::{Check, Head};
 
@@ -25,6 +27,19 @@ pub(super) struct Checking {
     stopped: Arc<AtomicBool>,
 }
 
+/// Why the whole ledger is not known to hold.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error(transparent)]
+    Ledger(#[from] VerifyError),
+    #[error(transparent)]
+    Database(#[from] ReadError),
+    #[error("the checkpoint file cannot be read: {0}")]
+    File(#[from] io::Error),
+    #[error("the checkpoint file cannot be understood: {0}")]
+    Checkpoints(#[from] MalformedCheckpoints),
+}
+
 /// In bounded time: the structure of a small database, and the chain of the newest records.
 pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     if std::fs::metadata(path).is_ok_and(|data| data.len() <= SMALL) {
@@ -35,15 +50,10 @@ pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     }
     let last = load::head(conn)?.seq;
     let first = last.saturating_sub(NEWEST);
-    let mut before = if first == 0 { load::identity(conn)? } else { load::hash_of(conn, first)? };
-    for (record, wanted) in load::records(conn, first, u32::MAX)?.iter().zip(first + 1..) {
-        let known = before.is_some_and(|hash| record.continues(&Head { seq: wanted - 1, hash }));
-        if !known {
-            return Err(OpenError::Damaged { seq: wanted });
-        }
-        before = Some(record.hash);
-    }
-    Ok(())
+    let before = if first == 0 { load::identity(conn)? } else { load::hash_of(conn, first)? };
+    let hash = before.ok_or(OpenError::Damaged { seq: first })?;
+    let mut walk = Walk::begin(Head { seq: first, hash }, Pins::default());
+    walk.go_on(conn, last)?.map_err(|broken| OpenError::Damaged { seq: broken.seq })
 }
 
 impl Store {
@@ -69,6 +79,13 @@ impl Checking {
 
     fn run(&self, path: &Path, checkpoints: &Path) {
         let found = match self.verify(path, checkpoints) {
+            Ok(Verified { unread: Some(unread), .. }) => {
+                let why = format!(
+                    "{unread}: the tables could not be held against the ledger; use the version that wrote them"
+                );
+                tracing::error!(error = why, "the ledger was checked, and not to its end: {why}");
+                Check::Broken { why }
+            }
             Ok(verified) => {
                 let (records, head) = (verified.records, verified.head.seq);
                 tracing::info!(
@@ -78,7 +95,7 @@ impl Checking {
                 );
                 Check::Whole { records }
             }
-            Err(VerifyError::BrokenOff) => return,
+            Err(CheckError::Ledger(VerifyError::BrokenOff)) => return,
             Err(error) => {
                 let why = error.to_string();
                 tracing::error!(error = why, "the ledger was checked, and does not hold: {why}");
@@ -88,19 +105,20 @@ impl Checking {
         *self.found.write().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    fn verify(&self, path: &Path, checkpoints: &Path) -> Result<Verified, VerifyError> {
+    fn verify(&self, path: &Path, checkpoints: &Path) -> Result<Verified, CheckError> {
         // Before the ledger: what the file names must be in it by then.
-        let text = std::fs::read_to_string(checkpoints).unwrap_or_default();
-        let checkpoints = parse_checkpoints(&text).map(|(found, _)| found).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the checkpoint file can not be understood: {error}");
-            Vec::new()
-        });
+        let checkpoints = match std::fs::read(checkpoints) {
+            Ok(bytes) => parse_checkpoints(&bytes)?.0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
         let reader = Reader::open_file(path)?;
         reader.check_integrity()?;
         let demands = Demands { checkpoints, ..Demands::default() };
-        reader.verify_against(&demands, |_, _| match self.stopped.load(Ordering::Relaxed) {
+        let verified = reader.verify_against(&demands, |_, _| match self.stopped.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
-        })
+        });
+        Ok(verified?)
     }
 }

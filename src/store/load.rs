@@ -21,15 +21,11 @@ pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Option<[u8; 32]>> 
     conn.query_row("SELECT id FROM ledger_identity", [], |row| row.get(0)).optional()
 }
 
-/// The ledger's last record.
-pub(super) fn last_record(conn: &Connection) -> rusqlite::Result<Option<Record>> {
-    conn.prepare_cached("SELECT * FROM ledger ORDER BY seq DESC LIMIT 1")?.query_row([], Record::from_row).optional()
-}
-
 /// The head of the ledger.
 pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
-    match last_record(conn)? {
-        Some(record) => Ok(record.head()),
+    let mut newest = conn.prepare_cached("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")?;
+    match newest.query_row([], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? })).optional()? {
+        Some(head) => Ok(head),
         None => Ok(Head { seq: 0, hash: identity(conn)?.ok_or(rusqlite::Error::QueryReturnedNoRows)? }),
     }
 }

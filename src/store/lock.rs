@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{DATABASE, LOCK, OpenError, owner};
+use crate::durable;
 
 /// How often a lock that is taken is tried: for half a second.
 const TRIES: u32 = 50;
@@ -30,9 +31,9 @@ pub(super) struct StateLock {
 /// # Errors
 /// If that cannot be done, or root would work where another user does.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
-    let parent = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = durable::folder_of(state_dir);
     let failed = OpenError::file;
-    let sync = || File::open(parent).and_then(|dir| dir.sync_all());
+    let sync = || durable::sync_name(state_dir);
     match DirBuilder::new().mode(0o700).create(state_dir) {
         Ok(()) => sync().map_err(|source| failed(parent, source)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -54,7 +55,7 @@ pub(super) fn make_database(state_dir: &Path) -> Result<(), OpenError> {
     // Also one that exists is opened for writing: SQLite would open what it may only read, and say so late and unclearly.
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     // The name must survive a power cut as surely as what is written behind it, also a name from a start that died here.
-    File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    durable::sync_name(&path).map_err(failed)
 }
 
 impl StateLock {

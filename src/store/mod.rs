@@ -52,7 +52,7 @@ pub use checkpoint::{
 };
 pub use reader::{ReadError, Reader};
 pub use signatures::SignedBy;
-pub use verify::{Broken, Demands, Verified, VerifyError};
+pub use verify::{Broken, Demands, Unread, Verified, VerifyError};
 
 #[cfg(doc)]
 use crate::domain::Event;

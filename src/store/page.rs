@@ -1,7 +1,7 @@
-//! A stretch of the ledger as it lies in the database: read once, and hashed and followed where it lies.
+//! Some records of the ledger, one behind the other: read once, and hashed and followed where they lie.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::chain::lay_out;
@@ -9,15 +9,18 @@ use super::columns::Micros;
 use crate::domain::{Event, LedgerRow, TargetName, UnknownEvent};
 use crate::ports::Head;
 
-/// Records read at a time: some hundred kilobytes.
-const RECORDS: u64 = 1024;
+/// So many records at most are in a page: some hundred kilobytes.
+pub(super) const RECORDS: u64 = 1024;
+/// Room for the texts of so many, as they mostly are.
+const BYTES: usize = 256 << 10;
 
-/// Records one behind the other. One page is filled again and again.
-#[derive(Default)]
+/// Records one behind the other.
 pub(super) struct Page {
     /// The texts of all records.
     texts: String,
     places: Vec<Place>,
+    /// The number of the record behind them, and what is wrong with it, if its columns are no record's.
+    unreadable: Option<(u64, rusqlite::Error)>,
 }
 
 struct Place {
@@ -44,36 +47,52 @@ pub(super) struct Sight<'a> {
 }
 
 impl Page {
-    /// Takes in the next records behind number `after`, up to number `last`, instead of those that it had.
-    pub(super) fn fill(&mut self, conn: &Connection, after: u64, last: u64) -> rusqlite::Result<()> {
-        self.texts.clear();
-        self.places.clear();
+    /// Reads the next records behind number `after`, up to number `last`.
+    pub(super) fn read(conn: &Connection, after: u64, last: u64) -> rusqlite::Result<Self> {
+        let mut texts = String::with_capacity(BYTES);
+        let mut places = Vec::with_capacity(RECORDS as usize);
         let mut statement = conn.prepare_cached(
             "SELECT seq, at, kind, actor, target, rotation, payload, prev_hash, hash FROM ledger
              WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         )?;
         let mut rows = statement.query(params![after, last, RECORDS])?;
+        let mut unreadable = None;
         while let Some(row) = rows.next()? {
-            let (seq, Micros(at), prev_hash, hash) = (row.get(0)?, row.get(1)?, row.get(7)?, row.get(8)?);
-            let mut text = |column| {
-                let text = row.get_ref(column)?.as_str()?;
-                self.texts.push_str(text);
-                Ok::<_, rusqlite::Error>(text.len())
-            };
-            let lengths = [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
-            self.places.push(Place { seq, at, prev_hash, hash, lengths });
+            match Place::of(row, &mut texts) {
+                Ok(place) => places.push(place),
+                Err(error) => {
+                    unreadable = Some((row.get(0)?, error));
+                    break;
+                }
+            }
         }
-        Ok(())
+        Ok(Self { texts, places, unreadable })
     }
 
-    /// The number of its last record; none if it is empty.
-    pub(super) fn last_seq(&self) -> Option<u64> {
-        self.places.last().map(|place| place.seq)
+    /// The record behind its last one, if its columns are no record's, and what is wrong with them.
+    pub(super) fn unreadable(&self) -> Option<&(u64, rusqlite::Error)> {
+        self.unreadable.as_ref()
     }
 
-    /// Forgets all but the first `records`.
-    pub(super) fn truncate(&mut self, records: usize) {
-        self.places.truncate(records);
+    /// Its last record, as the head that a ledger has there; none if it is empty.
+    pub(super) fn head(&self) -> Option<Head> {
+        self.places.last().map(|place| Head { seq: place.seq, hash: place.hash })
+    }
+
+    /// When its first and its last record are from.
+    pub(super) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.places.first()?.at, self.places.last()?.at))
+    }
+
+    /// The hash of the record of this number, if it is here.
+    pub(super) fn hash_of(&self, seq: u64) -> Option<[u8; 32]> {
+        let place = self.places.binary_search_by_key(&seq, |place| place.seq).ok()?;
+        self.places.get(place).map(|place| place.hash)
+    }
+
+    /// Forgets the record of this number, and all behind it.
+    pub(super) fn cut_before(&mut self, seq: u64) {
+        self.places.truncate(self.places.partition_point(|place| place.seq < seq));
     }
 
     /// Its records, in order.
@@ -87,6 +106,18 @@ impl Page {
             });
             Sight { seq: *seq, at: *at, kind, actor, target, rotation, payload, prev_hash, hash }
         })
+    }
+}
+
+impl Place {
+    fn of(row: &Row<'_>, texts: &mut String) -> rusqlite::Result<Self> {
+        let (seq, Micros(at), prev_hash, hash) = (row.get(0)?, row.get(1)?, row.get(7)?, row.get(8)?);
+        let mut text = |column| {
+            let text = row.get_ref(column)?.as_str()?;
+            texts.push_str(text);
+            Ok::<_, rusqlite::Error>(text.len())
+        };
+        Ok(Self { seq, at, prev_hash, hash, lengths: [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?] })
     }
 }
 

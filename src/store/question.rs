@@ -47,7 +47,10 @@ impl Question {
 
     /// Only rows whose column has one of the values.
     pub(super) fn ask_one_of(&mut self, column: &'static str, values: Vec<String>) {
-        if self.one_of.is_none() && (1..=FEW).contains(&values.len()) {
+        if values.is_empty() {
+            // Said as such, it is known before any row is read.
+            self.wanted.push("FALSE".to_owned());
+        } else if self.one_of.is_none() && (1..=FEW).contains(&values.len()) {
             self.one_of = Some((column, values));
         } else {
             // A plus keeps the planner from an index that is in another order.

@@ -1,16 +1,19 @@
-//! Goes through the ledger on three threads: one reads, one checks the chain, and the caller's works on what holds.
+//! Goes through the ledger on several threads: each reads and checks its share of the pages, and the caller's puts them together
+//! and works on what holds.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use super::page::Page;
+use super::page::{Page, RECORDS};
 use super::schema;
 use super::verify::VerifyError;
-use super::walk::Walk;
+use super::walk::{Linked, Walk};
 
-/// So many pages are on their way.
-const PAGES: usize = 6;
+/// As many readers at most: the caller's thread is busy with what fewer read.
+const READERS: usize = 4;
+/// So many pages of each reader may wait.
+const WAITING: usize = 3;
 
 /// Goes along the records behind `walk` up to number `last`, and shows `each` page of those that hold, in order.
 ///
@@ -22,57 +25,42 @@ pub(super) fn relay(
     mut each: impl FnMut(&Page) -> Result<(), VerifyError>,
 ) -> Result<(), VerifyError> {
     let after = walk.head.seq;
-    let (empty, blanks) = sync_channel(PAGES);
-    (0..PAGES).try_for_each(|_| empty.send(Page::default())).expect("the other end is here, and has room");
-    let (full, read) = sync_channel(PAGES);
-    let (good, checked) = sync_channel(PAGES);
+    let readers = thread::available_parallelism().map_or(1, usize::from).min(READERS);
     thread::scope(|scope| {
-        let reading = scope.spawn(move || read_all(path, after, last, &blanks, &full));
-        let checking = scope.spawn(move || check_all(walk, &read, &good));
-        let mut worked = Ok(());
-        while let (Ok(()), Ok(page)) = (&worked, checked.recv()) {
-            worked = each(&page);
-            // Nobody wants it any more when all is read.
-            let _ = empty.send(page);
+        let lanes: Vec<_> = (0..readers as u64)
+            .map(|reader| {
+                let (show, shown) = sync_channel(WAITING);
+                let pages = (after + reader * RECORDS..last).step_by(readers * RECORDS as usize);
+                scope.spawn(move || read(path, pages, last, &show));
+                shown
+            })
+            .collect();
+        // Whose pages have come to their end is the first whose next one would be behind the last record.
+        for lane in lanes.iter().cycle() {
+            let Ok(linked) = lane.recv() else { break };
+            let mut linked = linked?;
+            let held = walk.take(&mut linked);
+            each(&linked.page)?;
+            held?;
         }
-        // What the others still send has no taker, and they end.
-        drop((checked, empty));
-        let chain = checking.join().expect("checking a chain does not panic");
-        let ledger = reading.join().expect("reading a ledger does not panic");
-        worked.and(chain).and(ledger)
+        Ok(())
     })
 }
 
-fn read_all(
-    path: &Path,
-    mut after: u64,
-    last: u64,
-    blanks: &Receiver<Page>,
-    full: &SyncSender<Page>,
-) -> Result<(), VerifyError> {
-    let conn = schema::connect_read_only(path)?;
-    while let Ok(mut page) = blanks.recv() {
-        page.fill(&conn, after, last)?;
-        let Some(seq) = page.last_seq() else { break };
-        after = seq;
-        if full.send(page).is_err() {
-            break;
+/// Reads and checks the page behind each of these records, until nobody takes them any more.
+fn read(path: &Path, pages: impl Iterator<Item = u64>, last: u64, show: &SyncSender<rusqlite::Result<Linked>>) {
+    let all = || {
+        let conn = schema::connect_read_only(path)?;
+        for after in pages {
+            let page = Page::read(&conn, after, last.min(after + RECORDS))?;
+            if show.send(Ok(Linked::check(page))).is_err() {
+                break;
+            }
         }
+        Ok(())
+    };
+    if let Err(error) = all() {
+        // Whoever takes no more does not ask why.
+        let _ = show.send(Err(error));
     }
-    Ok(())
-}
-
-fn check_all(walk: &mut Walk, read: &Receiver<Page>, good: &SyncSender<Page>) -> Result<(), VerifyError> {
-    for mut page in read {
-        let held =
-            page.records().try_fold(0, |held, record| walk.take(&record).map(|()| held + 1).map_err(|why| (held, why)));
-        if let Err((held, _)) = held {
-            page.truncate(held);
-        }
-        if good.send(page).is_err() {
-            break;
-        }
-        held.map_err(|(_, why)| why)?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use rusqlite::types::ToSqlOutput;
 
 use super::page::Sight;
 use super::unsettled::{OfTarget, Settled, Shapes, Unsettled};
-use super::verify::{Broken, VerifyError};
+use super::verify::{Broken, Unread, VerifyError};
 use super::{project, schema};
 use crate::domain::{Actor, Entry, Fleet, Folded, TargetId};
 
@@ -23,8 +23,8 @@ pub(super) struct Replay {
     pub(super) settled: Vec<Settled>,
     /// The newest record about each target, and its rows that still may change.
     targets: HashMap<TargetId, (u64, OfTarget)>,
-    /// Records of kinds that this version does not know. From the first on nothing is folded.
-    pub(super) unknown: u64,
+    /// Records that this version cannot read. From the first on nothing is folded.
+    pub(super) unread: Option<Unread>,
 }
 
 impl Replay {
@@ -32,17 +32,18 @@ impl Replay {
         let scratch = schema::connect_scratch().map_err(VerifyError::Scratch)?;
         scratch.execute_batch("BEGIN")?;
         let (fleet, shapes) = (Fleet::default(), Shapes::of(&scratch)?);
-        Ok(Self { scratch, fleet, shapes, settled: Vec::new(), targets: HashMap::new(), unknown: 0 })
+        Ok(Self { scratch, fleet, shapes, settled: Vec::new(), targets: HashMap::new(), unread: None })
     }
 
     /// Takes the next record in. Returns its entry, unless it is unknown or follows on an unknown one.
     pub(super) fn take(&mut self, record: &Sight<'_>) -> Result<Option<Entry>, VerifyError> {
         let (Ok(event), Some(actor)) = (record.event(), Actor::from_word(record.actor)) else {
-            self.unknown += 1;
+            let first = || Unread { first: record.seq, kind: record.kind.to_owned(), records: 0 };
+            self.unread.get_or_insert_with(first).records += 1;
             return Ok(None);
         };
         // Without the unknown ones a later record may seem impossible, and the tables can not be foretold.
-        if self.unknown > 0 {
+        if self.unread.is_some() {
             return Ok(None);
         }
         let broken = |why: String| Broken { seq: record.seq, why };

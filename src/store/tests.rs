@@ -1,7 +1,10 @@
 //! The store from inside: what its callers cannot reach.
 
 use jiff::SignedDuration;
+use rusqlite::Connection;
 
+use super::chain::Record;
+use super::writer::append_record;
 use super::*;
 use crate::domain::{Actor, Event, Listing, Mechanism, Role, RotationId, Target};
 
@@ -171,4 +174,92 @@ async fn two_connections_see_one_moment() {
         assert_eq!(load::head(&moment).unwrap(), load::head(&twin).unwrap());
     }
     writing.abort();
+}
+
+/// More records than a few pages hold, each page read and checked apart from the others.
+const MANY: u64 = 4_500;
+
+/// A ledger of so many records, with its guards off.
+fn many() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), [7; 32]).unwrap());
+    let db = Connection::open(dir.path().join(DATABASE)).unwrap();
+    let triggers = "SELECT 'DROP TRIGGER ' || name FROM sqlite_schema WHERE type = 'trigger'";
+    let guards: Vec<String> =
+        db.prepare(triggers).and_then(|mut guards| guards.query_map([], |row| row.get(0))?.collect()).unwrap();
+    db.execute_batch(&format!("BEGIN; {}", guards.join(";"))).unwrap();
+    let mut head = Head { seq: 0, hash: [7; 32] };
+    for number in 1..=MANY {
+        let record = Record::following(&head, &entry(0, Event::DaemonStopped { parked: number }));
+        append_record(&db, &record).unwrap();
+        head = record.head();
+    }
+    db.execute_batch("COMMIT").unwrap();
+    dir
+}
+
+/// The last record that is shown of a ledger to which `sql` was done, and where it is broken.
+fn broken_by(ledger: &tempfile::TempDir, sql: &str, kept: Vec<Head>) -> (u64, Broken) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(DATABASE);
+    std::fs::copy(ledger.path().join(DATABASE), &file).unwrap();
+    Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+    let mut shown = 0;
+    let demands = Demands { kept, ..Demands::default() };
+    let verified = Reader::open_file(&file).unwrap().verify_against(&demands, |done, _| {
+        shown = done.max(shown);
+        std::ops::ControlFlow::Continue(())
+    });
+    match verified {
+        Err(VerifyError::Broken(broken)) => (shown, broken),
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+/// Wherever a record stands in its page, it is named, and what stands before it is looked at first.
+#[test]
+fn the_first_bad_record_of_many_is_named_wherever_it_stands() {
+    let ledger = many();
+    for seq in [1, 2, 1024, 1025, 1026, 3000, 4096, 4097, MANY] {
+        let later = (seq + 1100).min(MANY);
+        for sql in [
+            format!("UPDATE ledger SET actor = 'nobody' WHERE seq = {seq}"),
+            format!("UPDATE ledger SET prev_hash = zeroblob(32) WHERE seq = {seq}"),
+            format!("UPDATE ledger SET actor = CAST(x'ff' AS TEXT) WHERE seq = {seq}"),
+            format!("UPDATE ledger SET actor = 'nobody' WHERE seq IN ({seq}, {later})"),
+        ] {
+            let (shown, broken) = broken_by(&ledger, &sql, Vec::new());
+            assert_eq!((broken.seq, shown), (seq, seq - 1), "{sql}: {broken}");
+        }
+    }
+    for (first, last) in [(1, 1), (1024, 1024), (1025, 2048), (1500, 4200), (4097, 4499)] {
+        let sql = format!("DELETE FROM ledger WHERE seq BETWEEN {first} AND {last}");
+        let (shown, broken) = broken_by(&ledger, &sql, Vec::new());
+        assert_eq!((broken.seq, shown), (first, first - 1), "{sql}: {broken}");
+        assert_eq!(broken.why, format!("is missing; {} follows on {}", last + 1, first - 1));
+    }
+    // A head that was kept stops at its record, too; what is sound but for its guards is walked to its end.
+    for seq in [1, 1024, 1025, 3000, MANY] {
+        let (shown, broken) = broken_by(&ledger, "", vec![Head { seq, hash: [1; 32] }]);
+        assert_eq!((broken.seq, shown), (seq, seq - 1), "{broken}");
+    }
+    let (shown, broken) = broken_by(&ledger, "", Vec::new());
+    assert_eq!((shown, broken.seq, broken.why.contains("trigger")), (MANY, MANY, true), "{broken}");
+}
+
+/// A backup outlives the version that made it: when its disk has died, there is often no other way back.
+#[test]
+fn a_backup_from_before_an_upgrade_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, state) = (dir.path().join("backup.db"), dir.path().join("state"));
+    let mut old = Connection::open(&file).unwrap();
+    let before = refinery::Target::Version(i32::try_from(schema::newest() - 1).unwrap());
+    schema::migrations::runner().set_grouped(true).set_target(before).run(&mut old).unwrap();
+    schema::identify(&old, [7; 32]).unwrap();
+    let record = Record::following(&Head { seq: 0, hash: [7; 32] }, &entry(0, Event::DaemonStopped { parked: 0 }));
+    append_record(&old, &record).unwrap();
+    drop(old);
+    assert_eq!(restore(&file, &state).unwrap().head, record.head());
+    assert_eq!(Store::open(&state, [8; 32]).unwrap().head(), record.head());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left behind");
 }

@@ -1,14 +1,15 @@
 //! Verifies a ledger: the chain, the checkpoints that were made of it, and that every table follows from it.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 
 use super::checkpoint::{Checkpoint, origin_of};
 use super::columns::Micros;
-use super::compare::{compare_guards, compare_long_tables, compare_short_tables};
+use super::compare::{compare_guards, compare_indexes, compare_long_tables, compare_short_tables};
 use super::page::Page;
 use super::reader::{ReadError, Reader};
 use super::relay::relay;
@@ -16,7 +17,7 @@ use super::replay::Replay;
 use super::seal::Seals;
 use super::signatures::SignedBy;
 pub(super) use super::signatures::check_signatures;
-use super::walk::{Pins, Walk};
+use super::walk::{Linked, Pins, Walk};
 use super::{OpenError, VerifierKey, load, schema};
 use crate::ports::Head;
 
@@ -46,8 +47,8 @@ pub struct Verified {
     pub first_at: Option<Timestamp>,
     /// The newest record's time.
     pub last_at: Option<Timestamp>,
-    /// Records of kinds that this version does not know. With any, the tables are not compared.
-    pub unknown: u64,
+    /// The records that this version cannot read. With any, the tables are not compared.
+    pub unread: Option<Unread>,
     /// Whether the tables were compared.
     pub tables: bool,
     /// How many signed checkpoints agree.
@@ -57,6 +58,25 @@ pub struct Verified {
     /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
     /// vouch for.
     pub anchored: Option<u64>,
+}
+
+/// Records whose kind or contents this version does not know. A later version wrote them, or somebody who wants the tables
+/// not to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The number of the first.
+    pub first: u64,
+    /// Its kind.
+    pub kind: String,
+    /// How many they are.
+    pub records: u64,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, kind, records } = self;
+        write!(f, "this version cannot read {records} records, the first of them {first}, of kind {kind:?}")
+    }
 }
 
 /// Where a ledger is not whole.
@@ -81,8 +101,8 @@ pub enum VerifyError {
     /// Whoever is told of the progress broke off.
     #[error("broken off")]
     BrokenOff,
-    /// A later version wrote it.
-    #[error("record {seq} is of kind {kind:?}, which this version does not know; use the version that wrote it")]
+    /// A later version wrote it, as it seems.
+    #[error("this version cannot read record {seq}, of kind {kind:?}; use the version that wrote it")]
     Later {
         /// The first such record.
         seq: u64,
@@ -134,25 +154,26 @@ impl Reader {
         demands: &Demands,
         mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Verified, VerifyError> {
+        self.check_beginning()?;
         let start = self.start(demands.since)?;
         let mut walk = Walk::begin(start.clone(), self.pins(demands, start.seq)?);
         let mut expected = if demands.since.is_none() { Some(Expected::begin()?) } else { None };
         let total = load::head(&self.conn)?.seq;
         let mut take = |page: &Page| {
             expected.as_mut().map_or(Ok(()), |expected| expected.take(page))?;
-            let done = page.last_seq().unwrap_or_default();
+            let done = page.head().map_or(0, |head| head.seq);
             told(progress(done, total.max(done)))
         };
         relay(self.path(), &mut walk, total, &mut take)?;
         let (moment, twin) = self.one_moment()?;
-        let mut page = Page::default();
+        // What was written meanwhile.
         loop {
-            page.fill(&moment, walk.head.seq, i64::MAX.unsigned_abs())?;
-            if page.last_seq().is_none() {
+            let mut linked = Linked::check(Page::read(&moment, walk.head.seq, u64::MAX >> 1)?);
+            walk.take(&mut linked)?;
+            if linked.page.head().is_none() {
                 break;
             }
-            page.records().try_for_each(|record| walk.take(&record))?;
-            take(&page)?;
+            take(&linked.page)?;
         }
         walk.finish()?;
         let keys = load::checkpoint_keys(&moment)?;
@@ -168,10 +189,11 @@ impl Reader {
             let why = format!("is missing: no record names {key}, which is trusted");
             return Err(Broken { seq: walk.head.seq + 1, why }.into());
         }
-        let unknown = expected.as_ref().map_or(0, |expected| expected.replay.unknown);
-        let tables = expected.is_some() && unknown == 0;
+        let unread = expected.as_ref().and_then(|expected| expected.replay.unread.clone());
+        let tables = expected.is_some() && unread.is_none();
         if let Some(expected) = &mut expected {
-            if unknown == 0 && !expected.are_in(&moment, twin)? {
+            compare_indexes(&moment, walk.head.seq)?;
+            if unread.is_none() && !expected.are_in(&moment, twin)? {
                 self.explain(&moment, &mut progress)?;
             }
             compare_guards(&moment, &expected.replay.scratch, walk.head.seq)?;
@@ -180,7 +202,7 @@ impl Reader {
             records: walk.head.seq - start.seq,
             first_at: walk.first_at,
             last_at: walk.last_at,
-            unknown,
+            unread,
             tables,
             checkpoints: demands.checkpoints.len() as u64,
             signed_by,
@@ -197,14 +219,13 @@ impl Reader {
         progress: &mut impl FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<(), VerifyError> {
         let total = load::head(moment)?.seq;
-        let (mut replay, mut page) = (Replay::begin()?, Page::default());
-        let mut done = 0;
+        let (mut replay, mut done) = (Replay::begin()?, 0);
         while done < total {
-            page.fill(moment, done, total)?;
+            let page = Page::read(moment, done, total)?;
             for record in page.records() {
                 replay.take(&record)?;
             }
-            done = page.last_seq().unwrap_or(total);
+            done = page.head().map_or(total, |head| head.seq);
             if done == total {
                 replay.finish()?;
             }
@@ -242,16 +263,23 @@ impl Reader {
         Path::new(self.conn.path().unwrap_or_default())
     }
 
+    /// No walk comes by a record whose number is below 1, and lists show it.
+    pub(super) fn check_beginning(&self) -> Result<(), VerifyError> {
+        match self.conn.query_row("SELECT min(seq) FROM ledger", [], |row| row.get::<_, Option<i64>>(0))? {
+            Some(seq) if seq < 1 => {
+                let why = format!("belongs to no chain: a record of number {seq} stands before the first");
+                Err(Broken { seq: 0, why }.into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// What is trusted: the ledger's id, or the record before the first that is asked about.
     fn start(&self, since: Option<Timestamp>) -> Result<Head, VerifyError> {
         let id = load::identity(&self.conn)?.unwrap_or_default();
         let Some(since) = since else { return Ok(Head { seq: 0, hash: id }) };
-        let first: Option<u64> = self
-            .conn
-            .query_row("SELECT seq FROM ledger WHERE at >= ? ORDER BY at, seq LIMIT 1", [Micros(since)], |row| {
-                row.get(0)
-            })
-            .optional()?;
+        let first: Option<u64> =
+            self.conn.query_row("SELECT min(seq) FROM ledger WHERE at >= ?", [Micros(since)], |row| row.get(0))?;
         match first.map(|first| first - 1) {
             None => Ok(load::head(&self.conn)?),
             Some(0) => Ok(Head { seq: 0, hash: id }),

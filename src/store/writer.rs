@@ -13,14 +13,13 @@ use super::chain::Record;
 use super::checkpoint::Keeper;
 use super::fault::{Fault, classify};
 use super::lock::StateLock;
+use super::walk::{Pins, Walk};
 use super::{load, project, schema, sql};
 use crate::domain::{Change, Entry, Fleet, KeyId, KeyRecord, TargetId};
 use crate::ports::{Anchor, Clock, Head, JournalError};
 
 /// At most so many calls share a commit.
 const GROUP: usize = 256;
-/// Records read at a time when the ledger is looked into.
-const PAGE: u32 = 1000;
 
 /// Where the caller waits. One that went away loses only the news.
 pub(super) type Ack<T = ()> = oneshot::Sender<Result<T, JournalError>>;
@@ -418,16 +417,9 @@ fn follow(conn: &Connection, known: &Head) -> Result<Head, JournalError> {
         let (found, wanted) = (on_disk.seq, known.seq);
         return Err(JournalError::Io(format!("the ledger ends at record {found}, but {wanted} was written")));
     }
-    let mut head = known.clone();
-    while head.seq < on_disk.seq {
-        for record in load::records(conn, head.seq, PAGE).map_err(told)? {
-            if !record.continues(&head) {
-                return Err(stranger(record.seq));
-            }
-            head = record.head();
-        }
-    }
-    if head == on_disk { Ok(head) } else { Err(stranger(head.seq)) }
+    let mut walk = Walk::begin(known.clone(), Pins::default());
+    walk.go_on(conn, on_disk.seq).map_err(told)?.map_err(|broken| stranger(broken.seq))?;
+    if walk.head == on_disk { Ok(on_disk) } else { Err(stranger(walk.head.seq)) }
 }
 
 fn stranger(seq: u64) -> JournalError {

@@ -11,7 +11,7 @@ mod tampering;
 mod verifiers;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
@@ -98,6 +98,13 @@ fn one_rotation(replica_set: &str, start: i64) -> Vec<Entry> {
 
 fn id(replica_set: &str) -> TargetId {
     target(replica_set).id()
+}
+
+/// A command about the state directory `state` in this folder.
+fn rekeyd(dir: &Path, arguments: &[&str]) -> Output {
+    let config = dir.join("rekeyd.toml");
+    std::fs::write(&config, format!("version = 1\nstate_dir = \"{}/state\"\n", dir.display())).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_rekeyd")).arg("--config").arg(config).args(arguments).output().unwrap()
 }
 
 /// What a determined hand does: opens the file with other tools, removes the guards, and puts them back.

@@ -23,10 +23,8 @@ pub(super) fn checkpoints_of(file: &Path) -> Result<Option<Own>, Stop> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(said(&error)),
     };
-    // A dash may be cut off in its middle.
-    let text = String::from_utf8_lossy(&bytes);
-    let (checkpoints, whole) = parse_checkpoints(&text).map_err(|error| said(&error))?;
-    Ok(Some(Own { checkpoints, cut_off: whole < text.len() }))
+    let (checkpoints, whole) = parse_checkpoints(&bytes).map_err(|error| said(&error))?;
+    Ok(Some(Own { checkpoints, cut_off: whole < bytes.len() }))
 }
 
 /// Adds what an auditor kept: checkpoints, or lines of a number and a hash as `audit head` prints them. All of it is
@@ -43,7 +41,7 @@ pub(super) fn against(file: &Path, demands: &mut Demands) -> Result<(), Stop> {
     text.truncate(text.trim_end_matches('\n').len());
     text.push('\n');
     let heads: Option<Vec<Head>> = text.lines().filter(|line| !line.trim().is_empty()).map(head).collect();
-    match (heads.filter(|heads| !heads.is_empty()), parse_checkpoints(&text)) {
+    match (heads.filter(|heads| !heads.is_empty()), parse_checkpoints(text.as_bytes())) {
         (Some(heads), _) => demands.kept.extend(heads),
         (None, Ok((found, whole))) if !found.is_empty() && whole == text.len() => demands.checkpoints.extend(found),
         (None, _) => {

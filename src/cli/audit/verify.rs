@@ -19,7 +19,10 @@ use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError
   rekeyd audit verify --against head-of-january.txt
   ssh vault cat checkpoints | rekeyd audit verify --against -
   rekeyd audit verify --keys checkpoint-keys-we-kept.txt
-  rekeyd audit verify --since 90d")]
+  rekeyd audit verify --since 90d
+
+Exit status: 0 the ledger is whole; 1 it is broken, or could not be read; 3 the tables were not compared, because there are
+records that this version cannot read.")]
 pub(in super::super) struct Args {
     /// Hold the ledger against heads or checkpoints that were kept elsewhere; - reads standard input.
     #[arg(long, value_name = "FILE")]
@@ -96,6 +99,8 @@ fn tell(
     match verified {
         Ok(verified) => {
             let hash = hex(&verified.head.hash);
+            // Whoever hid what he did to the tables behind a record that nobody can read must not pass.
+            let exit = if verified.unread.is_some() { Exit::Attention } else { Exit::Done };
             if json {
                 output.json(&json!({
                     "verified": true,
@@ -103,14 +108,15 @@ fn tell(
                     "head": { "seq": verified.head.seq, "hash": hash },
                     "first_at": verified.first_at,
                     "last_at": verified.last_at,
-                    "unknown_kinds": verified.unknown,
+                    "unread": verified.unread.as_ref().map_or(0, |unread| unread.records),
+                    "first_unread": verified.unread.as_ref().map(|unread| unread.first),
                     "tables": verified.tables,
                     "checkpoints": verified.checkpoints,
                     "keys": verified.signed_by.iter().map(|signed| key_json(signed, trusted)).collect::<Vec<_>>(),
                     "anchored": verified.anchored,
                     "cut_off": own.cut_off,
                 }))?;
-                return Ok(Exit::Done);
+                return Ok(exit);
             }
             let (first, last) = (moment(verified.first_at), moment(verified.last_at));
             let tables = if verified.tables { ", and every table follows from the records" } else { "" };
@@ -145,10 +151,11 @@ fn tell(
             if own.cut_off {
                 output.line("The newest checkpoint was not written to its end, and is passed over.")?;
             }
-            if verified.unknown > 0 {
-                output.line(format_args!("{} records are of kinds that a later version wrote.", verified.unknown))?;
+            if let Some(unread) = &verified.unread {
+                let not_compared = styled(WARN, "tables not compared:");
+                output.line(format_args!("{not_compared} {unread}. Verify with the version that wrote them."))?;
             }
-            Ok(Exit::Done)
+            Ok(exit)
         }
         Err(VerifyError::Broken(broken)) => {
             if json {

@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use super::key::CheckpointKey;
 use super::note::{Checkpoint, origin_of, parse_checkpoints};
 use crate::domain::{Event, OnCheckpointFailure, State};
+use crate::durable;
 use crate::ports::{Anchor, Head};
 
 /// So many bytes at the end of a long file hold its newest checkpoint, and one that was not written to its end.
@@ -28,15 +29,30 @@ pub(crate) struct Keeper {
     origin: String,
     keeping: Keeping,
     anchor: Anchor,
-    /// The file was read, and agrees with the ledger.
-    agreed: bool,
+    /// The file as it was left; none before it was read, and found to agree with the ledger.
+    left: Option<Place>,
+}
+
+/// Which file it is, and how long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+}
+
+impl Place {
+    fn of(file: &File) -> io::Result<Self> {
+        let data = file.metadata()?;
+        Ok(Self { device: data.dev(), inode: data.ino(), bytes: data.len() })
+    }
 }
 
 impl Keeper {
     pub(crate) fn new(ledger_id: &[u8; 32], keeping: Keeping) -> Self {
         let origin = origin_of(ledger_id);
         let key = Some(keeping.key.verifier(&origin).to_string());
-        Self { origin, keeping, anchor: Anchor { key, ..Anchor::default() }, agreed: false }
+        Self { origin, keeping, anchor: Anchor { key, ..Anchor::default() }, left: None }
     }
 
     pub(crate) fn anchor(&self) -> &Anchor {
@@ -103,35 +119,45 @@ impl Keeper {
     }
 
     fn write(&mut self, head: &Head, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<String, String> {
-        let said = |error: std::io::Error| error.to_string();
+        let said = |error: io::Error| error.to_string();
         // Opened each time: a disk that was away and came back is another file by the same name.
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).append(true).create(true).mode(0o600).open(&self.keeping.file).map_err(said)?;
-        if !self.agreed {
-            let (text, before) = end_of(&mut file, &self.origin).map_err(said)?;
-            self.agree(&text, hash_of)?;
-            let (_, whole) = parse_checkpoints(&text).map_err(|error| error.to_string())?;
-            if whole < text.len() {
-                tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
-                file.set_len(before + whole as u64).map_err(said)?;
+        let place = Place::of(&file).map_err(said)?;
+        let left = self.left.take();
+        if left != Some(place) {
+            if left.is_some() {
+                tracing::warn!(file = %self.keeping.file.display(), "the checkpoint file is not the one that was left: it was moved or changed by another; look for what is missing from it");
             }
-            self.agreed = true;
+            self.take_up(&mut file, hash_of)?;
         }
         let note = self.keeping.key.sign(&Checkpoint::of(&self.origin, head));
-        let written = file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data());
-        if let Err(error) = written {
-            // Perhaps half of it is there: the next try looks.
-            self.agreed = false;
-            return Err(error.to_string());
+        file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(said)?;
+        if place.bytes == 0 {
+            durable::sync_name(&self.keeping.file).map_err(said)?;
         }
+        // After an error it stays unknown: perhaps half of the note is there, and the next try looks.
+        self.left = Some(Place::of(&file).map_err(said)?);
         Ok(note)
     }
 
+    /// Sees that the file agrees with the ledger, and ends with a whole checkpoint.
+    fn take_up(&self, file: &mut File, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
+        let said = |error: io::Error| error.to_string();
+        let (bytes, before) = end_of(file, &self.origin).map_err(said)?;
+        let (checkpoints, whole) = parse_checkpoints(&bytes).map_err(|error| error.to_string())?;
+        self.agree(checkpoints.last(), hash_of)?;
+        if whole < bytes.len() {
+            tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
+            file.set_len(before + whole as u64).map_err(said)?;
+        }
+        Ok(())
+    }
+
     /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
-    fn agree(&self, text: &str, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
-        let (checkpoints, _) = parse_checkpoints(text).map_err(|error| error.to_string())?;
-        let Some(newest) = checkpoints.last() else { return Ok(()) };
+    fn agree(&self, newest: Option<&Checkpoint>, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
+        let Some(newest) = newest else { return Ok(()) };
         let seq = newest.head.seq;
         if newest.origin != self.origin {
             Err(format!("it belongs to another ledger, {}; move it away, and keep it", newest.origin))
@@ -147,7 +173,7 @@ impl Keeper {
 
 /// The end of the file, from where a checkpoint begins, and how many bytes stand before it. All of a file that is short, or
 /// whose end shows no beginning of a checkpoint of ours.
-fn end_of(file: &mut File, origin: &str) -> io::Result<(String, u64)> {
+fn end_of(file: &mut File, origin: &str) -> io::Result<(Vec<u8>, u64)> {
     let mut bytes = Vec::new();
     let skipped = file.metadata()?.len().saturating_sub(END);
     file.seek(SeekFrom::Start(skipped))?;
@@ -155,12 +181,10 @@ fn end_of(file: &mut File, origin: &str) -> io::Result<(String, u64)> {
     let beginning = format!("\n\n{origin}\n");
     let found = bytes.windows(beginning.len()).position(|window| window == beginning.as_bytes());
     if let (true, Some(place)) = (skipped > 0, found) {
-        let (_, end) = bytes.split_at(place + 2);
-        let text = std::str::from_utf8(end).map_err(io::Error::other)?;
-        return Ok((text.to_owned(), skipped + place as u64 + 2));
+        return Ok((bytes.split_off(place + 2), skipped + place as u64 + 2));
     }
-    let mut text = String::new();
+    bytes.clear();
     file.seek(SeekFrom::Start(0))?;
-    file.read_to_string(&mut text)?;
-    Ok((text, 0))
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, 0))
 }

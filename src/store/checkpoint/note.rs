@@ -135,11 +135,16 @@ pub struct MalformedCheckpoints {
 
 /// Reads checkpoints that stand one after another, and says how many bytes they take with what stands between them.
 ///
-/// What follows the last whole one may be a checkpoint whose writing was cut off; it is passed over.
+/// What follows the last whole one may be a checkpoint whose writing was cut off, in the middle of a letter even; it is passed
+/// over.
 ///
 /// # Errors
 /// If something else stands before a checkpoint.
-pub fn parse_checkpoints(text: &str) -> Result<(Vec<Checkpoint>, usize), MalformedCheckpoints> {
+pub fn parse_checkpoints(bytes: &[u8]) -> Result<(Vec<Checkpoint>, usize), MalformedCheckpoints> {
+    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    if std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some()) {
+        return Err(MalformedCheckpoints { line: 1 + text.matches('\n').count() });
+    }
     let mut found = Vec::new();
     let (mut whole, mut at, mut number) = (0, 0, 0);
     // The lines of a note until its blank line, then its signature lines.

@@ -38,7 +38,7 @@ fn a_checkpoint_verifies_by_the_key_that_signed_it_and_no_other() {
     keeper.keep(&head(3), ledger(3)).unwrap();
     keeper.keep(&head(5), ledger(5)).unwrap();
     let text = std::fs::read_to_string(dir.path().join(CHECKPOINTS)).unwrap();
-    let (found, whole) = parse_checkpoints(&text).unwrap();
+    let (found, whole) = parse_checkpoints(text.as_bytes()).unwrap();
     assert_eq!((found.len(), whole), (2, text.len()));
     assert_eq!((&found[1].head, found[1].origin.as_str()), (&head(5), origin_of(&ID).as_str()));
     let key: VerifierKey = keeper.anchor().key.clone().unwrap().parse().unwrap();
@@ -74,12 +74,9 @@ fn a_torn_checkpoint_is_taken_away() {
     keeper(dir.path()).keep(&head(3), ledger(3)).unwrap();
     let whole = std::fs::read_to_string(&path).unwrap();
     for cut in 1..whole.len() {
-        if !whole.is_char_boundary(cut) {
-            continue;
-        }
-        std::fs::write(&path, format!("{whole}{}", &whole[..cut])).unwrap();
+        std::fs::write(&path, [whole.as_bytes(), &whole.as_bytes()[..cut]].concat()).unwrap();
         keeper(dir.path()).keep(&head(4), ledger(4)).unwrap();
-        let (found, _) = parse_checkpoints(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let (found, _) = parse_checkpoints(&std::fs::read(&path).unwrap()).unwrap();
         let seqs: Vec<u64> = found.iter().map(|checkpoint| checkpoint.head.seq).collect();
         assert!(seqs == [3, 4] || seqs == [3, 3, 4], "cut at {cut}: {seqs:?}");
     }
@@ -105,9 +102,9 @@ fn nothing_is_signed_that_contradicts_what_was_signed() {
 #[test]
 fn other_texts_are_refused() {
     for (text, line) in [("a\n\nb\n", 1), ("o\n1\nx\n\n\u{2014} n AAAA\n", 1), ("\n\no\n1\n\nz\n", 3)] {
-        assert_eq!(parse_checkpoints(text).unwrap_err(), MalformedCheckpoints { line }, "{text:?}");
+        assert_eq!(parse_checkpoints(text.as_bytes()).unwrap_err(), MalformedCheckpoints { line }, "{text:?}");
     }
-    assert_eq!(parse_checkpoints("").unwrap(), (vec![], 0));
+    assert_eq!(parse_checkpoints(b"").unwrap(), (vec![], 0));
 }
 
 /// Of a long file only the end is read: the newest checkpoint is held against the ledger, and half of one is taken away.
@@ -123,7 +120,34 @@ fn the_end_of_a_long_file_is_enough() {
     assert!(refused.contains("is of record 250"), "{refused}");
     std::fs::write(&file, &text[..text.len() - 20]).unwrap();
     keeper(dir.path()).keep(&head(251), ledger(251)).unwrap();
-    let (found, _) = parse_checkpoints(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let (found, _) = parse_checkpoints(&std::fs::read(&file).unwrap()).unwrap();
     let seqs: Vec<u64> = found.iter().map(|one| one.head.seq).collect();
     assert_eq!(seqs, (1..=249).chain([251]).collect::<Vec<_>>());
+}
+
+/// A machine was copied with its checkpoint file's disk: both copies append to one file, and neither may sign past the other.
+#[test]
+fn what_another_signed_meanwhile_is_held_against_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut one = keeper(dir.path());
+    one.keep(&head(3), ledger(3)).unwrap();
+    keeper(dir.path()).keep(&head(5), ledger(5)).unwrap();
+    let why = one.keep(&head(4), ledger(4)).unwrap_err();
+    assert!(why.contains("record 5") && one.blocks(), "{why}");
+    one.keep(&head(6), ledger(6)).unwrap();
+}
+
+/// Whoever moves the file away gets a new one, whole, and the name of neither is lost.
+#[test]
+fn a_file_that_was_moved_away_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, moved) = (dir.path().join(CHECKPOINTS), dir.path().join("kept"));
+    let mut keeper = keeper(dir.path());
+    keeper.keep(&head(3), ledger(3)).unwrap();
+    std::fs::rename(&file, &moved).unwrap();
+    keeper.keep(&head(4), ledger(4)).unwrap();
+    for (file, seq) in [(moved, 3), (file, 4)] {
+        let (found, _) = parse_checkpoints(&std::fs::read(file).unwrap()).unwrap();
+        assert_eq!(found.iter().map(|one| one.head.seq).collect::<Vec<_>>(), [seq]);
+    }
 }

@@ -1,19 +1,11 @@
 //! Copies of the ledger: beside a daemon at work, whole or not at all, and brought back over nothing.
 
-use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rekeyd::store::{BackupError, DATABASE, restore};
 
 use super::*;
-
-fn rekeyd(dir: &Path, arguments: &[&str]) -> Output {
-    let config = dir.join("rekeyd.toml");
-    std::fs::write(&config, format!("version = 1\nstate_dir = \"{}/state\"\n", dir.display())).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_rekeyd")).arg("--config").arg(config).args(arguments).output().unwrap()
-}
 
 /// Promise: a copy that was made while the daemon writes is one moment of the ledger, and comes to an end.
 #[tokio::test(flavor = "multi_thread")]

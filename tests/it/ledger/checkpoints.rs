@@ -14,7 +14,7 @@ async fn keep(store: &Store, dir: &Path, file: &Path, on_failure: OnCheckpointFa
 }
 
 fn seqs(file: &Path) -> Vec<u64> {
-    let (found, _) = parse_checkpoints(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let (found, _) = parse_checkpoints(&std::fs::read(file).unwrap()).unwrap();
     found.iter().map(|checkpoint| checkpoint.head.seq).collect()
 }
 
@@ -41,7 +41,7 @@ async fn an_outcome_is_anchored_when_it_is_acknowledged() {
     store.record(vec![entry(10, Event::PolicySet { policy: "a".into(), words: "every 30d".into() })]).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(seqs(&file), [1, 7, 9, 10]);
-    let (checkpoints, _) = parse_checkpoints(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let (checkpoints, _) = parse_checkpoints(&std::fs::read(&file).unwrap()).unwrap();
     let reader = Reader::open(dir.path()).unwrap();
     let demands = Demands { checkpoints, ..Demands::default() };
     let verified = reader.verify_against(&demands, |_, _| std::ops::ControlFlow::Continue(())).unwrap();

@@ -1,9 +1,11 @@
 //! Whoever touches the history behind the daemon's back is refused, or found out with the number of the record.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use rekeyd::ports::{Archive, Check};
 use rekeyd::store::chain::Record;
-use rekeyd::store::{Broken, DATABASE, Reader, Store, VerifyError};
+use rekeyd::store::{Broken, DATABASE, Demands, Reader, Store, Unread, VerifyError};
 use rusqlite::Connection;
 
 use super::*;
@@ -15,6 +17,16 @@ async fn ledger(dir: &Path) -> Connection {
     store.record(one_rotation("rs1", 100)).await.unwrap();
     store.close().await.unwrap();
     Connection::open(dir.join(DATABASE)).unwrap()
+}
+
+/// What the daemon's own check of the whole ledger comes to.
+async fn checked(dir: &Path) -> Check {
+    let store = Store::open(dir, [9; 32]).unwrap();
+    store.check_in_background(dir.join("checkpoints"));
+    while store.check() == Check::Pending {
+        tokio::task::yield_now().await;
+    }
+    store.check()
 }
 
 /// What is found after a determined hand was there.
@@ -34,7 +46,7 @@ async fn an_untouched_ledger_verifies() {
     ledger(dir.path()).await;
     let mut told = Vec::new();
     let verified = Reader::open(dir.path()).unwrap().verify(|done, total| told.push((done, total))).unwrap();
-    assert_eq!((verified.records, verified.unknown), (14, 0));
+    assert_eq!((verified.records, verified.unread), (14, None));
     assert_eq!((verified.first_at, verified.last_at), (Some(at(0)), Some(at(106))));
     assert_eq!(told.last(), Some(&(14, 14)));
 }
@@ -88,6 +100,82 @@ async fn an_inserted_record_is_named() {
     let copy = "UPDATE ledger SET seq = -seq WHERE seq > 5; UPDATE ledger SET seq = 1 - seq WHERE seq < 0;
         INSERT INTO ledger SELECT 6, at, kind, actor, target, rotation, payload, hash, zeroblob(32) FROM ledger WHERE seq = 5";
     assert_eq!(broken_by(copy).await.seq, 6);
+}
+
+/// No walk from the first record on comes by it, and lists of records would show it.
+#[tokio::test]
+async fn a_record_before_the_first_is_named() {
+    let copy = "INSERT INTO ledger SELECT -2, at, kind, actor, target, rotation, payload, prev_hash, hash FROM ledger
+        WHERE seq = 1";
+    let broken = broken_by(copy).await;
+    assert_eq!((broken.seq, broken.why.contains("number -2")), (0, true), "{broken}");
+}
+
+/// A column that cannot hold what it holds is the fault of its record, and not of the whole database.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_named() {
+    for damage in ["at = 9223372036854775807", "actor = CAST(x'ff' AS TEXT)"] {
+        let broken = broken_by(&format!("UPDATE ledger SET {damage} WHERE seq = 3")).await;
+        assert!(broken.seq == 3 && broken.why.starts_with("cannot be read: "), "{damage}: {broken}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    tamper(&ledger(dir.path()).await, "UPDATE ledger SET at = 9223372036854775807 WHERE seq = 14");
+    assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Damaged { seq: 14 })));
+}
+
+/// Every row is there, and the answers to questions leave one out.
+#[tokio::test]
+async fn an_index_that_hides_a_row_is_named() {
+    for (index, on, some) in [
+        ("ledger_by_time", "ledger (at)", "seq <> 4"),
+        ("rotation_by_time", "rotation (began_at)", "attempt <> 2"),
+        ("key_by_id", "key (id, target)", "id <> 'a'"),
+    ] {
+        let sql = format!(
+            "DROP INDEX {index}; CREATE INDEX {index} ON {on} WHERE {some}; PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX {index} ON {on}' WHERE name = '{index}'"
+        );
+        let broken = broken_by(&sql).await;
+        assert!(broken.seq == 14 && broken.why.contains(&format!("the index {index} knows")), "{broken}");
+    }
+}
+
+/// One record that nobody can read, and what was done to the tables would pass: it does not.
+#[tokio::test]
+async fn a_record_of_an_unknown_kind_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let db = ledger(&state).await;
+    let last = Reader::open(&state).unwrap().newest(1).unwrap().remove(0);
+    let mut blessed =
+        Record { seq: 15, kind: "key_blessed".into(), prev_hash: last.hash, payload: "{}".into(), ..last };
+    (blessed.target, blessed.rotation) = (String::new(), String::new());
+    blessed.hash = blessed.expected_hash();
+    db.execute(
+        "INSERT INTO ledger VALUES (15, ?, 'key_blessed', 'schedule', '', '', '{}', ?, ?)",
+        rusqlite::params![blessed.at.as_microsecond(), blessed.prev_hash, blessed.hash],
+    )
+    .unwrap();
+    db.execute_batch("UPDATE rotation SET actor = 'nobody'").unwrap();
+    let verified = Reader::open(&state).unwrap().verify(|_, _| {}).unwrap();
+    assert_eq!(verified.unread, Some(Unread { first: 15, kind: "key_blessed".into(), records: 1 }));
+    let said = rekeyd(dir.path(), &["audit", "verify"]);
+    let words = String::from_utf8(said.stdout).unwrap();
+    assert_eq!((said.status.code(), words.contains("tables not compared")), (Some(3), true), "{words}");
+    assert!(matches!(checked(&state).await, Check::Broken { .. }));
+}
+
+/// Where a clock was set back, the first record of a time or later stands before records of earlier times.
+#[tokio::test]
+async fn since_begins_with_the_first_record_of_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), [9; 32]).unwrap();
+    store.record(one_rotation("rs0", 100)).await.unwrap();
+    store.record(one_rotation("rs1", 60)).await.unwrap();
+    let demands = Demands { since: Some(at(50)), ..Demands::default() };
+    let reader = Reader::open(dir.path()).unwrap();
+    let verified = reader.verify_against(&demands, |_, _| ControlFlow::Continue(())).unwrap();
+    assert_eq!(verified.records, 14);
 }
 
 /// Whoever chains a record anew under another target or rotation than its contents tell is found out by these.
@@ -174,15 +262,6 @@ async fn a_changed_head_keeps_the_daemon_out() {
 /// What the end does not show, the check of the whole does, beside the daemon's work.
 #[tokio::test]
 async fn a_start_finds_what_was_done_to_the_ledger_meanwhile() {
-    use rekeyd::ports::{Archive, Check};
-    let checked = async |dir: &Path| {
-        let store = Store::open(dir, [9; 32]).unwrap();
-        store.check_in_background(dir.join("checkpoints"));
-        while store.check() == Check::Pending {
-            tokio::task::yield_now().await;
-        }
-        store.check()
-    };
     let dir = tempfile::tempdir().unwrap();
     let db = ledger(dir.path()).await;
     assert_eq!(checked(dir.path()).await, Check::Whole { records: 14 });

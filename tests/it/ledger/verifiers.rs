@@ -174,7 +174,7 @@ impl Scene {
 
     pub(super) fn keep(&self, name: &str, keep: impl Fn(usize) -> bool) -> String {
         let text = std::fs::read_to_string(self.path(CHECKPOINTS)).unwrap();
-        let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
+        let (all, _) = rekeyd::store::parse_checkpoints(text.as_bytes()).unwrap();
         let kept = all.iter().enumerate().filter(|(place, _)| keep(*place)).map(|(_, one)| one.to_note() + "\n");
         self.write(name, &kept.collect::<String>())
     }
@@ -332,7 +332,7 @@ async fn both_name_a_cut_tail_and_a_new_chain_by_what_was_kept() {
 async fn both_name_a_checkpoint_that_nobody_of_us_signed() {
     let scene = Scene::new().await;
     let text = std::fs::read_to_string(scene.path(CHECKPOINTS)).unwrap();
-    let (all, _) = rekeyd::store::parse_checkpoints(&text).unwrap();
+    let (all, _) = rekeyd::store::parse_checkpoints(text.as_bytes()).unwrap();
     let signature = |place: usize| all[place].to_note().trim_end().rsplit(' ').next().unwrap().to_owned();
     std::fs::write(scene.path(CHECKPOINTS), text.replace(&signature(1), &signature(2))).unwrap();
     assert_eq!(scene.both(&[]).0["record"], 8);
