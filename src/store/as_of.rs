@@ -13,8 +13,9 @@ use super::relay::relay;
 use super::replay::Replay;
 use super::rotations::{About, rotation_of};
 use super::unsettled::{Cells, Settled, Table};
-use super::verify::{Broken, Demands, VerifyError, check_signatures, told};
+use super::verify::{Broken, VerifyError, told};
 use super::walk::Walk;
+use super::witness::Witnesses;
 use super::{Checkpoint, VerifierKey, load};
 use crate::domain::{Entry, Event, Fleet, KeyLife, LedgerRow, RotationRow, Target, TargetId};
 use crate::ports::Head;
@@ -76,11 +77,13 @@ impl Reader {
     ) -> Result<AsOf, VerifyError> {
         self.check_beginning()?;
         let (before, last) = (self.last_before(stretch.since)?, self.last_before(stretch.until)?);
-        let demands = Demands { checkpoints: checkpoints.to_vec(), ..Demands::default() };
         let start = Head { seq: 0, hash: load::identity(&self.conn)?.unwrap_or_default() };
-        let mut walk = Walk::begin(start, self.pins(&demands, 0)?);
+        let named = load::checkpoint_keys(&self.conn)?;
+        let mut witnesses = Witnesses::of(&self.conn, 0, &named)?;
+        checkpoints.iter().try_for_each(|checkpoint| witnesses.hear(checkpoint))?;
+        let mut walk = Walk::begin(start, witnesses.pins());
         let (checkpoints, later): (Vec<_>, Vec<_>) =
-            demands.checkpoints.into_iter().partition(|checkpoint| checkpoint.head.seq <= last);
+            checkpoints.iter().cloned().partition(|checkpoint| checkpoint.head.seq <= last);
         self.hold(&later)?;
         let mut replay = Replay::begin()?;
         let targets = self.described(last)?;
@@ -116,8 +119,7 @@ impl Reader {
         if let Some(next) = later.iter().map(|checkpoint| checkpoint.head.seq).min() {
             relay(self.path(), &mut walk, next, |_| Ok(()))?;
         }
-        let named = load::checkpoint_keys(&self.conn)?;
-        check_signatures(&checkpoints, &named)?;
+        witnesses.signed_by()?;
         let checkpoint_keys = named.into_iter().filter(|(seq, _)| *seq <= last).map(|(_, key)| key).collect();
         Ok(AsOf { fleet: replay.fleet, head, checkpoints, checkpoint_keys })
     }

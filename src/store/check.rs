@@ -1,6 +1,5 @@
 //! Looks at the ledger when the daemon starts: at its end before anything else, and at all of it beside the work.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::Connection;
 
-use super::checkpoint::{MalformedCheckpoints, parse_checkpoints};
-use super::reader::{ReadError, Reader};
+use super::reader::Reader;
 use super::verify::{Demands, Verified, VerifyError};
 use super::walk::{Pins, Walk};
 use super::{OpenError, Store, load};
@@ -25,19 +23,6 @@ const SMALL: u64 = 64 << 20;
 pub(super) struct Checking {
     found: Arc<RwLock<Check>>,
     stopped: Arc<AtomicBool>,
-}
-
-/// Why the whole ledger is not known to hold.
-#[derive(Debug, thiserror::Error)]
-enum CheckError {
-    #[error(transparent)]
-    Ledger(#[from] VerifyError),
-    #[error(transparent)]
-    Database(#[from] ReadError),
-    #[error("the checkpoint file cannot be read: {0}")]
-    File(#[from] io::Error),
-    #[error("the checkpoint file cannot be understood: {0}")]
-    Checkpoints(#[from] MalformedCheckpoints),
 }
 
 /// In bounded time: the structure of a small database, and the chain of the newest records.
@@ -95,7 +80,7 @@ impl Checking {
                 );
                 Check::Whole { records }
             }
-            Err(CheckError::Ledger(VerifyError::BrokenOff)) => return,
+            Err(VerifyError::BrokenOff) => return,
             Err(error) => {
                 let why = error.to_string();
                 tracing::error!(error = why, "the ledger was checked, and does not hold: {why}");
@@ -105,20 +90,14 @@ impl Checking {
         *self.found.write().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    fn verify(&self, path: &Path, checkpoints: &Path) -> Result<Verified, CheckError> {
-        // Before the ledger: what the file names must be in it by then.
-        let checkpoints = match std::fs::read(checkpoints) {
-            Ok(bytes) => parse_checkpoints(&bytes)?.0,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+    fn verify(&self, path: &Path, checkpoints: &Path) -> Result<Verified, VerifyError> {
         let reader = Reader::open_file(path)?;
         reader.check_integrity()?;
-        let demands = Demands { checkpoints, ..Demands::default() };
-        let verified = reader.verify_against(&demands, |_, _| match self.stopped.load(Ordering::Relaxed) {
+        let checkpoint_file = checkpoints.exists().then(|| checkpoints.to_owned());
+        let demands = Demands { checkpoint_file, ..Demands::default() };
+        reader.verify_against(&demands, |_, _| match self.stopped.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
-        });
-        Ok(verified?)
+        })
     }
 }

@@ -31,6 +31,7 @@ mod sql;
 mod unsettled;
 mod verify;
 mod walk;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -47,8 +48,8 @@ pub use crate::domain::RotationRow;
 pub use as_of::{AsOf, Stretch, Telling};
 pub use backup::{BackupError, restore};
 pub use checkpoint::{
-    CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Keeping, KeyError, MalformedCheckpoints, MalformedKey,
-    VerifierKey, origin_of, parse_checkpoints,
+    CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Checkpoints, CheckpointsError, Keeping, KeyError,
+    MalformedKey, VerifierKey, origin_of, parse_checkpoints,
 };
 pub use reader::{ReadError, Reader};
 pub use signatures::SignedBy;

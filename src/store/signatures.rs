@@ -1,5 +1,7 @@
 //! Who signed the checkpoints, and whether the key was in use then. Whom to believe, others decide.
 
+use std::ops::RangeInclusive;
+
 use super::verify::Broken;
 use super::{Checkpoint, VerifierKey};
 
@@ -16,32 +18,48 @@ pub struct SignedBy {
     pub newest: u64,
 }
 
-/// Each checkpoint must be signed by the key that was in use at its record: from the record that names it, which may be the last
-/// that its predecessor signed. `keys` are what the ledger names, in order.
-pub(super) fn check_signatures(
-    checkpoints: &[Checkpoint],
-    keys: &[(u64, VerifierKey)],
-) -> Result<Vec<SignedBy>, Broken> {
-    let ends = keys.iter().skip(1).map(|(named, _)| *named).chain([u64::MAX]);
-    let terms: Vec<_> = keys.iter().zip(ends).map(|((named, key), end)| (*named..=end, key)).collect();
-    let mut signed_by: Vec<SignedBy> = Vec::new();
-    for checkpoint in checkpoints {
+/// The keys that the ledger names, and what each was found to have signed.
+pub(super) struct Signers<'a> {
+    /// What the ledger names, the newest first: each with its records, from the one that names it to the one that names the next.
+    terms: Vec<(RangeInclusive<u64>, &'a VerifierKey)>,
+    found: Vec<SignedBy>,
+}
+
+impl<'a> Signers<'a> {
+    /// Of the ledger's keys, in order, each with the record that names it.
+    pub(super) fn of(keys: &'a [(u64, VerifierKey)]) -> Self {
+        let ends = keys.iter().skip(1).map(|(named, _)| *named).chain([u64::MAX]);
+        let mut terms: Vec<_> = keys.iter().zip(ends).map(|((named, key), end)| (*named..=end, key)).collect();
+        terms.reverse();
+        Self { terms, found: Vec::new() }
+    }
+
+    /// A checkpoint must be signed by the key that was in use at its record: from the record that names it, which may be the
+    /// last that its predecessor signed.
+    pub(super) fn take(&mut self, checkpoint: &Checkpoint) -> Result<(), Broken> {
         let seq = checkpoint.head.seq;
-        let in_use = terms.iter().rev().find(|(term, key)| term.contains(&seq) && key.signed(checkpoint));
+        let in_use = self.terms.iter().find(|(term, key)| term.contains(&seq) && key.signed(checkpoint));
         let Some((term, key)) = in_use else {
-            let why = match keys.iter().find(|(_, key)| key.signed(checkpoint)) {
-                Some((named, _)) if *named > seq => {
-                    format!("has a checkpoint that is signed by a key which only record {named} names")
+            let why = match self.terms.iter().rfind(|(_, key)| key.signed(checkpoint)) {
+                Some((term, _)) if *term.start() > seq => {
+                    format!("has a checkpoint that is signed by a key which only record {} names", term.start())
                 }
                 Some(_) => "has a checkpoint that is signed by a key whose successor was named before".to_owned(),
                 None => "has a checkpoint that is not signed by a key that the ledger names".to_owned(),
             };
             return Err(Broken { seq, why });
         };
-        match signed_by.iter_mut().find(|signed| signed.key == **key) {
+        match self.found.iter_mut().find(|signed| signed.key == **key) {
             Some(signed) => (signed.checkpoints, signed.newest) = (signed.checkpoints + 1, signed.newest.max(seq)),
-            None => signed_by.push(SignedBy { key: (*key).clone(), named: *term.start(), checkpoints: 1, newest: seq }),
+            None => {
+                self.found.push(SignedBy { key: (*key).clone(), named: *term.start(), checkpoints: 1, newest: seq })
+            }
         }
+        Ok(())
     }
-    Ok(signed_by)
+
+    /// Who signed what was taken.
+    pub(super) fn found(self) -> Vec<SignedBy> {
+        self.found
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction};
 
-use super::checkpoint::{Checkpoint, origin_of};
+use super::checkpoint::{Checkpoint, CheckpointsError};
 use super::columns::Micros;
 use super::compare::{compare_guards, compare_indexes, compare_long_tables, compare_short_tables};
 use super::page::Page;
@@ -16,15 +16,17 @@ use super::relay::relay;
 use super::replay::Replay;
 use super::seal::Seals;
 use super::signatures::SignedBy;
-pub(super) use super::signatures::check_signatures;
-use super::walk::{Linked, Pins, Walk};
+use super::walk::{Linked, Walk};
+use super::witness::{CheckpointFile, Witnesses};
 use super::{OpenError, VerifierKey, load, schema};
 use crate::ports::Head;
 
 /// What a ledger is held against, beside itself.
 #[derive(Clone, Debug, Default)]
 pub struct Demands {
-    /// Checkpoints that the ledger's keys must have signed.
+    /// The file that the daemon writes its checkpoints to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// Checkpoints that someone kept. The ledger's keys must have signed these, too.
     pub checkpoints: Vec<Checkpoint>,
     /// Heads that someone kept, and believes without a signature.
     pub kept: Vec<Head>,
@@ -55,6 +57,8 @@ pub struct Verified {
     pub checkpoints: u64,
     /// Who signed them.
     pub signed_by: Vec<SignedBy>,
+    /// The checkpoint file ends with one that was not written to its end. The daemon takes it away when it signs the next.
+    pub cut_off: bool,
     /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
     /// vouch for.
     pub anchored: Option<u64>,
@@ -98,6 +102,14 @@ pub enum VerifyError {
     /// It could not be read to its end.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    /// The checkpoint file cannot be read, or understood.
+    #[error("the checkpoint file {}: {source}", path.display())]
+    Checkpoints {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CheckpointsError,
+    },
     /// Whoever is told of the progress broke off.
     #[error("broken off")]
     BrokenOff,
@@ -122,10 +134,6 @@ impl From<rusqlite::Error> for VerifyError {
 
 /// A daemon at work seldom writes between two glances, and never so often.
 const TRIES: usize = 10_000;
-
-/// How a pin of each kind is told.
-const SIGNED: &str = "a signed checkpoint";
-const KEPT: &str = "a head that was kept";
 
 impl Reader {
     /// Walks the whole ledger, replays it, and compares what follows from it with the tables, row by row.
@@ -156,7 +164,14 @@ impl Reader {
     ) -> Result<Verified, VerifyError> {
         self.check_beginning()?;
         let start = self.start(demands.since)?;
-        let mut walk = Walk::begin(start.clone(), self.pins(demands, start.seq)?);
+        let file = demands.checkpoint_file.as_deref().map(CheckpointFile::open).transpose()?;
+        // Behind the opening: no key signed in the file that is not named by now.
+        let keys = load::checkpoint_keys(&self.conn)?;
+        let mut witnesses = Witnesses::of(&self.conn, start.seq, &keys)?;
+        demands.kept.iter().try_for_each(|head| witnesses.hear_head(head))?;
+        demands.checkpoints.iter().try_for_each(|checkpoint| witnesses.hear(checkpoint))?;
+        let cut_off = file.map_or(Ok(false), |file| witnesses.hear_file(file))?;
+        let mut walk = Walk::begin(start.clone(), witnesses.pins());
         let mut expected = if demands.since.is_none() { Some(Expected::begin()?) } else { None };
         let total = load::head(&self.conn)?.seq;
         let mut take = |page: &Page| {
@@ -176,8 +191,7 @@ impl Reader {
             take(&linked.page)?;
         }
         walk.finish()?;
-        let keys = load::checkpoint_keys(&moment)?;
-        let signed_by = check_signatures(&demands.checkpoints, &keys)?;
+        let (checkpoints, signed_by) = witnesses.signed_by()?;
         let believed = |signed: &&SignedBy| demands.trusted.is_empty() || demands.trusted.contains(&signed.key);
         let vouched = signed_by.iter().filter(believed).map(|signed| signed.newest).max();
         if vouched.is_none() && !demands.trusted.is_empty() && walk.head.seq > start.seq {
@@ -204,8 +218,9 @@ impl Reader {
             last_at: walk.last_at,
             unread,
             tables,
-            checkpoints: demands.checkpoints.len() as u64,
+            checkpoints,
             signed_by,
+            cut_off,
             anchored: demands.kept.iter().map(|head| head.seq).max().max(vouched),
             head: walk.head,
         })
@@ -288,30 +303,6 @@ impl Reader {
                 None => Err(Broken { seq, why: "is missing".to_owned() }.into()),
             },
         }
-    }
-
-    /// What the records must be, those up to `start` being held against it at once.
-    pub(super) fn pins(&self, demands: &Demands, start: u64) -> Result<Pins, VerifyError> {
-        let origin = origin_of(&load::identity(&self.conn)?.unwrap_or_default());
-        if let Some(foreign) = demands.checkpoints.iter().find(|checkpoint| checkpoint.origin != origin) {
-            let why = format!("belongs to another ledger: a checkpoint is of {}, and this is {origin}", foreign.origin);
-            return Err(Broken { seq: 1, why }.into());
-        }
-        if demands.kept.iter().any(|head| head.seq == 0 && origin_of(&head.hash) != origin) {
-            let why = format!("does not continue the one of {KEPT}: what came before it was written anew");
-            return Err(Broken { seq: 1, why }.into());
-        }
-        let mut ahead = Vec::new();
-        let signed = demands.checkpoints.iter().map(|checkpoint| (&checkpoint.head, SIGNED));
-        for (head, who) in demands.kept.iter().map(|head| (head, KEPT)).chain(signed) {
-            if head.seq > start {
-                ahead.push((head.clone(), who));
-            } else if head.seq > 0 && load::hash_of(&self.conn, head.seq)? != Some(head.hash) {
-                let why = format!("is not the one of {who}: the ledger was written anew");
-                return Err(Broken { seq: head.seq, why }.into());
-            }
-        }
-        Ok(Pins::new(ahead))
     }
 }
 

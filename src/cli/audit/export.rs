@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::super::output::{Output, WARN};
 use super::super::{Answer, Exit, Stop};
-use super::kept::checkpoints_of;
+use super::kept::{checkpoints_of, unreadable};
 use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::evidence::{self, Span, Wanted};
@@ -37,7 +37,8 @@ pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> A
     let span = Span::new(args.from, args.to, SystemClock::now()).map_err(|error| words(&error))?;
     let reader = Reader::open(&settings.state_dir)?;
     let file = &settings.ledger.checkpoint_file;
-    let checkpoints = checkpoints_of(file)?.map_or_else(Vec::new, |own| own.checkpoints);
+    let checkpoints: Vec<_> =
+        checkpoints_of(file)?.into_iter().flatten().collect::<Result<_, _>>().map_err(|why| unreadable(file, &why))?;
     if checkpoints.is_empty() && !reader.checkpoint_keys()?.is_empty() {
         output.complain_as_is(&format!(
             "{WARN}warning:{WARN:#} there is no checkpoint in {}, and the ledger names a key that signs them: the bundle has \

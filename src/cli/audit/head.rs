@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::output::{DIM, Output, styled};
 use super::super::{Answer, Exit};
 use super::hex;
-use super::kept::checkpoints_of;
+use super::kept::{checkpoints_of, unreadable};
 use crate::config::Settings;
 use crate::store::Reader;
 
@@ -23,7 +23,7 @@ pub(super) fn head(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     let (head, keys) = (reader.head()?, reader.checkpoint_keys()?);
     let (key, hash) = (keys.last(), hex(&head.hash));
     let file = &settings.ledger.checkpoint_file;
-    let newest = checkpoints_of(file)?.and_then(|own| own.checkpoints.last().cloned());
+    let newest = checkpoints_of(file)?.and_then(Iterator::last).transpose().map_err(|why| unreadable(file, &why))?;
     if args.json {
         output.json(&json!({
             "seq": head.seq,

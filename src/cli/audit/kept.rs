@@ -1,30 +1,25 @@
 //! What was kept of a ledger: its own checkpoint file, and heads that an auditor brings along.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::super::Stop;
 use crate::ports::Head;
-use crate::store::{Checkpoint, Demands, VerifierKey, parse_checkpoints};
+use crate::store::{Checkpoints, Demands, VerifierKey, parse_checkpoints};
 
-/// What the ledger's own checkpoint file holds.
-#[derive(Default)]
-pub(super) struct Own {
-    pub(super) checkpoints: Vec<Checkpoint>,
-    /// It ends with one whose writing was cut off, as by a crash; the daemon takes that away when it signs the next.
-    pub(super) cut_off: bool,
+/// The ledger's own checkpoints, the newest last; none if there is no such file.
+pub(super) fn checkpoints_of(file: &Path) -> Result<Option<Checkpoints<BufReader<File>>>, Stop> {
+    match File::open(file) {
+        Ok(opened) => Ok(Some(Checkpoints::of(BufReader::new(opened)))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(file, &error)),
+    }
 }
 
-/// The ledger's own checkpoints; none if there is no such file.
-pub(super) fn checkpoints_of(file: &Path) -> Result<Option<Own>, Stop> {
-    let said = |why: &dyn std::fmt::Display| Stop::Words(format!("the checkpoint file {}: {why}", file.display()));
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(said(&error)),
-    };
-    let (checkpoints, whole) = parse_checkpoints(&bytes).map_err(|error| said(&error))?;
-    Ok(Some(Own { checkpoints, cut_off: whole < bytes.len() }))
+/// Why the ledger's own checkpoints cannot be read.
+pub(super) fn unreadable(file: &Path, why: &dyn std::fmt::Display) -> Stop {
+    Stop::Words(format!("the checkpoint file {}: {why}", file.display()))
 }
 
 /// Adds what an auditor kept: checkpoints, or lines of a number and a hash as `audit head` prints them. All of it is
@@ -34,7 +29,7 @@ pub(super) fn against(file: &Path, demands: &mut Demands) -> Result<(), Stop> {
     let read = if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+        File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.map_err(|error| Stop::Words(format!("cannot read {}: {error}", file.display())))?;
     // Copied by hand, the last line may have lost its end.

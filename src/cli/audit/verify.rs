@@ -9,7 +9,7 @@ use super::super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::super::when::When;
 use super::super::{Answer, Exit, Stop};
 use super::hex;
-use super::kept::{self, Own};
+use super::kept;
 use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError};
@@ -49,17 +49,17 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
     let reader = Reader::open(&settings.state_dir)?;
     let since = args.since.map(|since| since.start(SystemClock::now(), &settings.timezone));
     let file = args.checkpoints.as_ref().unwrap_or(&settings.ledger.checkpoint_file);
-    let own = kept::checkpoints_of(file)?;
-    let missing = own.is_none().then(|| format!("there is no checkpoint file {}", file.display()));
+    let there = file.try_exists().map_err(|error| kept::unreadable(file, &error))?;
+    let missing = (!there).then(|| format!("there is no checkpoint file {}", file.display()));
     if let (Some(why), true) = (&missing, args.checkpoints.is_some()) {
         return Err(Stop::Words(why.clone()));
     }
-    let Own { checkpoints, cut_off } = own.unwrap_or_default();
     let mut trusted = args.key.clone();
     if let Some(file) = &args.keys {
         trusted.extend(kept::keys_of(file)?);
     }
-    let mut demands = Demands { checkpoints, kept: Vec::new(), trusted, since };
+    let checkpoint_file = there.then(|| file.clone());
+    let mut demands = Demands { checkpoint_file, trusted, since, ..Demands::default() };
     if let Some(file) = &args.against {
         kept::against(file, &mut demands)?;
     }
@@ -70,8 +70,7 @@ pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> A
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    let own = OwnFile { missing, cut_off };
-    tell(verified, &own, &demands.trusted, args.json, output)
+    tell(verified, missing.as_deref(), &demands.trusted, args.json, output)
 }
 
 /// Verifies with the configured checkpoint file.
@@ -80,18 +79,10 @@ pub(in super::super) fn verify_all(settings: &Settings, output: &mut Output) -> 
     verify(&args, settings, output)
 }
 
-/// What there is to say of the ledger's own checkpoint file.
-struct OwnFile {
-    /// Why there are no checkpoints to hold the ledger against.
-    missing: Option<String>,
-    /// The newest was passed over.
-    cut_off: bool,
-}
-
-/// Says what came of it.
+/// Says what came of it; `missing` is why there is no checkpoint file.
 fn tell(
     verified: Result<Verified, VerifyError>,
-    own: &OwnFile,
+    missing: Option<&str>,
     trusted: &[VerifierKey],
     json: bool,
     output: &mut Output,
@@ -114,7 +105,7 @@ fn tell(
                     "checkpoints": verified.checkpoints,
                     "keys": verified.signed_by.iter().map(|signed| key_json(signed, trusted)).collect::<Vec<_>>(),
                     "anchored": verified.anchored,
-                    "cut_off": own.cut_off,
+                    "cut_off": verified.cut_off,
                 }))?;
                 return Ok(exit);
             }
@@ -126,7 +117,7 @@ fn tell(
                 verified.records,
             ))?;
             output.line(format_args!("head {} {hash}", verified.head.seq))?;
-            match (verified.anchored, own.missing.as_deref()) {
+            match (verified.anchored, missing) {
                 (Some(seq), _) => output.line(format_args!(
                     "{} signed checkpoints agree. Up to record {seq} the ledger is anchored outside of itself.",
                     verified.checkpoints
@@ -148,7 +139,7 @@ fn tell(
                     "  {checkpoints}, the newest of record {newest}, by {key}, named by record {named}{trust}"
                 ))?;
             }
-            if own.cut_off {
+            if verified.cut_off {
                 output.line("The newest checkpoint was not written to its end, and is passed over.")?;
             }
             if let Some(unread) = &verified.unread {
@@ -168,6 +159,7 @@ fn tell(
         Err(
             error @ (VerifyError::Unreadable(_)
             | VerifyError::Scratch(_)
+            | VerifyError::Checkpoints { .. }
             | VerifyError::BrokenOff
             | VerifyError::Later { .. }),
         ) => Err(Stop::Words(error.to_string())),

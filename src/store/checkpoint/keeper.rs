@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use super::key::CheckpointKey;
-use super::note::{Checkpoint, origin_of, parse_checkpoints};
+use super::note::{Checkpoint, origin_of};
+use super::read::parse_checkpoints;
 use crate::domain::{Event, OnCheckpointFailure, State};
 use crate::durable;
 use crate::ports::{Anchor, Head};

@@ -125,75 +125,22 @@ impl Checkpoint {
     }
 }
 
-/// A text that holds something else than checkpoints.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} belongs to no checkpoint")]
-pub struct MalformedCheckpoints {
-    /// Where it shows, from 1.
-    pub line: usize,
-}
-
-/// Reads checkpoints that stand one after another, and says how many bytes they take with what stands between them.
-///
-/// What follows the last whole one may be a checkpoint whose writing was cut off, in the middle of a letter even; it is passed
-/// over.
-///
-/// # Errors
-/// If something else stands before a checkpoint.
-pub fn parse_checkpoints(bytes: &[u8]) -> Result<(Vec<Checkpoint>, usize), MalformedCheckpoints> {
-    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    if std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some()) {
-        return Err(MalformedCheckpoints { line: 1 + text.matches('\n').count() });
-    }
-    let mut found = Vec::new();
-    let (mut whole, mut at, mut number) = (0, 0, 0);
-    // The lines of a note until its blank line, then its signature lines.
-    let (mut body, mut signatures, mut began): (Vec<&str>, Vec<_>, usize) = (Vec::new(), Vec::new(), 1);
-    let mut in_body = true;
-    for line in text.split_inclusive('\n') {
-        number += 1;
-        let Some(content) = line.strip_suffix('\n') else { break };
-        if !in_body && !content.starts_with(DASH) {
-            found.push(checkpoint(&body, &mut signatures).ok_or(MalformedCheckpoints { line: began })?);
-            body.clear();
-            (in_body, whole) = (true, at);
-        }
-        at += line.len();
-        if !in_body {
-            signatures.push(signature(content).ok_or(MalformedCheckpoints { line: number })?);
-        } else if !content.is_empty() {
-            if body.is_empty() {
-                began = number;
-            }
-            body.push(content);
-        } else if body.is_empty() {
-            whole = at;
-        } else {
-            in_body = false;
-        }
-    }
-    if !in_body && !signatures.is_empty() {
-        found.push(checkpoint(&body, &mut signatures).ok_or(MalformedCheckpoints { line: began })?);
-        whole = at;
-    }
-    Ok((found, whole))
-}
-
-fn checkpoint(body: &[&str], signatures: &mut Vec<(String, Vec<u8>)>) -> Option<Checkpoint> {
-    let [origin, seq, root, extensions @ ..] = body else { return None };
+/// Reads the text of a note, without its blank line, and the signatures below it.
+pub(super) fn checkpoint(text: &[String], signatures: Vec<(String, Vec<u8>)>) -> Option<Checkpoint> {
+    let [origin, seq, root, extensions @ ..] = text else { return None };
     let hash = STANDARD.decode(root).ok()?.try_into().ok()?;
-    if signatures.is_empty() {
-        return None;
-    }
-    Some(Checkpoint {
-        origin: (*origin).to_owned(),
-        head: Head { seq: seq.parse().ok()?, hash },
-        extensions: extensions.iter().map(|line| (*line).to_owned()).collect(),
-        signatures: std::mem::take(signatures),
-    })
+    let head = Head { seq: seq.parse().ok()?, hash };
+    let whole = !signatures.is_empty();
+    whole.then(|| Checkpoint { origin: origin.clone(), head, extensions: extensions.to_vec(), signatures })
 }
 
-fn signature(line: &str) -> Option<(String, Vec<u8>)> {
+/// Whether a line is one of a signature.
+pub(super) fn is_signature(line: &str) -> bool {
+    line.starts_with(DASH)
+}
+
+/// Reads the line of a signature: the key's name, and the key's id with the signature.
+pub(super) fn signature(line: &str) -> Option<(String, Vec<u8>)> {
     let (name, bytes) = line.strip_prefix(DASH)?.split_once(' ')?;
     Some((name.to_owned(), STANDARD.decode(bytes).ok()?))
 }

@@ -102,7 +102,8 @@ fn nothing_is_signed_that_contradicts_what_was_signed() {
 #[test]
 fn other_texts_are_refused() {
     for (text, line) in [("a\n\nb\n", 1), ("o\n1\nx\n\n\u{2014} n AAAA\n", 1), ("\n\no\n1\n\nz\n", 3)] {
-        assert_eq!(parse_checkpoints(text.as_bytes()).unwrap_err(), MalformedCheckpoints { line }, "{text:?}");
+        let refusal = parse_checkpoints(text.as_bytes()).unwrap_err();
+        assert!(matches!(refusal, CheckpointsError::Malformed { line: at } if at == line), "{text:?}: {refusal}");
     }
     assert_eq!(parse_checkpoints(b"").unwrap(), (vec![], 0));
 }
