@@ -39,6 +39,7 @@ pub(super) struct ConfigFile {
     pub(super) stalled_after: Period,
     pub(super) control: Control,
     pub(super) inventory: Inventory,
+    pub(super) runbook: Option<String>,
     pub(super) policies: Policies,
     pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
@@ -75,6 +76,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let (http, stalled_after) = read_http(top.section("http"));
     let control = read_control(top.section("control"), socket_dir);
     let inventory = read_inventory(top.section("inventory"));
+    let runbook = read_alerts(top.section("alerts"));
     let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
     let policies = policies::read(&mut top, &timezone);
     let freezes = freezes::read(&mut top, &timezone);
@@ -89,6 +91,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         stalled_after,
         control,
         inventory,
+        runbook,
         policies,
         freezes,
         managers,
@@ -163,6 +166,14 @@ fn read_inventory(section: Option<Section<'_>>) -> Inventory {
     inventory
 }
 
+/// Where the runbook is.
+fn read_alerts(section: Option<Section<'_>>) -> Option<String> {
+    let mut section = section?;
+    let runbook = section.optional("runbook", value::web_url).map(|url| url.value.to_string());
+    section.finish();
+    runbook
+}
+
 impl ConfigFile {
     /// Where checkpoints go and what their failure means, with the defaults filled in.
     pub(super) fn ledger(&self) -> Ledger {
@@ -186,6 +197,7 @@ impl ConfigFile {
             http: self.http,
             control: self.control,
             inventory: self.inventory,
+            runbook: self.runbook,
             policies,
             rules: Rules { managers: rules, freezes: self.freezes, stalled_after: self.stalled_after },
             warnings,

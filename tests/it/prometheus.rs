@@ -76,7 +76,7 @@ fn the_daemons_own_alerts_are_those_of_the_rules() {
     for kind in AlertKind::ALL {
         let rule = alerts::rule(kind);
         assert_eq!(told.get(rule), Some(&alerts::Severity::of(kind).as_str()), "{rule}");
-        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook(kind))), "{rule}");
+        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook("docs/runbook.md", kind))), "{rule}");
     }
 }
 
@@ -165,7 +165,7 @@ async fn the_daemon_tells_an_alertmanager_by_itself() {
     let alertmanager = alertmanager().await;
     // Told so seldom, an alert would fire for forty minutes more if its end were not told.
     let direct = format!(
-        "[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
+        "[alerts]\nrunbook = \"https://wiki.example.com/runbook.md\"\n[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
         alertmanager.port
     );
     let _daemon = daemon(&simulator, &direct).await;
@@ -178,7 +178,7 @@ async fn the_daemon_tells_an_alertmanager_by_itself() {
     assert_eq!(alert["labels"]["job"], "rekeyd");
     let summary = alert["annotations"]["summary"].as_str().unwrap();
     assert!(summary.starts_with(&format!("{target}: its key ")), "{summary}");
-    assert_eq!(alert["annotations"]["runbook_url"], "docs/runbook.md#rekeydkeytooold");
+    assert_eq!(alert["annotations"]["runbook_url"], "https://wiki.example.com/runbook.md#rekeydkeytooold");
     assert_eq!(alert["status"]["state"], "active");
 
     simulator.set_faults(Vec::new());
