@@ -45,7 +45,7 @@ pub trait Access: Send + Sync {
     async fn greet(&self) -> Result<Greeting, Failure>;
 
     /// Lists the API keys: the global ones, and those of the organizations and projects that are managed. An error: the
-    /// manager as a whole can not be asked.
+    /// manager as a whole cannot be asked.
     async fn api_keys(&self) -> Result<Inventory, Failure>;
 
     /// The addresses from which a key may come, as the server writes them; none at all where any may.
@@ -108,8 +108,10 @@ pub struct UnreadProject {
     pub failure: Failure,
 }
 
-/// The durable record. What it returned from is on disk. Of what it failed at, that is not known before the next call that
-/// succeeds: a commit can be called failed and be there.
+/// The durable record.
+///
+/// When a call has succeeded, what it recorded is on disk. When one has failed, its entries may be there or not: a commit can be
+/// reported as failed and have been written. The next call that succeeds tells.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Appends the entries to the ledger, all or none, with everything that follows from them. Durable on return.
@@ -140,7 +142,7 @@ pub struct Head {
 /// Why the record could not be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The event can not follow from what is known; trying again is useless.
+    /// The event cannot follow from what is known; trying again is useless.
     #[error(transparent)]
     Impossible(#[from] Contradiction),
     /// The disk is full.
@@ -176,7 +178,8 @@ pub trait RequestObserver: Send + Sync {
 }
 
 /// The kinds of request, as the label `operation` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Operation {
     /// A page of a listing.
     List,
@@ -188,15 +191,11 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 3] = [Self::List, Self::GetKey, Self::RotateKey];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::GetKey => "get_key",
-            Self::RotateKey => "rotate_key",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -229,7 +228,7 @@ pub trait Orders: Send + Sync {
 #[async_trait]
 pub trait Reload: Send + Sync {
     /// Puts the configuration in force that the files hold now, and says in words what has changed. Running rotations end
-    /// as they began. What can not be followed is refused as a whole, in words, and the former one stays.
+    /// as they began. What cannot be followed is refused as a whole, in words, and the former one stays.
     async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String>;
 }
 
@@ -255,7 +254,7 @@ pub struct Situation {
     pub fleet: Arc<Fleet>,
     /// The newest record of the ledger.
     pub head: Head,
-    /// Since when, and why, the ledger can not be written; no PUT leaves while it can not.
+    /// Since when, and why, the ledger cannot be written; no PUT leaves while it cannot.
     pub unwritable: Option<(Timestamp, String)>,
     /// When the daemon started.
     pub started_at: Timestamp,
@@ -288,12 +287,6 @@ pub trait Archive: Send + Sync {
 
     /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
-
-    /// What the check of the whole ledger came to. Waits for nothing.
-    fn check(&self) -> Check;
-
-    /// How far the ledger is anchored. Waits for nothing.
-    fn anchor(&self) -> Anchor;
 }
 
 /// What the check of the whole ledger, which every start begins, came to.
@@ -345,7 +338,7 @@ pub struct Past {
     pub keys: Vec<KeyUse>,
 }
 
-/// Why the past can not be told.
+/// Why the past cannot be told.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the history can not be read: {0}")]
+#[error("the history cannot be read: {0}")]
 pub struct ArchiveError(pub String);

@@ -13,8 +13,8 @@ use self::target::Look;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Outage, Period, Power, Reason, ReceiverName,
-    ReceiverRecord,
+    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, Reason, ReceiverName,
+    ReceiverRecord, Trouble,
 };
 use crate::policy::Rules;
 use crate::ports::Situation;
@@ -89,11 +89,11 @@ fn clock(situation: &Situation) -> Option<Alert> {
     Some(alert(AlertKind::ClockStepped, AlertSubject::Daemon, "rekeyd".to_owned(), Some(step.at), words))
 }
 
-/// Told by all the others: whoever can not be reached hears nothing of it.
+/// Told by all the others: whoever cannot be reached hears nothing of it.
 fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Option<Alert> {
     let (since, error) = record.failing.as_ref()?;
     let words = format!(
-        "{name} can not be told of alerts since {since:.0}, for {}: {error}. \
+        "{name} cannot be told of alerts since {since:.0}, for {}: {error}. \
          Next: check its address in the configuration, and that it runs; what it missed it is told then.",
         length(*since, now)
     );
@@ -102,7 +102,7 @@ fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Opt
 }
 
 fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
-    let failing = record.outage.as_ref().map(|Outage { since, failure }| {
+    let failing = record.outage.as_ref().map(|Trouble { since, failure }| {
         let (kind, what) = if mends_itself(failure.reason) {
             (AlertKind::ManagerFailing, "has been failing")
         } else {
@@ -119,19 +119,19 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
-             can not be called covered. Next: check in the manager that the backup of the whole cluster is started."
+             cannot be called covered. Next: check in the manager that the backup of the whole cluster is started."
         );
-        let subject = AlertSubject::Cluster(format!("{manager}/{}/{}", gap.project_id, gap.cluster));
+        let subject = AlertSubject::cluster(manager, &gap.project_id, &gap.cluster);
         alert(AlertKind::ConfigServersMissing, subject, name, Some(*since), words)
     });
-    let unread = record.unread.iter().map(|(project, Outage { since, failure })| {
+    let unread = record.unread.iter().map(|(project, Trouble { since, failure })| {
         let name = format!("{manager}/{project}");
         let words = format!(
-            "{name} can not be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
+            "{name} cannot be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
             length(*since, now),
             advice::against(failure.reason)
         );
-        alert(AlertKind::ProjectUnread, AlertSubject::Project(name.clone()), name, Some(*since), words)
+        alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
 }
@@ -155,7 +155,7 @@ fn of_api_key(manager: &ManagerName, record: &ApiKeyRecord, now: Timestamp) -> O
          what; if nobody knows, delete it in the manager. `rekeyd keys` lists all that can.",
         key.public_key, key.description
     );
-    let subject = AlertSubject::ApiKey(format!("{manager}/{}", key.id));
+    let subject = AlertSubject::api_key(manager, &key.id);
     Some(alert(AlertKind::ApiKeyNew, subject, format!("{manager}/{}", key.public_key), Some(since), words))
 }
 

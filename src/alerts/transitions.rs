@@ -46,8 +46,7 @@ mod tests {
         let mut tell = |fired: &[Alert]| {
             let events = transitions(fired, &fleet.alerts);
             for event in &events {
-                let change = fleet.consequence(at, event).unwrap().unwrap();
-                fleet.adopt(change);
+                fleet.fold(at, event).unwrap().unwrap();
             }
             assert_eq!(transitions(fired, &fleet.alerts), []);
             events.iter().map(|event| event.to_record().0).collect::<Vec<_>>()

@@ -1,7 +1,10 @@
 //! The daemon: everything that it is made of, opened, set to work, and ended in good order.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,15 +41,13 @@ pub struct Daemon {
     closing: CancellationToken,
     silence: CancellationToken,
     jobs: Jobs,
-    engine: JoinHandle<()>,
-    housekeeping: JoinHandle<()>,
-    inventory: JoinHandle<()>,
+    /// What ends when `closing` is cancelled, by its name.
+    parts: Vec<(&'static str, JoinHandle<()>)>,
+    /// Ends when `silence` is cancelled: it shows the stop to its end.
+    listener: JoinHandle<()>,
     couriers: JoinSet<()>,
     /// Ends the couriers, before the engine writes its last record.
     hush: CancellationToken,
-    listener: JoinHandle<()>,
-    control: JoinHandle<()>,
-    service: JoinHandle<()>,
     reloader: Arc<dyn Reload>,
 }
 
@@ -89,8 +90,7 @@ impl Daemon {
         let rules = Arc::new(settings.rules.clone());
         let engine = Arc::new(Engine::new(managers, Arc::clone(&rules), journal, Arc::clone(&clock), observer));
         let (refused, refused_now) = watch::channel(None);
-        let archive = Arc::clone(&store) as Arc<dyn Archive>;
-        let kept = Arc::new(Kept { engine: Arc::clone(&engine), archive: Arc::clone(&archive), refused: refused_now });
+        let kept = Arc::new(Kept { engine: Arc::clone(&engine), store: Arc::clone(&store), refused: refused_now });
         let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
         let doors = Doors::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
@@ -106,7 +106,7 @@ impl Daemon {
         let (closing, hush, silence) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let routes = http::router(http::Inputs {
             gauge: Arc::clone(&kept) as Arc<dyn Gauge>,
-            archive,
+            archive: Arc::clone(&store) as Arc<dyn Archive>,
             rules: rules_now.clone(),
             metrics: Arc::clone(&metrics),
             hosts: settings.http.allowed_hosts.clone(),
@@ -133,21 +133,19 @@ impl Daemon {
         tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {}://{address}", doors.scheme());
         let (control, listener) = doors.serve(orders, routes, &closing, &silence);
         store.check_in_background(settings.ledger.checkpoint_file.clone());
+        let housekeeping = housekeeping::run(notebook, rules_now, tidings, jobs.housekeeping(), closing.clone());
+        let parts = vec![
+            ("the engine", tokio::spawn(Arc::clone(&engine).run(jobs.sweep(), closing.clone(), GRACE))),
+            ("the housekeeping", tokio::spawn(housekeeping)),
+            ("the inventory of API keys", tokio::spawn(inventories.run(jobs.inventory(), closing.clone()))),
+            ("the control socket", control),
+            ("the reports to the service manager", tokio::spawn(service::run(engine, clock, closing.clone()))),
+        ];
         Ok(Self {
             address,
-            control,
+            parts,
             listener,
-            service: tokio::spawn(service::run(Arc::clone(&engine), clock, closing.clone())),
             couriers: couriers::set_out(couriers, &latest, &hush),
-            housekeeping: tokio::spawn(housekeeping::run(
-                notebook,
-                rules_now,
-                tidings,
-                jobs.housekeeping(),
-                closing.clone(),
-            )),
-            inventory: tokio::spawn(inventories.run(jobs.inventory(), closing.clone())),
-            engine: tokio::spawn(engine.run(jobs.sweep(), closing.clone(), GRACE)),
             store,
             jobs,
             reloader,
@@ -164,14 +162,15 @@ impl Daemon {
 
     /// Returns when a part of it has ended that never should: by a panic, which is a bug. Stop it then, and start anew.
     pub async fn broken(&mut self) -> &'static str {
+        let part = poll_fn(|context| {
+            let mut parts = self.parts.iter_mut();
+            let ended = parts.find_map(|(part, handle)| Pin::new(handle).poll(context).is_ready().then_some(*part));
+            ended.map_or(Poll::Pending, Poll::Ready)
+        });
         tokio::select! {
-            _ = &mut self.engine => "the engine",
-            _ = &mut self.housekeeping => "the housekeeping",
-            _ = &mut self.inventory => "the inventory of API keys",
-            Some(_) = self.couriers.join_next() => "a courier of alerts",
+            part = part => part,
             _ = &mut self.listener => "the listener",
-            _ = &mut self.control => "the control socket",
-            _ = &mut self.service => "the reports to the service manager",
+            Some(_) = self.couriers.join_next() => "a courier of alerts",
             () = self.store.ended() => "the ledger's writer",
         }
     }
@@ -188,11 +187,9 @@ impl Daemon {
         while self.couriers.join_next().await.is_some() {}
         self.closing.cancel();
         self.jobs.stop().await;
-        ended("the engine", self.engine).await;
-        ended("the housekeeping", self.housekeeping).await;
-        ended("the inventory of API keys", self.inventory).await;
-        ended("the control socket", self.control).await;
-        ended("the reports to the service manager", self.service).await;
+        for (part, handle) in self.parts {
+            ended(part, handle).await;
+        }
         self.silence.cancel();
         ended("the listener", self.listener).await;
         if let Err(error) = self.store.close().await {

@@ -75,7 +75,7 @@ impl Inventories {
             }
             Err(failure) => {
                 // That the manager fails is seen, told and recorded by the engine.
-                tracing::debug!(manager = name.as_str(), "the API keys of {name} can not be listed now: {failure}");
+                tracing::debug!(manager = name.as_str(), "the API keys of {name} cannot be listed now: {failure}");
                 RETRY
             }
         }

@@ -3,7 +3,7 @@
 //! The scheduler goes by the wall clock, and is silent until one that was set back has caught up. Something that goes by the
 //! monotonic clock wakes the loops meanwhile.
 //!
-//! A job that only wakes can not overlap, panic, or be lost to any purpose: what it would have found, the next one finds.
+//! A job that only wakes cannot overlap, panic, or be lost to any purpose: what it would have found, the next one finds.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{StartError, SystemClock, checkpoints};
 use crate::config::Settings;
 use crate::domain::{Actor, Entry, Event, Fleet};
-use crate::ports::{Archive, Journal};
+use crate::ports::Journal;
 use crate::store::Store;
 
 /// Opens the ledger beside the runtime's threads: a migration may take its time.

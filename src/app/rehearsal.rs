@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
-use wildmatch::WildMatch;
 
 use super::managers::ops_manager;
 use super::{StartError, SystemClock};
 use crate::config::Config;
-use crate::domain::{Change, Decision, Event, Failure, Fleet, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
+use crate::domain::{Decision, Event, Failure, Fleet, Glob, KeyId, ManagerName, Planned, Target, TargetId, Verdict};
 use crate::policy::{Rules, plan};
 use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 
@@ -65,7 +64,7 @@ impl Rehearsed {
 
 /// Rehearses, asking for the keys of the targets whose names match `glob`. Rotates nothing, tells nobody, writes nothing, and
 /// spends at most about `within` on the network.
-pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<Rehearsal, StartError> {
+pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<Rehearsal, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let observer: Arc<dyn RequestObserver> = Arc::new(Unobserved);
     let until = clock.monotonic() + within;
@@ -85,7 +84,7 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             until,
             patience,
             rules: rules.clone(),
-            glob: WildMatch::new(glob),
+            glob: glob.clone(),
             credential: known,
         };
         under_way.spawn(async move { (place, way.go().await) });
@@ -111,16 +110,14 @@ pub async fn rehearse(config: &Config, glob: &str, within: Duration) -> Result<R
             } else {
                 Event::TargetFound { description, listing }
             };
-            suppose(&mut fleet, &clock, &event);
+            // What would be recorded, without recording it. Here and below, what is impossible would be refused.
+            let _ = fleet.fold(clock.now(), &event);
             keys.insert(id, None);
         }
         for (target, key) in read {
             if let (Ok(key), true) = (&key, fleet.targets.get(&target).is_some_and(|known| known.key.is_none())) {
-                suppose(
-                    &mut fleet,
-                    &clock,
-                    &Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None },
-                );
+                let seen = Event::KeySeen { target: target.clone(), key: key.clone(), looked_at: None };
+                let _ = fleet.fold(clock.now(), &seen);
             }
             keys.insert(target, Some(key));
         }
@@ -140,9 +137,8 @@ fn planned(
     rules: &Rules,
     clock: &Arc<dyn Clock>,
     mut keys: BTreeMap<TargetId, Option<Result<KeyId, Failure>>>,
-    glob: &str,
+    glob: &Glob,
 ) -> Vec<Rehearsed> {
-    let glob = WildMatch::new(glob);
     let decisions = plan(clock.now(), fleet, rules, &BTreeSet::new()).decisions;
     let rehearsed = decisions.into_iter().filter_map(|planned| {
         let key = keys.remove(&planned.target)?;
@@ -177,15 +173,7 @@ fn week(targets: &[Rehearsed], clock: &Arc<dyn Clock>) -> Line {
     Step::Week.pass(words)
 }
 
-/// Takes in what would be recorded, without recording it.
-fn suppose(fleet: &mut Fleet, clock: &Arc<dyn Clock>, event: &Event) {
-    let change: Option<Change> = fleet.consequence(clock.now(), event).ok().flatten();
-    if let Some(change) = change {
-        fleet.adopt(change);
-    }
-}
-
-/// Whether a target's key can not be read although it should.
+/// Whether a target's key cannot be read although it should.
 fn is_trouble(key: &Result<KeyId, Failure>) -> bool {
     key.as_ref().is_err_and(|failure| failure.verdict != Verdict::NotThisWay)
 }

@@ -94,7 +94,7 @@ impl Reloader {
         let credentials = use_credentials(&fleet, &next);
         self.record([told].into_iter().chain(policies).chain(credentials).collect(), by)
             .await
-            .map_err(|error| format!("the change can not be recorded, and so is not made: {error}"))?;
+            .map_err(|error| format!("the change cannot be recorded, and so is not made: {error}"))?;
         next.managers.iter().for_each(|manager| self.metrics.know(&manager.name));
         self.engine.reconfigure(Parts { managers, rules: Arc::clone(&rules) });
         self.rules.send_replace(rules);

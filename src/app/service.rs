@@ -79,14 +79,14 @@ fn words(situation: &Situation) -> String {
     let managed = targets.clone().filter(|record| record.standing() == Standing::Managed).count();
     let failing = situation.fleet.managers.values().filter(|manager| manager.outage.is_some()).count();
     let frozen = situation.fleet.freezes.values();
-    let unwritable = situation.unwritable.is_some().then(|| "the ledger can not be written".to_owned());
+    let unwritable = situation.unwritable.is_some().then(|| "the ledger cannot be written".to_owned());
     let parts = [
         unwritable,
         Some(format!("{managed} targets managed")),
         count(targets.clone().filter(|record| record.rotation.is_some()).count(), "rotating"),
         count(targets.clone().filter(|record| record.quarantine.is_some()).count(), "quarantined"),
         count(failing, "managers failing"),
-        count(situation.fleet.pauses.len(), "pauses"),
+        count(situation.fleet.standing_pauses(situation.now).count(), "pauses"),
         count(frozen.filter(|ordered| ordered.freeze.span.contains(situation.now)).count(), "ordered freezes"),
         count(situation.fleet.alerts.len(), "alerts"),
     ];

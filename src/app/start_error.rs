@@ -1,4 +1,4 @@
-//! Why a daemon can not start.
+//! Why a daemon cannot start.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use crate::ports::JournalError;
 use crate::remote::SetupError;
 use crate::store::{KeyError, OpenError, ReadError};
 
-/// Why the daemon can not start.
+/// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Nothing to rotate.
     #[error("the configuration names no manager, so there is nothing to rotate; add an [[ops_manager]] section")]
     NoManager,
-    /// The state directory can not be worked in.
+    /// The state directory cannot be worked in.
     #[error("cannot work in the state directory {}: {source}", dir.display())]
     State {
         /// Which one.
@@ -25,16 +25,16 @@ pub enum StartError {
         /// Why.
         source: OpenError,
     },
-    /// What is known can not be read.
+    /// What is known cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The operating system gave no random bytes.
-    #[error("no random bytes for a new ledger's id: {0}")]
+    #[error("the operating system gave no random bytes: {0}")]
     Random(getrandom::Error),
     /// There is no key to sign checkpoints with.
     #[error(transparent)]
     CheckpointKey(#[from] KeyError),
-    /// A manager's client can not be made.
+    /// A manager's client cannot be made.
     #[error("manager {name}: {source}")]
     Manager {
         /// Which one.
@@ -42,7 +42,7 @@ pub enum StartError {
         /// Why.
         source: SetupError,
     },
-    /// A receiver of alerts can not be reached as it is configured.
+    /// A receiver of alerts cannot be reached as it is configured.
     #[error("receiver {name}: {source}")]
     Receiver {
         /// Which one.
@@ -50,7 +50,7 @@ pub enum StartError {
         /// Why.
         source: delivery::SetupError,
     },
-    /// The address can not be listened on.
+    /// The address cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}; `listen` in [http] names another address, and `ss -ltnp` tells who is there"
     )]
@@ -60,7 +60,7 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// The socket for orders can not be opened.
+    /// The socket for orders cannot be opened.
     #[error("cannot take orders on {}: {source}; `socket` in [control] names another place", path.display())]
     Control {
         /// The socket.
@@ -68,10 +68,10 @@ pub enum StartError {
         /// Why.
         source: ListenError,
     },
-    /// The group that may give orders can not be used.
+    /// The group that may give orders cannot be used.
     #[error("`group` in [control]: {0}")]
     Group(#[from] AuthorityError),
-    /// The listener's web configuration can not be followed.
+    /// The listener's web configuration cannot be followed.
     #[error("{}: {source}", path.display())]
     WebConfig {
         /// The file.

@@ -1,5 +1,5 @@
-//! Adds what the daemon knows of its ledger and its configuration to what the engine shows: whoever weighs alerts, weighs the
-//! same.
+//! The state of affairs as the listener, the control socket and the alerts see it: what the engine shows, and what the daemon
+//! knows beside it of its ledger and its configuration.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use tokio::sync::watch;
 
 use crate::domain::Event;
 use crate::engine::Engine;
-use crate::ports::{Archive, Gauge, JournalError, Notebook, Situation, Upkeep};
+use crate::ports::{Gauge, JournalError, Notebook, Situation, Upkeep};
+use crate::store::Store;
 
 /// The engine, as it is shown to all but itself.
 pub(super) struct Kept {
     pub(super) engine: Arc<Engine>,
-    pub(super) archive: Arc<dyn Archive>,
+    pub(super) store: Arc<Store>,
     pub(super) refused: watch::Receiver<Option<String>>,
 }
 
 impl Gauge for Kept {
     fn read(&self) -> Situation {
-        let (check, anchor) = (self.archive.check(), self.archive.anchor());
+        let (check, anchor) = (self.store.check(), self.store.anchor());
         let upkeep = Upkeep { check, anchor, refused: self.refused.borrow().clone() };
         Situation { upkeep: Some(upkeep), ..self.engine.read() }
     }

@@ -6,12 +6,11 @@ use std::io;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::unistd::User;
-use wildmatch::WildMatch;
 
 use super::output::Output;
 use super::when::When;
 use super::{Stop, found_some};
-use crate::domain::{Actor, Cursor};
+use crate::domain::{Actor, Cursor, Glob};
 use crate::store::Reader;
 
 /// So many stand in a table if nothing is said.
@@ -71,7 +70,7 @@ impl Asked {
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             return Err(Stop::Words(format!("no target is on record of a project {project:?}; these are: {known}")));
         }
-        let glob = WildMatch::new(self.target.as_deref().unwrap_or("*"));
+        let glob = Glob::new(self.target.as_deref().unwrap_or("*"));
         let matched = targets().filter(|target| glob.matches(target.name().as_str())).count();
         found_some(matched, self.target.as_deref().unwrap_or("*"))
     }

@@ -33,8 +33,3 @@ pub(super) fn audit(command: &Command, settings: &Settings, output: &mut Output)
         Command::Records(args) => records::records(args, settings, output),
     }
 }
-
-/// Bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

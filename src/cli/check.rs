@@ -7,7 +7,7 @@ use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
 use crate::app::{self, Line, Outcome, Rehearsed};
 use crate::config::{Config, Substitute};
-use crate::domain::{Failure, Period, Verdict};
+use crate::domain::{Failure, Glob, Period, Verdict};
 use crate::policy::{Policy, Rhythm};
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ impl Args {
 
 pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer {
     let runtime = runtime()?;
-    let rehearsal = runtime.block_on(app::rehearse(config, &args.target, args.within.as_duration()));
+    let rehearsal = runtime.block_on(app::rehearse(config, &Glob::new(&args.target), args.within.as_duration()));
     // A resolver that does not answer holds a thread that nobody waits for any more.
     runtime.shutdown_background();
     let rehearsal = rehearsal.map_err(|error| Stop::Words(error.to_string()))?;

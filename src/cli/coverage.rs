@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use serde_json::json;
-use wildmatch::WildMatch;
 
 use super::output::{BAD, DIM, GOOD, Output, WARN, minute, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{Fleet, Period, Span, State};
+use crate::domain::{Fleet, Glob, Period, RotationFilter, Span, State};
 use crate::policy::{Coverage, Member, coverage};
-use crate::store::{Reader, RotationFilter};
+use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -45,7 +44,7 @@ pub(super) fn show(args: &Args, settings: &Settings, output: &mut Output) -> Ans
         rotated.extend(row.ended_at.filter(|_| row.state == State::Done).map(|at| (row.target, at)));
         ControlFlow::Continue(())
     })?;
-    let glob = WildMatch::new(&args.target);
+    let glob = Glob::new(&args.target);
     let wanted = |found: &Coverage| {
         glob.matches(&found.cluster) || found.members.iter().any(|member| glob.matches(member.name.as_str()))
     };

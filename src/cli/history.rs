@@ -11,9 +11,9 @@ use super::output::{BAD, BOLD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{KeyId, KeyLife, KeyOrigin, RotationFilter, State};
+use crate::domain::{KeyId, KeyLife, KeyOrigin, RotationFilter, RotationRow, State};
 use crate::evidence::{ROTATION_COLUMNS, csv_heading, csv_line};
-use crate::store::{Reader, RotationRow};
+use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 fn a_state() -> impl TypedValueParser<Value = State> {
-    let word = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    let word = PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_str()));
     word.map(|word| *State::ALL.iter().find(|state| state.as_str() == word).expect("only these words pass"))
 }
 

@@ -24,9 +24,9 @@ Examples:
   rekeyd keys --recorded
 
 Exit status: 0 all lists were read, but for the global one where the key has no global role, as it should have none; 1 a manager \
-can not be asked, 3 another list can not be read, so that somebody may be missing.")]
+cannot be asked, 3 another list cannot be read, so that somebody may be missing.")]
 pub(super) struct Args {
-    /// Show every key, also those that can not rotate.
+    /// Show every key, also those that cannot rotate.
     #[arg(long)]
     all: bool,
     /// Show what the daemon recorded last, and ask nobody. Access lists are not on record.
@@ -85,7 +85,7 @@ fn show(
                 output.json(&json!({ "kind": "unread_list", "manager": manager, "list": list, "failure": failure }))?;
             }
             notes.push(format!(
-                "{} {manager}: the list of API keys can not be read: {}: {failure}",
+                "{} {manager}: the list of API keys cannot be read: {}: {failure}",
                 styled(mark, level),
                 over(list, &names)
             ));
@@ -113,7 +113,7 @@ fn show(
             output.line(note)?;
         }
         let more =
-            if hidden > 0 { format!("; {hidden} others can not rotate: --all shows them") } else { String::new() };
+            if hidden > 0 { format!("; {hidden} others cannot rotate: --all shows them") } else { String::new() };
         let what = if shown == 1 { "key" } else { "keys" };
         output.line(format_args!("{shown} API {what}{more}."))?;
     }

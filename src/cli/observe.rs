@@ -9,7 +9,7 @@ use super::order::{Door, Way, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit};
 use crate::app::{self, SystemClock};
-use crate::control::{ObserveOrder, Standing, TargetState};
+use crate::control::{ObserveOrder, Readiness, TargetState};
 use crate::domain::TargetId;
 
 /// How often to look how far it is.
@@ -37,7 +37,7 @@ pub(super) fn observe(args: &Args, way: &Way, output: &mut Output) -> Answer {
     with_daemon(&way.socket, async |client| {
         let began = SystemClock::now();
         let targets = matching(&client, &args.target).await?;
-        let targets = targets.into_iter().filter(|state| state.standing != Standing::NotManaged);
+        let targets = targets.into_iter().filter(|state| state.standing != Readiness::NotManaged);
         let targets: Vec<_> = targets.map(|state| state.id).collect();
         let order = ObserveOrder { scope: args.target.clone(), targets };
         let asked = give(&client, &args.why.reason, order).await?;

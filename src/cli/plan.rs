@@ -5,14 +5,13 @@ mod horizon;
 mod ical;
 
 use serde_json::json;
-use wildmatch::WildMatch;
 
 use super::output::{Output, moment};
 use super::status::{reason, state};
 use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
-use crate::domain::Period;
+use crate::domain::{Glob, Period};
 use crate::policy::next_at;
 use horizon::Form;
 
@@ -49,7 +48,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
         return horizon::show(length, form, &args.target, settings, output);
     }
     let view = View::read(settings)?;
-    let glob = WildMatch::new(&args.target);
+    let glob = Glob::new(&args.target);
     let mut planned: Vec<_> = view
         .plan
         .decisions

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use wildmatch::WildMatch;
-
 use super::order::{Door, Why, give, matching, this_process};
 use super::output::{Output, WARN, styled};
 use super::{Answer, Cli, Exit, Stop, runtime, settings};
 use crate::app::{self, ByHand};
 use crate::config::{Environment, Settings, load_checkpoint_key};
-use crate::control::{Client, ClientError, RearmOrder, Standing};
-use crate::domain::{Actor, Event};
+use crate::control::{Client, ClientError, Readiness, RearmOrder};
+use crate::domain::{Actor, Event, Glob};
 use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +50,7 @@ pub(super) fn rearm(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
 }
 
 async fn by_daemon(args: &Args, client: &Client) -> Result<Vec<String>, Stop> {
-    let quarantined = |state: &crate::control::TargetState| state.standing == Standing::Quarantined;
+    let quarantined = |state: &crate::control::TargetState| state.standing == Readiness::Quarantined;
     let targets: Vec<_> =
         matching(client, &args.target).await?.into_iter().filter(quarantined).map(|state| state.id).collect();
     if targets.is_empty() {
@@ -67,7 +65,7 @@ fn by_hand(args: &Args, settings: &Settings, config: &Path) -> Result<(Vec<Strin
     // Before the store is opened, which would begin a ledger where there is none.
     drop(Reader::open(&settings.state_dir)?);
     let by = this_process();
-    let glob = WildMatch::new(&args.target);
+    let glob = Glob::new(&args.target);
     let key = load_checkpoint_key(config, &Environment::of_this_process());
     let key =
         key.map_err(|problems| problems.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; "));

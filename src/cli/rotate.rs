@@ -10,7 +10,7 @@ use super::order::{Door, Way, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
-use crate::control::{Client, ClientError, RotateOrder, Standing, TargetState};
+use crate::control::{Client, ClientError, Readiness, RotateOrder, TargetState};
 use crate::domain::{KeyOrigin, TargetId};
 use crate::ports::Clock;
 
@@ -214,9 +214,9 @@ impl<'a> Waiting<'a> {
                 self.failed += 1;
                 self.tell(&line, output)?;
                 self.open.remove(&state.id);
-            } else if state.standing == Standing::Held {
+            } else if state.standing == Readiness::Held {
                 held += 1;
-            } else if state.standing == Standing::Waiting {
+            } else if state.standing == Readiness::Waiting {
                 self.hear(format!("{}: {}", state.target, state.words));
             }
         }

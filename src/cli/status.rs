@@ -2,13 +2,12 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use wildmatch::WildMatch;
 
 use super::output::{BAD, DIM, GOOD, Output, WARN, ago, minute, styled};
 use super::{Answer, Exit, found_some, runtime};
 use crate::app::{Presence, View};
 use crate::config::Settings;
-use crate::domain::{Decision, Freeze, WaitReason};
+use crate::domain::{Decision, Freeze, Glob, WaitReason};
 use crate::policy::{freezes_from, next_at};
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         Presence::Mute { .. } | Presence::Absent => View::read(settings)?,
     };
     let amiss = amiss(&presence, &view);
-    let glob = WildMatch::new(&args.target);
+    let glob = Glob::new(&args.target);
     let mut rows = Vec::new();
     let mut planned: Vec<_> = view
         .plan
@@ -109,7 +108,7 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         let count = rows.len();
         output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
         output.line("")?;
-        for (scope, pause) in view.fleet.pauses.iter().filter(|(_, pause)| view.now < pause.until) {
+        for (scope, pause) in view.fleet.standing_pauses(view.now) {
             let (until, by) = (minute(Some(pause.until)), pause.by.name());
             output.line(format_args!(
                 "{} of {scope} until {until}, by {by}: {}",

@@ -47,7 +47,7 @@ fn contents(former: &Manager, next: &Manager) -> Vec<String> {
     told.map(|(_, what)| format!("ops_manager {}: its {what} changed", next.name)).collect()
 }
 
-/// What differs that a running daemon can not change: where it lives, where it listens, who signs, whom it tells.
+/// What differs that a running daemon cannot change: where it lives, where it listens, who signs, whom it tells.
 pub fn fixed(former: &Config, next: &Config) -> Vec<&'static str> {
     let (before, after) = (&former.settings, &next.settings);
     let signs_the_same = same_secret(former.checkpoint_key.as_ref(), next.checkpoint_key.as_ref());
@@ -203,7 +203,7 @@ mod tests {
         assert!(changes(&before, &turned).iter().any(|change| change.starts_with("ops_manager emea overrides = ")));
     }
 
-    /// What is accepted comes into force: what can not, at least not now, is not accepted.
+    /// What is accepted comes into force: what cannot, at least not now, is not accepted.
     #[test]
     fn what_takes_a_restart_is_known_by_what_it_means() {
         let emea = manager("emea", "");

@@ -23,7 +23,7 @@ const LARGEST: u64 = 1 << 20;
 /// Everyone but the owner, as bits of a file's mode.
 const OTHERS: u32 = 0o077;
 
-/// Something did not open; the document knows what and why.
+/// Something could not be opened. What and why is noted in the document, among its problems.
 #[derive(Debug)]
 pub(super) struct Noted;
 
@@ -102,7 +102,7 @@ fn destination(mut url: Url, form: ReceiverForm) -> Url {
     }
 }
 
-/// Why a file can not be read, in words.
+/// Why a file cannot be read, in words.
 pub(super) fn reason(error: &io::Error) -> String {
     let words = [
         (io::ErrorKind::NotFound, "there is no such file"),
@@ -251,5 +251,5 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Misfit> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Misfit {
-    Misfit::new(format!("can not be read: {}: {}", path.display(), reason(error)))
+    Misfit::new(format!("cannot be read: {}: {}", path.display(), reason(error)))
 }

@@ -47,7 +47,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Notes that the configuration can not be used as it is.
+    /// Notes that the configuration cannot be used as it is.
     pub(super) fn problem(&self, spot: &Spot, what: impl Into<String>, help: impl Into<Option<String>>) {
         self.note(Severity::Error, spot, what.into(), help.into());
     }

@@ -54,7 +54,7 @@ pub(super) struct LedgerFile {
     pub(super) checkpoint_key: Option<Written<SecretSource>>,
 }
 
-/// Reads the whole document; none if it can not be read at all, which is noted.
+/// Reads the whole document; none if it cannot be read at all, which is noted.
 pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option<ConfigFile> {
     let mut top = Section::top(document)?;
     let version = top.required("version", value::whole_number(1..=u32::MAX));
@@ -102,7 +102,7 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
 fn read_ledger(section: Option<Section<'_>>) -> LedgerFile {
     let Some(mut section) = section else { return LedgerFile::default() };
     let checkpoint_file = section.optional("checkpoint_file", value::absolute_path).map(|path| path.value);
-    let on_checkpoint_failure = section.optional("on_checkpoint_failure", value::on_checkpoint_failure);
+    let on_checkpoint_failure = section.optional("on_checkpoint_failure", value::one_of);
     let on_checkpoint_failure = on_checkpoint_failure.map(|choice| choice.value);
     let checkpoint_key = managers::optional_secret_source(&mut section, "checkpoint_key");
     section.finish();

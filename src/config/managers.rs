@@ -195,7 +195,7 @@ fn read_projects(section: &mut Section<'_>, policies: &Policies) -> Vec<ProjectR
         let id = section.optional("id", value::owned_text);
         let name = section.optional("name", value::owned_text);
         let policy = section.optional("policy", value::name);
-        let exclude = section.list("exclude", value::owned_text);
+        let exclude = section.list("exclude", value::glob);
         section.finish();
 
         let policy = policy.and_then(|name| find_policy(document, policies, &name));

@@ -64,7 +64,7 @@ pub fn show(path: &Path, environment: &Environment) -> Result<String, Problems> 
 /// no daemon runs.
 ///
 /// # Errors
-/// Every problem that was found, the key among them if it can not be read.
+/// Every problem that was found, the key among them if it cannot be read.
 pub fn load_checkpoint_key(path: &Path, environment: &Environment) -> Result<Option<SecretString>, Problems> {
     let text = text_of(path)?;
     let document = Document::new(&text);
@@ -93,7 +93,7 @@ fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitu
     let receivers =
         receivers.filter_map(|receiver| credentials::open_receiver(receiver, &document, environment).ok()).collect();
     let warnings = document.verdict()?;
-    let file = file.expect("what can not be read is a problem");
+    let file = file.expect("what cannot be read is a problem");
     let effective = show::effective(&file);
     Ok(Config { settings: file.into_settings(warnings), checkpoint_key, managers, receivers, effective })
 }
@@ -102,14 +102,14 @@ fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Prob
     let document = Document::new(text);
     let file = file::read(&document, environment);
     let warnings = document.verdict()?;
-    Ok(file.expect("what can not be read is a problem").into_settings(warnings))
+    Ok(file.expect("what cannot be read is a problem").into_settings(warnings))
 }
 
 fn show_text(text: &str, environment: &Environment) -> Result<String, Problems> {
     let document = Document::new(text);
     let file = file::read(&document, environment);
     document.verdict()?;
-    Ok(show::effective(&file.expect("what can not be read is a problem")))
+    Ok(show::effective(&file.expect("what cannot be read is a problem")))
 }
 
 fn text_of(path: &Path) -> Result<String, Problems> {
@@ -121,7 +121,7 @@ fn text_of(path: &Path) -> Result<String, Problems> {
         }
         Ok(_) => Ok(text),
         Err(error) => {
-            let what = format!("the configuration can not be read: {}", credentials::reason(&error));
+            let what = format!("the configuration cannot be read: {}", credentials::reason(&error));
             let helps = [
                 (ErrorKind::NotFound, "`rekeyd config default` prints one to begin with"),
                 (ErrorKind::PermissionDenied, "come as root or as the daemon's user: `sudo -u rekeyd rekeyd ...`"),
@@ -137,7 +137,7 @@ fn text_of(path: &Path) -> Result<String, Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ManagerName, Period, PolicyName, ProjectSelector};
+    use crate::domain::{Glob, ManagerName, Period, PolicyName, ProjectSelector};
     use crate::policy::{FirstRotation, Policy, Spread};
 
     const NOWHERE: Environment =
@@ -217,7 +217,7 @@ mod tests {
             .collect();
         let by_id = ProjectSelector::Id("5196d3628d022db4cbc26d9e".into());
         let by_name = ProjectSelector::Name("billing".to_owned());
-        assert_eq!(projects, [(&by_id, None, &[][..]), (&by_name, Some("default"), &["scratch-*".to_owned()][..])]);
+        assert_eq!(projects, [(&by_id, None, &[][..]), (&by_name, Some("default"), &[Glob::new("scratch-*")][..])]);
     }
 
     /// What can be used but surprises is said, and nothing else is.

@@ -75,13 +75,13 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
     let windows = Some(section.list("windows", value::window)).filter(|_| has_windows);
     let overrides = section.optional("max_age_overrides_window", value::yes_or_no);
     let alert_after = section.optional("alert_after", value::period);
-    let first_rotation = section.optional("first_rotation", value::first_rotation);
+    let first_rotation = section.optional("first_rotation", value::one_of);
     let confirm_within = section.optional("confirm_within", value::period);
     let settle = section.optional("settle", value::period);
     // Who needs more than a hundred tries needs an operator, and should be told so.
     let max_attempts = section.optional("max_attempts", value::whole_number(1..=100));
     let observe_every = section.optional("observe_every", value::period);
-    let member_order = section.optional("member_order", value::member_order);
+    let member_order = section.optional("member_order", value::one_of);
     let stop_cluster = section.optional("stop_cluster_on_failure", value::yes_or_no);
 
     let rhythm = match (&every, &cron) {

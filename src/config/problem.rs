@@ -27,7 +27,7 @@ pub struct Problem {
 /// Whether a configuration can be used in spite of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// It can not.
+    /// It cannot.
     Error,
     /// It can, but may not do what its author wants.
     Warning,

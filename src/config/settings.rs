@@ -58,7 +58,7 @@ pub struct Settings {
 pub struct Ledger {
     /// Where they are written.
     pub checkpoint_file: PathBuf,
-    /// What to do while they can not be.
+    /// What to do while they cannot be.
     pub on_checkpoint_failure: OnCheckpointFailure,
 }
 

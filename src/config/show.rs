@@ -9,7 +9,7 @@ use super::policies::PolicyEntry;
 use super::receivers::{AddressSource, ReceiverFile};
 use super::settings::ReceiverForm;
 use crate::domain::{Freeze, ProjectSelector};
-use crate::policy::{FirstRotation, Override, Policy, ProjectRules, Rhythm, name_of};
+use crate::policy::{Override, Policy, ProjectRules, Rhythm, name_of};
 
 /// The file's whole meaning. Secrets are named by their place, as they are in the file.
 pub(super) fn effective(file: &ConfigFile) -> String {
@@ -60,10 +60,6 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
 
 fn write_policy(out: &mut String, entry: &PolicyEntry) -> fmt::Result {
     let policy = &entry.policy;
-    let first_rotation = match policy.first_rotation {
-        FirstRotation::Spread => "spread",
-        FirstRotation::Now => "now",
-    };
     writeln!(out, "\n[policy.{}]", policy.name)?;
     match &policy.rhythm {
         Rhythm::Every(every) => writeln!(out, "every = {}", quoted(every))?,
@@ -74,7 +70,7 @@ fn write_policy(out: &mut String, entry: &PolicyEntry) -> fmt::Result {
     writeln!(out, "windows = {}", list(policy.windows.written()))?;
     writeln!(out, "max_age_overrides_window = {}", policy.max_age_overrides_window)?;
     writeln!(out, "alert_after = {}", quoted(policy.alert_after))?;
-    writeln!(out, "first_rotation = {}", quoted(first_rotation))?;
+    writeln!(out, "first_rotation = {}", quoted(policy.first_rotation.as_str()))?;
     writeln!(out, "confirm_within = {}", quoted(policy.confirm_within))?;
     writeln!(out, "settle = {}", quoted(policy.settle))?;
     writeln!(out, "max_attempts = {}", policy.max_attempts)?;

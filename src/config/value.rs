@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use reqwest::Url;
+use strum::VariantArray;
 use toml::de::DeValue;
 
-use crate::domain::{Glob, OnCheckpointFailure, Period};
+use crate::domain::{Glob, Period};
 pub(super) use crate::domain::{NAME_RULE, is_name};
-use crate::policy::{Cron, FirstRotation, MemberOrder, Spread, Window};
+use crate::policy::{Cron, Spread, Window};
 
 /// Why a value does not fit its setting.
 #[derive(Debug)]
@@ -101,15 +102,6 @@ pub(super) fn spread(value: &DeValue<'_>) -> Result<Spread, Misfit> {
     }
 }
 
-/// What a target of unknown age waits for.
-pub(super) fn first_rotation(value: &DeValue<'_>) -> Result<FirstRotation, Misfit> {
-    match text(value)? {
-        "spread" => Ok(FirstRotation::Spread),
-        "now" => Ok(FirstRotation::Now),
-        _ => Err(Misfit::new("must be \"spread\" or \"now\"")),
-    }
-}
-
 /// True or false.
 pub(super) fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Misfit> {
     value.as_bool().ok_or_else(|| Misfit::new(format!("must be true or false, not {}", kind_of(value))))
@@ -133,12 +125,16 @@ pub(super) fn glob(value: &DeValue<'_>) -> Result<Glob, Misfit> {
     text(value).map(Glob::new)
 }
 
-/// Which member of a cluster goes first.
-pub(super) fn member_order(value: &DeValue<'_>) -> Result<MemberOrder, Misfit> {
+/// One of the words of an enum.
+pub(super) fn one_of<T: Copy + Into<&'static str> + VariantArray>(value: &DeValue<'_>) -> Result<T, Misfit> {
     let text = text(value)?;
-    MemberOrder::ALL.into_iter().find(|order| order.as_str() == text).ok_or_else(|| {
-        let known: Vec<_> = MemberOrder::ALL.iter().map(|order| format!("\"{}\"", order.as_str())).collect();
-        Misfit::new(format!("must be one of {}", known.join(", ")))
+    let word = |variant: &T| -> &'static str { (*variant).into() };
+    T::VARIANTS.iter().find(|variant| word(variant) == text).copied().ok_or_else(|| {
+        let known: Vec<_> = T::VARIANTS.iter().map(|variant| format!("\"{}\"", word(variant))).collect();
+        Misfit::new(match known.as_slice() {
+            [one, other] => format!("must be {one} or {other}"),
+            _ => format!("must be one of {}", known.join(", ")),
+        })
     })
 }
 
@@ -175,15 +171,6 @@ impl Moment {
             Self::On(day) => day.at(0, 0, 0, 0),
         };
         zone.to_timestamp(civil).ok()
-    }
-}
-
-/// What a missing checkpoint means.
-pub(super) fn on_checkpoint_failure(value: &DeValue<'_>) -> Result<OnCheckpointFailure, Misfit> {
-    match text(value)? {
-        "warn" => Ok(OnCheckpointFailure::Warn),
-        "block" => Ok(OnCheckpointFailure::Block),
-        _ => Err(Misfit::new("must be \"warn\" or \"block\"")),
     }
 }
 
@@ -289,7 +276,7 @@ pub(super) fn receiver_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
 /// An http or https address that holds nothing but where to go.
 pub(super) fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     let text = text(value)?;
-    // Decided on the text, so that a secret stays hidden in an address that can not be read, too.
+    // Decided on the text, so that a secret stays hidden in an address that cannot be read, too.
     if text.contains(['@', '?', '#']) {
         return Err(Misfit::new("must hold no user, password, query or fragment").secret());
     }

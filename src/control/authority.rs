@@ -13,14 +13,14 @@ pub struct Authority {
     group: Option<(String, Gid)>,
 }
 
-/// A group can not be used.
+/// A group cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The system does not know it.
     #[error("this system knows no group {0:?}")]
     Unknown(String),
     /// The system could not be asked.
-    #[error("the system can not tell of the group {0:?}: {1}")]
+    #[error("the system cannot tell of the group {0:?}: {1}")]
     Unreadable(String, nix::Error),
 }
 

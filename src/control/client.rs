@@ -1,4 +1,4 @@
-//! The other end of the socket: gives an order, and says in words what is wrong when it can not.
+//! The other end of the socket: gives an order, and says in words what is wrong when it cannot.
 
 use std::io;
 use std::os::unix::net::UnixStream;

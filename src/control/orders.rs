@@ -11,17 +11,16 @@ use axum::{Extension, Json, Router};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tokio::sync::watch;
-use wildmatch::WildMatch;
 
 use super::authority::Authority;
 use super::freezes;
 use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
-    DaemonState, FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, RearmOrder, ReloadOrder, Reloaded,
-    ResumeOrder, RotateOrder, Standing, TargetState, ThawOrder,
+    DaemonState, FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder,
+    Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder,
 };
-use crate::domain::{Caller, Decision, Event, TargetId, WaitReason};
+use crate::domain::{Caller, Decision, Event, Glob, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
 use crate::ports::{Gauge, Orders, Reload, Situation};
 
@@ -77,7 +76,7 @@ struct Matching {
 }
 
 async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>) -> Json<Vec<TargetState>> {
-    let glob = WildMatch::new(matching.glob.as_deref().unwrap_or("*"));
+    let glob = Glob::new(matching.glob.as_deref().unwrap_or("*"));
     Json(inputs.look(|state| glob.matches(state.target.as_str())))
 }
 
@@ -115,7 +114,7 @@ async fn observe(
     Given { reason, by, order }: Given<ObserveOrder>,
 ) -> Answer<Vec<TargetState>> {
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Standing::NotManaged);
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Readiness::NotManaged);
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets has a key that is looked at; `rekeyd status` says why"));
     }
@@ -130,7 +129,7 @@ async fn rearm(
     Given { reason, by, order }: Given<RearmOrder>,
 ) -> Answer<Vec<TargetState>> {
     let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Standing::Quarantined);
+    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Readiness::Quarantined);
     if fit.is_empty() {
         return Err(Refused::conflict("none of these targets is quarantined any more"));
     }
@@ -192,7 +191,7 @@ impl Inputs {
                 key: record.key.as_ref().map(|key| key.id.clone()),
                 came: record.key.as_ref().map(|key| key.came),
                 key_seen_at: record.key.as_ref().map(|key| key.last_seen),
-                unread: record.unread.as_ref().map(|(_, failure)| failure.to_string()),
+                unread: record.unread.as_ref().map(|unread| unread.failure.to_string()),
                 requested: record.request.is_some(),
                 last_rotation_at: record.last_rotation_at,
             })
@@ -203,32 +202,32 @@ impl Inputs {
     }
 }
 
-fn how(decision: &Decision) -> Standing {
+fn how(decision: &Decision) -> Readiness {
     match decision {
-        Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Standing::Moving,
-        Decision::Quarantined { .. } => Standing::Quarantined,
-        Decision::NotManaged { .. } => Standing::NotManaged,
+        Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Readiness::Moving,
+        Decision::Quarantined { .. } => Readiness::Quarantined,
+        Decision::NotManaged { .. } => Readiness::NotManaged,
         Decision::Wait { reason, .. } => match reason {
-            WaitReason::NotDue => Standing::Resting,
-            WaitReason::KeyUnknown => Standing::Unknown,
+            WaitReason::NotDue => Readiness::Resting,
+            WaitReason::KeyUnknown => Readiness::Unknown,
             WaitReason::Paused { .. }
             | WaitReason::OutsideWindow { .. }
             | WaitReason::Frozen { .. }
-            | WaitReason::MemberFailed { .. } => Standing::Held,
+            | WaitReason::MemberFailed { .. } => Readiness::Held,
             WaitReason::BackingOff { .. }
             | WaitReason::MemberFirst { .. }
             | WaitReason::ManagerFull { .. }
-            | WaitReason::ManagerFailing { .. } => Standing::Waiting,
+            | WaitReason::ManagerFailing { .. } => Readiness::Waiting,
         },
     }
 }
 
 fn standing(situation: &Situation) -> Vec<Paused> {
-    let held = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    let held = situation.fleet.standing_pauses(situation.now);
     let names: BTreeMap<_, _> =
         situation.fleet.targets.values().map(|record| (record.target.id(), record.target.name())).collect();
     held.map(|(scope, pause)| {
-        let glob = WildMatch::new(scope);
+        let glob = Glob::new(scope);
         Paused {
             scope: scope.clone(),
             since: pause.since,

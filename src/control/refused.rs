@@ -33,7 +33,7 @@ impl From<JournalError> for Refused {
                 Self::conflict(format!("things have changed meanwhile, ask again ({error})"))
             }
             JournalError::Full(_) | JournalError::ReadOnly(_) | JournalError::Io(_) | JournalError::Closed => {
-                let words = format!("the order can not be recorded, and what can not be recorded is not done: {error}");
+                let words = format!("the order cannot be recorded, and what cannot be recorded is not done: {error}");
                 Self(StatusCode::SERVICE_UNAVAILABLE, words)
             }
         }

@@ -21,7 +21,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// Whoever may not give orders is told so, a few at a time; the others find the door closed.
 const MAX_STRANGERS: usize = 4;
 
-/// Why the socket can not be opened.
+/// Why the socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Somebody answers on it.

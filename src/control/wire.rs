@@ -190,7 +190,7 @@ pub struct TargetState {
     /// Its id.
     pub id: TargetId,
     /// How it stands, for programs.
-    pub standing: Standing,
+    pub standing: Readiness,
     /// What is to be done with it now and why, in words.
     pub words: String,
     /// The ordinal of the slot that is to be answered next: it grows when the key changes.
@@ -206,7 +206,7 @@ pub struct TargetState {
     pub came: Option<KeyOrigin>,
     /// When the key was last seen in use.
     pub key_seen_at: Option<Timestamp>,
-    /// Why the key can not be read, while it can not.
+    /// Why the key cannot be read, while it cannot.
     pub unread: Option<String>,
     /// Whether a rotation now has been ordered.
     pub requested: bool,
@@ -230,7 +230,7 @@ pub struct DaemonState {
 /// How a target stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum Readiness {
     /// It is being rotated, or would be as soon as there is room.
     Moving,
     /// Its slot is not due.
@@ -247,7 +247,7 @@ pub enum Standing {
     NotManaged,
 }
 
-impl Standing {
+impl Readiness {
     /// Whether a rotation now makes sense; whether it can begin at once is the planner's affair.
     pub fn can_rotate(self) -> bool {
         match self {

@@ -4,12 +4,26 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ManagerName, ReceiverName, TargetId};
+use super::ids::{ApiKeyId, ManagerName, ProjectId, ReceiverName, TargetId};
 use super::target::Target;
 
 /// The kinds of alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AlertKind {
     /// A key is older than its policy's `alert_after`, or may be.
     KeyTooOld,
@@ -29,9 +43,9 @@ pub enum AlertKind {
     ManagerFailing,
     /// A sharded cluster is listed without config servers.
     ConfigServersMissing,
-    /// A project that the configuration names, or the key sees, can not be listed.
+    /// A project that the configuration names, or the key sees, cannot be listed.
     ProjectUnread,
-    /// The ledger can not be written, so nothing is rotated.
+    /// The ledger cannot be written, so nothing is rotated.
     LedgerUnwritable,
     /// Nothing has failed, and a key will be too old all the same before its next slot falls due.
     KeyWillBeTooOld,
@@ -43,7 +57,7 @@ pub enum AlertKind {
     CredentialsRefused,
     /// No plan was made for long, so nothing is rotated.
     SchedulerStalled,
-    /// One who is to be told of alerts can not be reached.
+    /// One who is to be told of alerts cannot be reached.
     ReceiverFailing,
     /// An API key has come, a short while ago, that can rotate.
     ApiKeyNew,
@@ -53,7 +67,7 @@ pub enum AlertKind {
     TargetGone,
     /// The whole ledger was checked and does not hold.
     LedgerBroken,
-    /// The ledger goes on, and its signed checkpoints can not be written.
+    /// The ledger goes on, and its signed checkpoints cannot be written.
     CheckpointBehind,
     /// A changed configuration was refused, and the former one stays in force.
     ConfigRefused,
@@ -61,59 +75,11 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
-        Self::KeyTooOld,
-        Self::RotationOverdue,
-        Self::RotationFailing,
-        Self::TargetQuarantined,
-        Self::KeyRegression,
-        Self::TargetNotGoverned,
-        Self::ObservationStale,
-        Self::ManagerFailing,
-        Self::ConfigServersMissing,
-        Self::ProjectUnread,
-        Self::LedgerUnwritable,
-        Self::KeyWillBeTooOld,
-        Self::RotationPending,
-        Self::ForeignKeyChange,
-        Self::CredentialsRefused,
-        Self::SchedulerStalled,
-        Self::ReceiverFailing,
-        Self::ApiKeyNew,
-        Self::ClockStepped,
-        Self::TargetGone,
-        Self::LedgerBroken,
-        Self::CheckpointBehind,
-        Self::ConfigRefused,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The word in the ledger, the API and the label `alert`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::KeyTooOld => "key_too_old",
-            Self::RotationOverdue => "rotation_overdue",
-            Self::RotationFailing => "rotation_failing",
-            Self::TargetQuarantined => "target_quarantined",
-            Self::KeyRegression => "key_regression",
-            Self::TargetNotGoverned => "target_not_governed",
-            Self::ObservationStale => "observation_stale",
-            Self::ManagerFailing => "manager_failing",
-            Self::ConfigServersMissing => "config_servers_missing",
-            Self::ProjectUnread => "project_unread",
-            Self::LedgerUnwritable => "ledger_unwritable",
-            Self::KeyWillBeTooOld => "key_will_be_too_old",
-            Self::RotationPending => "rotation_pending",
-            Self::ForeignKeyChange => "foreign_key_change",
-            Self::CredentialsRefused => "credentials_refused",
-            Self::SchedulerStalled => "scheduler_stalled",
-            Self::ReceiverFailing => "receiver_failing",
-            Self::ApiKeyNew => "api_key_new",
-            Self::ClockStepped => "clock_stepped",
-            Self::TargetGone => "target_gone",
-            Self::LedgerBroken => "ledger_broken",
-            Self::CheckpointBehind => "checkpoint_behind",
-            Self::ConfigRefused => "config_refused",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -127,7 +93,7 @@ pub enum AlertSubject {
     Manager(ManagerName),
     /// One cluster, as `manager/project-id/cluster name`.
     Cluster(String),
-    /// One project, as `manager/project`, by the name or id that the configuration or the server gives it.
+    /// One project, as `manager/project-id`, or as `manager/project name` where no more than its name may be known.
     Project(String),
     /// One who is told of alerts.
     Receiver(ReceiverName),
@@ -138,20 +104,102 @@ pub enum AlertSubject {
 }
 
 impl AlertSubject {
-    /// The project of a target, by its id.
-    pub fn project_of(target: &Target) -> Self {
-        Self::Project(format!("{}/{}", target.manager, target.project_id))
+    /// A project, by its id.
+    pub fn project_by_id(manager: &ManagerName, id: &ProjectId) -> Self {
+        Self::Project(format!("{manager}/{id}"))
+    }
+
+    /// A project, by what the configuration or the server calls it.
+    pub fn project_by_name(manager: &ManagerName, name: &str) -> Self {
+        Self::Project(format!("{manager}/{name}"))
+    }
+
+    /// A cluster, by its project's id and its own name.
+    pub fn cluster(manager: &ManagerName, project: &ProjectId, name: &str) -> Self {
+        Self::Cluster(format!("{manager}/{project}/{name}"))
+    }
+
+    /// An API key.
+    pub fn api_key(manager: &ManagerName, id: &ApiKeyId) -> Self {
+        Self::ApiKey(format!("{manager}/{id}"))
+    }
+
+    /// The target, and all that it is a part of: an alert about any of them concerns the target.
+    pub fn around(target: &Target) -> [Self; 5] {
+        let manager = &target.manager;
+        [
+            Self::Target(target.id()),
+            Self::cluster(manager, &target.project_id, &target.cluster),
+            Self::project_by_id(manager, &target.project_id),
+            Self::project_by_name(manager, &target.project),
+            Self::Manager(manager.clone()),
+        ]
+    }
+
+    /// The manager that it belongs to; none for a receiver and the daemon. No manager's name has a slash in it.
+    pub fn manager(&self) -> Option<&str> {
+        match self {
+            Self::Target(_) | Self::Manager(_) | Self::Cluster(_) | Self::Project(_) | Self::ApiKey(_) => {
+                self.parts().1.split('/').next()
+            }
+            Self::Receiver(_) | Self::Daemon => None,
+        }
+    }
+
+    /// The persisted word of its kind, and its id; the daemon needs none.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Target(id) => ("target", id.as_str()),
+            Self::Manager(name) => ("manager", name.as_str()),
+            Self::Cluster(path) => ("cluster", path),
+            Self::Project(path) => ("project", path),
+            Self::Receiver(name) => ("receiver", name.as_str()),
+            Self::ApiKey(path) => ("api_key", path),
+            Self::Daemon => ("daemon", ""),
+        }
+    }
+
+    /// The one with these [`Self::parts`], if this version knows its kind.
+    pub fn from_parts(kind: &str, id: String) -> Option<Self> {
+        Some(match kind {
+            "target" => Self::Target(TargetId::new(id)),
+            "manager" => Self::Manager(ManagerName::new(id)),
+            "cluster" => Self::Cluster(id),
+            "project" => Self::Project(id),
+            "receiver" => Self::Receiver(ReceiverName::new(id)),
+            "api_key" => Self::ApiKey(id),
+            "daemon" => Self::Daemon,
+            _ => return None,
+        })
     }
 }
 
 impl fmt::Display for AlertSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Target(id) => id.fmt(f),
-            Self::Manager(name) => name.fmt(f),
-            Self::Cluster(name) | Self::Project(name) | Self::ApiKey(name) => name.fmt(f),
-            Self::Receiver(name) => name.fmt(f),
-            Self::Daemon => f.pad("rekeyd"),
+        match self.parts() {
+            ("daemon", _) => f.pad("rekeyd"),
+            (_, id) => f.pad(id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sample;
+
+    /// Promise: what a table holds is read back as the same subject, under the word that the ledger has for it; a word of a
+    /// later version is nobody else's.
+    #[test]
+    fn the_parts_of_a_subject_lead_back_to_it() {
+        let others = [AlertSubject::Receiver("oncall".into()), AlertSubject::Daemon];
+        let api_key = AlertSubject::api_key(&"emea".into(), &"5d".into());
+        for subject in AlertSubject::around(&sample::target()).into_iter().chain([api_key]).chain(others) {
+            let (kind, id) = subject.parts();
+            assert_eq!(AlertSubject::from_parts(kind, id.to_owned()), Some(subject.clone()));
+            assert!(serde_json::to_string(&subject).unwrap().contains(&format!("\"{kind}\"")), "{subject:?}");
+            assert_eq!(subject.manager().unwrap_or("emea"), "emea", "{subject:?}");
+        }
+        assert_eq!(AlertSubject::from_parts("witness", "emea".to_owned()), None);
     }
 }

@@ -48,9 +48,10 @@ pub enum Reach {
 }
 
 /// What a role, or a key with all its roles, comes to for the rotation of master keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Power {
-    /// It can not rotate.
+    /// It cannot rotate.
     None,
     /// This version does not know the role.
     Unknown,
@@ -61,7 +62,8 @@ pub enum Power {
 }
 
 /// In what a key that can rotate goes further than that takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Excess {
     /// An Owner, where Backup Admin would do.
     Owner,
@@ -75,25 +77,15 @@ pub enum Excess {
 
 impl Power {
     /// The word for it in output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Unknown => "unknown",
-            Self::Grants => "grants",
-            Self::Rotates => "rotates",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 impl Excess {
     /// The word for it in output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Global => "global",
-            Self::Organization => "organization",
-            Self::AnyAddress => "any_address",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// What would do, as a clause.
@@ -180,7 +172,7 @@ impl ApiKey {
         self.power() >= Power::Grants
     }
 
-    /// In what it goes further than rotating takes; nothing is said of a key that can not rotate. `access_list` is none
+    /// In what it goes further than rotating takes; nothing is said of a key that cannot rotate. `access_list` is none
     /// where it is not known.
     pub fn excesses(&self, access_list: Option<&[String]>) -> Vec<Excess> {
         if self.power() < Power::Grants {

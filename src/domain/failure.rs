@@ -3,11 +3,26 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, as one word for metrics, the ledger and advice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// No connection: the name, the port, the route.
     Unreachable,
@@ -45,45 +60,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their metric series.
-    pub const ALL: [Self; 16] = [
-        Self::Unreachable,
-        Self::Tls,
-        Self::TimedOut,
-        Self::CutOff,
-        Self::CredentialsRefused,
-        Self::RoleMissing,
-        Self::AddressRefused,
-        Self::Refused,
-        Self::NotFound,
-        Self::Conflict,
-        Self::RateLimited,
-        Self::ServerError,
-        Self::Unreadable,
-        Self::NotThisWay,
-        Self::NotEncrypted,
-        Self::Unchanged,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The word that stands in the ledger and in the label `reason`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Tls => "tls",
-            Self::TimedOut => "timed_out",
-            Self::CutOff => "cut_off",
-            Self::CredentialsRefused => "credentials_refused",
-            Self::RoleMissing => "role_missing",
-            Self::AddressRefused => "address_refused",
-            Self::Refused => "refused",
-            Self::NotFound => "not_found",
-            Self::Conflict => "conflict",
-            Self::RateLimited => "rate_limited",
-            Self::ServerError => "server_error",
-            Self::Unreadable => "unreadable",
-            Self::NotThisWay => "not_this_way",
-            Self::NotEncrypted => "not_encrypted",
-            Self::Unchanged => "unchanged",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -133,7 +114,21 @@ pub struct Failure {
     pub detail: String,
 }
 
+/// A failure that lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was recorded of it.
+    pub failure: Failure,
+}
+
 impl Failure {
+    /// One of which no reply tells more.
+    pub fn new(reason: Reason, verdict: Verdict, scope: Scope, detail: impl Into<String>) -> Self {
+        Self { reason, verdict, scope, status: None, code: None, retry_after_s: None, detail: detail.into() }
+    }
+
     /// How long the server asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_s.map(Duration::from_secs)

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::alert::{AlertKind, AlertSubject};
 use super::api_key::{ApiKey, ApiKeyRecord, Reach};
-use super::event::Event;
-use super::failure::Failure;
+use super::event::{Event, of_a_rotation, of_a_target};
+use super::failure::Trouble;
 use super::freeze::{Freeze, OrderedFreeze};
 use super::glob::Glob;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
@@ -18,7 +18,7 @@ use super::record::TargetRecord;
 use super::span::Span;
 use super::target::Gap;
 
-/// An event that can not follow from what is known. It must not be recorded: a bug speaks.
+/// An event that cannot follow from what is known. It must not be recorded: a bug speaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("impossible event: {0}")]
 pub struct Contradiction(pub String);
@@ -59,13 +59,13 @@ pub struct ClockStep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManagerRecord {
     /// Set while it does not answer or refuses the credential.
-    pub outage: Option<Outage>,
+    pub outage: Option<Trouble>,
     /// Sharded clusters that it lists without config servers, and since when.
     pub gaps: BTreeMap<Gap, Timestamp>,
-    /// Projects that can not be listed, since when, and why.
-    pub unread: BTreeMap<String, Outage>,
-    /// The lists of API keys that were asked for; set for those that can not be read: since when, and why.
-    pub key_lists: BTreeMap<Reach, Option<Outage>>,
+    /// Projects that cannot be listed, since when, and why.
+    pub unread: BTreeMap<String, Trouble>,
+    /// The lists of API keys that were asked for; set for those that cannot be read: since when, and why.
+    pub key_lists: BTreeMap<Reach, Option<Trouble>>,
     /// As whom it is asked.
     pub credential: Option<Credential>,
 }
@@ -77,15 +77,6 @@ pub struct Credential {
     pub public_key: String,
     /// Since when it is in use here.
     pub since: Timestamp,
-}
-
-/// An outage of a manager, or of one of its projects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
-    /// Since when.
-    pub since: Timestamp,
-    /// The newest failure that was recorded.
-    pub failure: Failure,
 }
 
 /// One part of the fleet with the value that it takes; absent values are removals.
@@ -124,7 +115,7 @@ impl Fleet {
     /// What `event` changes, given everything known; the event itself changes nothing here.
     ///
     /// # Errors
-    /// If the event can not follow from what is known.
+    /// If the event cannot follow from what is known.
     pub fn consequence(&self, at: Timestamp, event: &Event) -> Result<Option<Change>, Contradiction> {
         Ok(match event {
             Event::DaemonStarted { .. }
@@ -161,11 +152,11 @@ impl Fleet {
             Event::PolicySet { policy, words } => Some(Change::Policy(policy.clone(), Some(words.clone()))),
             Event::ManagerFailing { manager, failure } => Some(self.manager_after(manager, |record| {
                 let since = record.outage.as_ref().map_or(at, |outage| outage.since);
-                record.outage = Some(Outage { since, failure: failure.clone() });
+                record.outage = Some(Trouble { since, failure: failure.clone() });
             })),
             Event::ManagerAnswering { manager } => Some(self.manager_after(manager, |record| record.outage = None)),
             Event::ProjectUnread { manager, project, failure } => Some(self.manager_after(manager, |record| {
-                record.unread.insert(project.clone(), Outage { since: at, failure: failure.clone() });
+                record.unread.insert(project.clone(), Trouble { since: at, failure: failure.clone() });
             })),
             Event::ProjectRead { manager, project } => Some(self.manager_after(manager, |record| {
                 record.unread.remove(project);
@@ -195,7 +186,7 @@ impl Fleet {
                 record.key_lists.insert(list.clone(), None);
             })),
             Event::ApiKeysUnread { manager, list, failure } => Some(self.manager_after(manager, |record| {
-                record.key_lists.insert(list.clone(), Some(Outage { since: at, failure: failure.clone() }));
+                record.key_lists.insert(list.clone(), Some(Trouble { since: at, failure: failure.clone() }));
             })),
             Event::CredentialUsed { manager, public_key } => Some(self.manager_after(manager, |record| {
                 record.credential = Some(Credential { public_key: public_key.clone(), since: at });
@@ -221,30 +212,7 @@ impl Fleet {
                 let record = TargetRecord::found(at, description.clone(), listing.clone());
                 Some(Change::Target(id, Some(Arc::new(record))))
             }
-            Event::TargetChanged { .. }
-            | Event::TargetGone { .. }
-            | Event::TargetReturned { .. }
-            | Event::TargetGoverned { .. }
-            | Event::TargetRefused { .. }
-            | Event::TargetReadable { .. }
-            | Event::KeySeen { .. }
-            | Event::KeyChanged { .. }
-            | Event::KeyRedated { .. }
-            | Event::ObservationFailing { .. }
-            | Event::ObservationRecovered { .. }
-            | Event::RotationIntended { .. }
-            | Event::RotationSending { .. }
-            | Event::RotationAccepted { .. }
-            | Event::RotationReplyLost { .. }
-            | Event::RotationDone { .. }
-            | Event::RotationFailed { .. }
-            | Event::RotationUnconfirmed { .. }
-            | Event::RotationWithdrawn { .. }
-            | Event::SlotMissed { .. }
-            | Event::SlotHeld { .. }
-            | Event::TargetQuarantined { .. }
-            | Event::TargetRearmed { .. }
-            | Event::RotationRequested { .. } => {
+            Event::TargetChanged { .. } | of_a_target!(..) | of_a_rotation!(..) => {
                 let id = event.target().expect("each of these events names its target");
                 let record = self.targets.get(&id).ok_or_else(|| Contradiction(format!("{id} is not known")))?;
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
@@ -256,7 +224,7 @@ impl Fleet {
     /// is. Returns what changed.
     ///
     /// # Errors
-    /// If the event can not follow from what is known; nothing has changed then.
+    /// If the event cannot follow from what is known; nothing has changed then.
     pub fn fold(&mut self, at: Timestamp, event: &Event) -> Result<Option<Folded<'_>>, Contradiction> {
         let apart = matches!(event, Event::TargetFound { .. } | Event::AlertRaised { .. } | Event::AlertCleared { .. });
         if let Some(id) = event.target().filter(|_| !apart) {
@@ -284,6 +252,17 @@ impl Fleet {
         }
         key.last_seen = at;
         Some(Change::Target(target.clone(), Some(Arc::new(next))))
+    }
+
+    /// Since when the manager does not answer or refuses the credential, and why; none while it works.
+    pub fn outage_of(&self, manager: &ManagerName) -> Option<&Trouble> {
+        self.managers.get(manager)?.outage.as_ref()
+    }
+
+    /// The pauses that hold something up at this moment, by their scopes. One that is over stays until that is recorded, and
+    /// one that was ordered by a clock that has been set back since holds from its order on.
+    pub fn standing_pauses(&self, at: Timestamp) -> impl Iterator<Item = (&String, &Pause)> {
+        self.pauses.iter().filter(move |(_, pause)| at < pause.until)
     }
 
     /// Takes a change in, and returns the one that undoes it.

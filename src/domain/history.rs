@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::event::{KeyChange, Stage};
 use super::failure::Failure;
+use super::hex::hex;
 use super::ids::{ClusterId, KeyId, ManagerName, ProjectId, TargetId, TargetName};
 use super::rotation::{How, RotationId, State};
 use super::target::Mechanism;
@@ -66,8 +67,9 @@ pub struct KeyUse {
 }
 
 /// How a key came into use; the words of the table `key`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyOrigin {
     /// It was there when its target was first looked at.
     FirstSeen,
@@ -85,15 +87,8 @@ pub enum KeyOrigin {
 
 impl KeyOrigin {
     /// The persisted word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstSeen => "first_seen",
-            Self::Rotated => "rotated",
-            Self::FoundChanged => "found_changed",
-            Self::Recovered => "recovered",
-            Self::Foreign => "foreign",
-            Self::Regression => "regression",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -191,12 +186,6 @@ impl LedgerRow {
             "hash": hex(&self.hash),
         })
     }
-}
-
-/// In lower-case hexadecimal.
-fn hex(bytes: &[u8; 32]) -> String {
-    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    halves.map(|half| char::from_digit(half.into(), 16).expect("half a byte is one digit")).collect()
 }
 
 /// One time that a target took a key into use, in the life of that key.

@@ -1,7 +1,8 @@
 //! Choices about the ledger that the configuration makes and the store carries out.
 
-/// What is to happen while the checkpoint file can not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What is to happen while the checkpoint file cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum OnCheckpointFailure {
     /// Say so, and go on: the ledger itself is whole.
     Warn,
@@ -11,10 +12,7 @@ pub enum OnCheckpointFailure {
 
 impl OnCheckpointFailure {
     /// The configuration's word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Warn => "warn",
-            Self::Block => "block",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

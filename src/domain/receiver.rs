@@ -10,7 +10,7 @@ use super::alert::{AlertKind, AlertSubject};
 /// What is known of one receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceiverRecord {
-    /// Since when, and why, it can not be reached.
+    /// Since when, and why, it cannot be reached.
     pub failing: Option<(Timestamp, String)>,
     /// The alerts whose beginning it took, and whose end it did not.
     pub told: BTreeMap<(AlertKind, AlertSubject), Told>,

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::{Actor, Event, KeyChange};
-use super::failure::{Failure, Scope};
+use super::event::{Actor, Event, KeyChange, of_no_target};
+use super::failure::{Failure, Scope, Trouble};
 use super::fleet::Contradiction;
 use super::history::KeyOrigin;
 use super::ids::KeyId;
@@ -30,8 +30,8 @@ pub struct TargetRecord {
     pub key: Option<KeyRecord>,
     /// When its key went back to an earlier one, until the next rotation.
     pub regressed_at: Option<Timestamp>,
-    /// The first failure of a run of failed observations, and when.
-    pub unread: Option<(Timestamp, Box<Failure>)>,
+    /// Set while its key cannot be read, with the first failure of the run.
+    pub unread: Option<Box<Trouble>>,
     /// The ordinal of the current slot, from 1. A change of the key closes a slot, whoever made it.
     pub slot: u64,
     /// The newest attempt at the current slot; 0 if none was made.
@@ -50,8 +50,8 @@ pub struct TargetRecord {
     pub missed_until: Option<Timestamp>,
     /// The end of the newest freeze that the current slot is on record to be held by.
     pub held_until: Option<Timestamp>,
-    /// Set when only an operator can let it go on.
-    pub quarantine: Option<Box<Quarantine>>,
+    /// Set when only an operator can let it go on, with the failure that led to it.
+    pub quarantine: Option<Box<Trouble>>,
     /// Set while an operator wants the current slot answered now.
     pub request: Option<Box<Request>>,
     /// When a rotation was last done.
@@ -78,15 +78,6 @@ impl KeyRecord {
     pub fn since(&self) -> Timestamp {
         self.not_before.unwrap_or(self.first_seen)
     }
-}
-
-/// A target that waits for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantine {
-    /// Since when.
-    pub since: Timestamp,
-    /// The failure that led to it.
-    pub failure: Failure,
 }
 
 impl TargetRecord {
@@ -152,7 +143,7 @@ impl TargetRecord {
     /// What is known after `event`, which must be about this target.
     ///
     /// # Errors
-    /// If the event can not follow from what is known: an arrow that the state machine does not have.
+    /// If the event cannot follow from what is known: an arrow that the state machine does not have.
     pub fn after(&self, at: Timestamp, event: &Event) -> Result<Self, Contradiction> {
         let mut next = self.clone();
         next.advance(at, event)?;
@@ -187,19 +178,19 @@ impl TargetRecord {
 
     /// A key is first seen once, and changes from the one that is known; a change under an open rotation is that
     /// rotation's, unless it leads back to an earlier key; a rotation is done only by another key.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other event changes a key or waits for a settled rotation")]
     fn check_key(&self, event: &Event) -> Result<(), Contradiction> {
         let known = self.key.as_ref().map(|key| &key.id);
         let settled = self.rotation.is_none();
-        let possible = if let Event::KeySeen { .. } = event {
-            known.is_none()
-        } else if let Event::KeyRedated { .. } = event {
-            known.is_some()
-        } else if let Event::KeyChanged { change, before, .. } = event {
-            known == Some(before) && (settled || *change == KeyChange::Regression)
-        } else if let Event::RotationDone { key_before, key_after, .. } = event {
-            key_before != key_after
-        } else {
-            settled || !matches!(event, Event::TargetRearmed { .. })
+        let possible = match event {
+            Event::KeySeen { .. } => known.is_none(),
+            Event::KeyRedated { .. } => known.is_some(),
+            Event::KeyChanged { change, before, .. } => {
+                known == Some(before) && (settled || *change == KeyChange::Regression)
+            }
+            Event::RotationDone { key_before, key_after, .. } => key_before != key_after,
+            Event::TargetRearmed { .. } => settled,
+            _ => true,
         };
         if possible {
             Ok(())
@@ -257,7 +248,9 @@ impl TargetRecord {
                     (key.not_before, key.first_seen, key.last_seen) = (*not_before, *first_seen, at);
                 }
             }
-            Event::ObservationFailing { failure, .. } => self.unread = Some((at, Box::new(failure.clone()))),
+            Event::ObservationFailing { failure, .. } => {
+                self.unread = Some(Box::new(Trouble { since: at, failure: failure.clone() }));
+            }
             Event::ObservationRecovered { .. } => self.unread = None,
             Event::RotationIntended { rotation, due_at, key_before, looked_at, .. } => {
                 self.attempt = rotation.attempt;
@@ -323,7 +316,7 @@ impl TargetRecord {
             Event::SlotMissed { slot, closed_at, .. } if *slot == self.slot => self.missed_until = Some(*closed_at),
             Event::SlotHeld { slot, until, .. } if *slot == self.slot => self.held_until = Some(*until),
             Event::TargetQuarantined { failure, .. } => {
-                self.quarantine = Some(Box::new(Quarantine { since: at, failure: failure.clone() }));
+                self.quarantine = Some(Box::new(Trouble { since: at, failure: failure.clone() }));
             }
             // The slot is still unanswered: what was sent for it may act yet, and one change is all that it wants.
             Event::TargetRearmed { .. } => {
@@ -341,40 +334,7 @@ impl TargetRecord {
                     self.request = Some(Box::new(request));
                 }
             }
-            Event::SlotMissed { .. }
-            | Event::SlotHeld { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopped { .. }
-            | Event::LedgerRecovered { .. }
-            | Event::ClockStepped { .. }
-            | Event::PolicySet { .. }
-            | Event::ConfigReloaded { .. }
-            | Event::ConfigRefused { .. }
-            | Event::PauseSet { .. }
-            | Event::PauseEnded { .. }
-            | Event::FreezeSet { .. }
-            | Event::FreezeEnded { .. }
-            | Event::LookRequested { .. }
-            | Event::CheckpointKeySet { .. }
-            | Event::ManagerFailing { .. }
-            | Event::ManagerAnswering { .. }
-            | Event::ProjectUnread { .. }
-            | Event::ProjectRead { .. }
-            | Event::GapFound { .. }
-            | Event::GapClosed { .. }
-            | Event::ApiKeyAdded { .. }
-            | Event::ApiKeyRemoved { .. }
-            | Event::ApiKeyRolesChanged { .. }
-            | Event::ApiKeyChanged { .. }
-            | Event::ApiKeysRead { .. }
-            | Event::ApiKeysUnread { .. }
-            | Event::CredentialUsed { .. }
-            | Event::AlertRaised { .. }
-            | Event::AlertCleared { .. }
-            | Event::AlertsDelivered { .. }
-            | Event::ReceiverFailing { .. }
-            | Event::ReceiverAnswering { .. }
-            | Event::ReceiverDropped { .. } => {}
+            Event::SlotMissed { .. } | Event::SlotHeld { .. } | of_no_target!() => {}
         }
     }
 

@@ -67,7 +67,7 @@ pub struct Rotation {
     pub due_at: Timestamp,
     /// The key that the precheck saw.
     pub key_before: KeyId,
-    /// When `key_before` was last seen in use: the new key can not be older.
+    /// When `key_before` was last seen in use: the new key cannot be older.
     pub looked_at: Timestamp,
     /// When the intent was made.
     pub intended_at: Timestamp,
@@ -126,8 +126,22 @@ impl Rotation {
 }
 
 /// The states of a rotation, as the ledger, the tables and people name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// The intent is durable, nothing was sent.
     Intended,
@@ -147,20 +161,11 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 7] =
-        [Self::Intended, Self::Sending, Self::Confirming, Self::Done, Self::Failed, Self::Unconfirmed, Self::Withdrawn];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The persisted word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Intended => "intended",
-            Self::Sending => "sending",
-            Self::Confirming => "confirming",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Withdrawn => "withdrawn",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether it still has to be settled.
@@ -200,8 +205,9 @@ pub struct Transition {
 }
 
 /// How a slot came to be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum How {
     /// We sent a PUT, the server accepted, a GET showed a new key.
     Rotated,
@@ -213,12 +219,8 @@ pub enum How {
 
 impl How {
     /// The persisted word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rotated => "rotated",
-            Self::FoundChanged => "found_changed",
-            Self::Recovered => "recovered",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -229,7 +231,7 @@ mod tests {
     /// The persisted words are part of the ledger: a rename would orphan old records.
     #[test]
     fn persisted_words_are_the_serialized_words() {
-        for state in State::ALL {
+        for &state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
         for how in [How::Rotated, How::FoundChanged, How::Recovered] {
@@ -240,7 +242,7 @@ mod tests {
     /// Nothing leaves a final state, and nothing is sent that was not intended.
     #[test]
     fn only_the_drawn_arrows_exist() {
-        for next in State::ALL {
+        for &next in State::ALL {
             for last in [State::Done, State::Failed, State::Withdrawn] {
                 assert!(!State::permits(Some(last), next), "{last:?} -> {next:?}");
             }

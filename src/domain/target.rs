@@ -46,8 +46,9 @@ impl Target {
 }
 
 /// A target's part in its deployment. Config servers come last in a cluster's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// A replica set of its own.
     ReplicaSet,
@@ -59,18 +60,15 @@ pub enum Role {
 
 impl Role {
     /// The word for it in output and labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ReplicaSet => "replica_set",
-            Self::Shard => "shard",
-            Self::ConfigServer => "config_server",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// How a target is rotated and confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Mechanism {
     /// PUT and GET of Ops Manager's `encryptionKey`.
     BackupKey,
@@ -78,10 +76,8 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// The word for it in output and labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BackupKey => "backup_key",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -193,7 +189,7 @@ pub struct Sighting {
     pub listing: Listing,
 }
 
-/// A sharded cluster whose listing names no config server replica set: it can not be called covered.
+/// A sharded cluster whose listing names no config server replica set: it cannot be called covered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
     /// The project's id.

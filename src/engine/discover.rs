@@ -16,7 +16,7 @@ pub(super) type Unseen = BTreeMap<TargetId, u32>;
 impl Engine {
     /// Whether the manager is known to fail.
     pub(super) fn is_failing(&self, manager: &ManagerName) -> bool {
-        self.scribe.fleet().managers.get(manager).is_some_and(|record| record.outage.is_some())
+        self.scribe.fleet().outage_of(manager).is_some()
     }
 
     /// Records that a manager fails, once for each outage.
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::domain::{Mechanism, Period, PolicyName, ProjectSelector, Role};
+    use crate::domain::{Glob, Mechanism, Period, PolicyName, ProjectSelector, Role};
     use crate::policy::{ManagerRules, Policy, ProjectRules};
 
     fn sighting(cluster_id: &str) -> Sighting {
@@ -228,7 +228,7 @@ mod tests {
         apply(&mut fleet, &events);
         apply(&mut fleet, &[Event::TargetGone { target: sighting("b").target.id(), listings: 3 }]);
         let mut rules = ManagerRules::new(1, Policy::with_defaults("default".into()).into());
-        let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec!["ledger".to_owned()]);
+        let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec![Glob::new("ledger")]);
         rules.projects.push(ProjectRules { project, policy: None, exclude });
         let rules = Rules { managers: [(manager.clone(), rules)].into(), ..Rules::default() };
         let listing = Listing::Excluded { pattern: "ledger".to_owned() };

@@ -38,7 +38,7 @@ impl Engine {
         let now = self.clock.monotonic();
         let mut wait = LONGEST_PAUSE;
         for name in self.parts().managers.keys() {
-            let outage = fleet.managers.get(name).is_some_and(|manager| manager.outage.is_some());
+            let outage = fleet.outage_of(name).is_some();
             let listings = hand.listings.entry(name.clone()).or_default();
             if listings.under_way {
                 continue;
@@ -96,7 +96,7 @@ impl Engine {
             }
             Ended::Listed(Err(failure)) => {
                 listings.fail(now);
-                // A ledger that can not be written is dealt with by the loop.
+                // A ledger that cannot be written is dealt with by the loop.
                 let _ = self.manager_failed(name, &failure).await;
             }
             Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
@@ -133,7 +133,7 @@ fn in_doubt(fleet: &Fleet, manager: &ManagerName, answered: Timestamp) -> bool {
         record
             .unread
             .as_ref()
-            .is_some_and(|(since, failure)| failure.verdict == Verdict::Transient && *since > answered)
+            .is_some_and(|unread| unread.failure.verdict == Verdict::Transient && unread.since > answered)
     })
 }
 

@@ -203,7 +203,7 @@ impl Engine {
     }
 
     /// Plans once, records what went by unused, and starts what the plan says. Returns how long nothing will change by
-    /// itself; none if the ledger can not be written.
+    /// itself; none if the ledger cannot be written.
     async fn turn(self: &Arc<Self>, hand: &mut Hand) -> Option<Duration> {
         let now = self.clock.now();
         // Asked first: what is recorded meanwhile is seen, at worst, twice.

@@ -1,4 +1,4 @@
-//! The engine's pen: writes events durably, tells the observer, and remembers when the ledger can not be written.
+//! The engine's pen: writes events durably, tells the observer, and remembers when the ledger cannot be written.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,7 +85,7 @@ impl Scribe {
         written
     }
 
-    /// Since when, and why, the ledger can not be written.
+    /// Since when, and why, the ledger cannot be written.
     pub(super) fn unwritable(&self) -> Option<(Timestamp, String)> {
         self.lock().clone()
     }

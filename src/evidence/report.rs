@@ -106,7 +106,8 @@ pub(super) fn report(evidence: &Evidence) -> String {
             targets: evidence.targets.iter().filter(|story| story.days_of(class) > 0).count(),
         }
     });
-    let rotations = State::ALL.map(|state| (state.as_str(), evidence.rotations.get(&state).copied().unwrap_or(0)));
+    let rotations =
+        State::ALL.iter().map(|state| (state.as_str(), evidence.rotations.get(state).copied().unwrap_or(0)));
     let came = |origin| evidence.keys.values().flatten().filter(|(_, came)| *came == origin).count();
     let (findings, more_findings) = findings(evidence);
     let report = Report {

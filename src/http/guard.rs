@@ -64,7 +64,7 @@ fn check(request: &Request, hosts: &[String]) -> Result<(), Problem> {
 }
 
 /// Whether a Host header may name this daemon. A web page that had its own name pointed at this machine (DNS rebinding)
-/// sends that name; an address can not be rebound.
+/// sends that name; an address cannot be rebound.
 fn is_ours(host: &str, hosts: &[String]) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     if host.contains('@') {

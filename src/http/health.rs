@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::alerts::{self, Alert};
-use crate::domain::AlertSubject;
 use crate::policy::Rules;
 use crate::ports::{self, Anchor, Situation};
 
@@ -140,8 +139,7 @@ struct Detail {
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let report = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        let archive = &shared.inputs.archive;
-        report(&situation, &rules, &archive.anchor(), &archive.check(), &alerts::fire(&situation, &rules))
+        report(&situation, &rules, &alerts::fire(&situation, &rules))
     })
     .await?;
     let status = match report.status {
@@ -152,7 +150,8 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Respons
     Ok((status, media_type, axum::Json(report)).into_response())
 }
 
-fn report(situation: &Situation, rules: &Rules, anchor: &Anchor, check: &ports::Check, alerts: &[Alert]) -> Report {
+fn report(situation: &Situation, rules: &Rules, alerts: &[Alert]) -> Report {
+    let upkeep = situation.upkeep.clone().unwrap_or_default();
     let mut checks = BTreeMap::new();
     let mut notes = Vec::new();
     // Nothing was planned yet: no news, neither good nor bad.
@@ -160,8 +159,8 @@ fn report(situation: &Situation, rules: &Rules, anchor: &Anchor, check: &ports::
         (scheduler(situation, rules), Health::Fail),
         (first_sweep(situation), Health::Warn),
         (ledger(situation), Health::Fail),
-        (checkpoints(anchor), Health::Warn),
-        (whole_ledger(check), Health::Fail),
+        (checkpoints(&upkeep.anchor), Health::Warn),
+        (whole_ledger(&upkeep.check), Health::Fail),
     ] {
         let status = if check.result.is_ok() { Health::Pass } else { bad };
         let output = check.result.err();
@@ -179,14 +178,9 @@ fn report(situation: &Situation, rules: &Rules, anchor: &Anchor, check: &ports::
         }
         details.push(Detail {
             status: Health::Warn,
-            component_type: match &alert.subject {
-                AlertSubject::Target(_) => "target",
-                AlertSubject::Manager(_) => "manager",
-                AlertSubject::Cluster(_) => "cluster",
-                AlertSubject::Project(_) => "project",
-                AlertSubject::Receiver(_) => "receiver",
-                AlertSubject::ApiKey(_) => "api_key",
-                AlertSubject::Daemon => "component",
+            component_type: match alert.subject.parts() {
+                ("daemon", _) => "component",
+                (kind, _) => kind,
             },
             component_id: Some(alert.subject.to_string()),
             time: alert.since,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow, State as Phase};
+use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -99,12 +99,12 @@ fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> 
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
-    tracing::error!(%error, "the history can not be shown: {error}");
+    tracing::error!(%error, "the history cannot be shown: {error}");
     Problem::internal()
 }
 
-fn state(word: &str) -> Result<Phase, Problem> {
-    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
+fn state(word: &str) -> Result<crate::domain::State, Problem> {
+    let known = crate::domain::State::ALL.iter().copied().find(|state| state.as_str() == word);
     known.ok_or_else(|| Problem::bad_request(&format!("{word:?} is no state of a rotation")))
 }
 

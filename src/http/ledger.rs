@@ -18,6 +18,6 @@ pub(super) struct Key {
 }
 
 pub(super) async fn key(State(shared): State<Arc<Shared>>) -> Json<Key> {
-    let anchor = shared.inputs.archive.anchor();
+    let anchor = shared.look().0.upkeep.unwrap_or_default().anchor;
     Json(Key { key: anchor.key, checkpoint_seq: Some(anchor.written).filter(|seq| *seq > 0) })
 }

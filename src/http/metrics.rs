@@ -8,17 +8,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use super::series::{of_check, of_checkpoints, series};
+use super::series::series;
 use crate::telemetry::Metrics;
 
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let turn = Arc::clone(&shared.scrapes).acquire_owned().await.expect("nobody closes the semaphore");
     let text = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        let mut gauges = series(&situation, &rules);
-        gauges.extend(of_checkpoints(&shared.inputs.archive.anchor()));
-        gauges.push(of_check(&shared.inputs.archive.check()));
-        let text = shared.inputs.metrics.encode(gauges);
+        let text = shared.inputs.metrics.encode(series(&situation, &rules));
         // Held to here even if the client is gone: the memory is in use until now.
         drop(turn);
         text

@@ -38,11 +38,14 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         sweep.push(&Labels::default(), Seconds(at));
     }
     all.push(sweep);
+    let upkeep = situation.upkeep.clone().unwrap_or_default();
+    all.extend(of_checkpoints(&upkeep.anchor));
+    all.push(of_check(&upkeep.check));
     all
 }
 
 /// How far the ledger is anchored by signed checkpoints; nothing if none are made.
-pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
+fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
     let mut written = Gauges::new(
         "ledger_checkpoint_seq",
         "Number of the record of the newest signed checkpoint that was written since the start; 0 before the first.",
@@ -59,7 +62,7 @@ pub(super) fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
 }
 
 /// Whether the ledger was found to hold when the daemon started.
-pub(super) fn of_check(check: &Check) -> Gauges {
+fn of_check(check: &Check) -> Gauges {
     let mut verified = Gauges::new(
         "ledger_verified",
         "Whether the whole ledger was found to hold after the start; absent until that is known.",
@@ -199,7 +202,7 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
 fn receivers_failing(situation: &Situation) -> Gauges {
     let mut failing = Gauges::new(
         "receiver_failing_since_timestamp_seconds",
-        "Since when a receiver of alerts can not be reached; absent while all is well.",
+        "Since when a receiver of alerts cannot be reached; absent while all is well.",
     );
     for (name, record) in &situation.fleet.receivers {
         if let Some((since, _)) = &record.failing {
@@ -250,7 +253,7 @@ fn named(situation: &Situation) -> Vec<(TargetName, &TargetId, &TargetRecord)> {
             *name = TargetName::new(ids);
         }
     }
-    // Left over is only a name made up to look like another one with its ids.
+    // Two can still be alike if somebody gave a deployment a name that ends in another one's ids. The first one stays.
     let mut taken = HashSet::new();
     named.retain(|(name, ..)| taken.insert(name.clone()));
     named
@@ -258,7 +261,7 @@ fn named(situation: &Situation) -> Vec<(TargetName, &TargetId, &TargetRecord)> {
 
 fn alerts_active(fired: &[Alert]) -> Gauges {
     let mut active = Gauges::new("alerts_active", "How many alerts of each kind fire; /api/v1/alerts spells them out.");
-    for kind in AlertKind::ALL {
+    for &kind in AlertKind::ALL {
         let count = fired.iter().filter(|alert| alert.kind == kind).count();
         active.push(&Labels::of(&[("alert", kind.as_str())]), count as f64);
     }

@@ -7,13 +7,12 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wildmatch::WildMatch;
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::domain::{
-    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
-    State as Phase, Target, TargetId, TargetName, TargetRecord,
+    ClusterId, Failure, Glob, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
+    TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Rules, due_at, next_at};
 use crate::ports::Situation;
@@ -27,9 +26,9 @@ pub(super) struct Asked {
 }
 
 /// The names that are asked for.
-pub(super) fn names(query: Result<Query<Asked>, QueryRejection>) -> Result<WildMatch, Problem> {
+pub(super) fn names(query: Result<Query<Asked>, QueryRejection>) -> Result<Glob, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
-    Ok(WildMatch::new(asked.target.as_deref().unwrap_or("*")))
+    Ok(Glob::new(asked.target.as_deref().unwrap_or("*")))
 }
 
 /// `{ "targets": [...] }`, in the order of their ids.
@@ -66,9 +65,9 @@ struct Shown {
     /// The one in hand, or unconfirmed.
     rotation: Option<ShownRotation>,
     setback: Option<ShownSetback>,
-    quarantine: Option<ShownFailure>,
-    /// Set while its key can not be read.
-    unread: Option<ShownFailure>,
+    quarantine: Option<Box<Trouble>>,
+    /// Set while its key cannot be read.
+    unread: Option<Box<Trouble>>,
     regressed_at: Option<Timestamp>,
 }
 
@@ -84,7 +83,7 @@ struct ShownKey {
 #[derive(Serialize)]
 struct ShownRotation {
     id: RotationId,
-    state: Phase,
+    state: crate::domain::State,
     due_at: Timestamp,
     intended_at: Timestamp,
     sent_at: Option<Timestamp>,
@@ -94,12 +93,6 @@ struct ShownRotation {
 struct ShownSetback {
     attempts: u32,
     retry_at: Timestamp,
-    failure: Failure,
-}
-
-#[derive(Serialize)]
-struct ShownFailure {
-    since: Timestamp,
     failure: Failure,
 }
 
@@ -147,11 +140,8 @@ impl Shown {
                 retry_at,
                 failure: *failure,
             }),
-            quarantine: record
-                .quarantine
-                .as_ref()
-                .map(|quarantine| ShownFailure { since: quarantine.since, failure: quarantine.failure.clone() }),
-            unread: record.unread.clone().map(|(since, failure)| ShownFailure { since, failure: *failure }),
+            quarantine: record.quarantine.clone(),
+            unread: record.unread.clone(),
             regressed_at: record.regressed_at,
         }
     }

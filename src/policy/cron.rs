@@ -30,7 +30,7 @@ pub struct Cron {
 /// Why a text is not a [`Cron`]; continues a sentence that began with its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {
-    /// It can not be read.
+    /// It cannot be read.
     #[error("is no cron expression of five or six fields: {0}")]
     Pattern(String),
     /// It can be read, and never comes, like the thirtieth of February.
@@ -42,7 +42,7 @@ impl Cron {
     /// Reads an expression: minute, hour, day of the month, month, day of the week, and before them seconds if there are six.
     ///
     /// # Errors
-    /// If it can not be read, or does not come twice in five years.
+    /// If it cannot be read, or does not come twice in five years.
     pub fn new(text: &str, zone: TimeZone) -> Result<Self, CronError> {
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let fields = text.split_whitespace().count();

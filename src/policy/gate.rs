@@ -76,8 +76,7 @@ pub(super) struct Gates<'a> {
 impl<'a> Gates<'a> {
     pub(super) fn new(at: Timestamp, fleet: &'a Fleet, rules: &'a Rules) -> Self {
         let mut gates = Self::unpaused(at, fleet, rules);
-        // A pause holds from its order on, whatever a clock that was set back since says.
-        let standing = fleet.pauses.iter().filter(|(_, pause)| at < pause.until);
+        let standing = fleet.standing_pauses(at);
         gates.holds.extend(standing.map(|(scope, pause)| Hold::Pause(Glob::new(scope), scope, pause)));
         gates
     }

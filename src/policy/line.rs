@@ -104,8 +104,7 @@ mod tests {
             let seen_at = now - SignedDuration::from_hours(24 * 100 + number * 7 % 11);
             let seen = Event::KeySeen { target, key: "first".into(), looked_at: None };
             for event in [Event::TargetFound { description, listing: Listing::Eligible }, seen] {
-                let change = fleet.consequence(seen_at, &event).unwrap().unwrap();
-                fleet.adopt(change);
+                fleet.fold(seen_at, &event).unwrap().unwrap();
             }
         }
         fleet
@@ -123,8 +122,7 @@ mod tests {
             last_seen: now,
             looked_at: None,
         };
-        let change = fleet.consequence(now, &done).unwrap().unwrap();
-        fleet.adopt(change);
+        fleet.fold(now, &done).unwrap().unwrap();
     }
 
     /// There is no second opinion: whoever ends, the line gives as many places as a new plan would, in the policy's order of

@@ -33,7 +33,7 @@ pub fn looks(now: Timestamp, fleet: &Fleet, rules: &Rules, tried: &BTreeMap<Targ
     let mut due = Vec::new();
     let mut gathered = GATHERED;
     for (id, record) in &fleet.targets {
-        let outage = fleet.managers.get(&record.target.manager).is_some_and(|manager| manager.outage.is_some());
+        let outage = fleet.outage_of(&record.target.manager).is_some();
         if outage || record.rotation.is_some() {
             continue;
         }
@@ -84,7 +84,7 @@ fn distance(record: &TargetRecord, rules: &Rules, tried: Option<Timestamp>) -> O
     if record.key.is_some() || record.standing() != Standing::Managed {
         return Some(every);
     }
-    let failing = record.unread.as_ref().zip(tried).map(|((since, _), tried)| tried.duration_since(*since));
+    let failing = record.unread.as_ref().zip(tried).map(|(unread, tried)| tried.duration_since(unread.since));
     let failing = failing.and_then(|length| Period::from_secs(length.as_secs().try_into().ok()?));
     Some(failing.unwrap_or(FIRST_AGAIN).max(FIRST_AGAIN).min(every))
 }

@@ -159,7 +159,7 @@ impl Look<'_> {
 
     /// What kept the slot from being answered in a window that ended then, as far as it is known.
     fn why(&self, closed_at: Timestamp) -> String {
-        let outage = self.fleet.managers.get(&self.record.target.manager).and_then(|manager| manager.outage.as_ref());
+        let outage = self.fleet.outage_of(&self.record.target.manager);
         if closed_at <= self.awake_since {
             "the daemon was not running".to_owned()
         } else if let Some(outage) = outage.filter(|outage| outage.since < closed_at) {

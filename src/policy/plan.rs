@@ -103,7 +103,7 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
         (Some(_), Some(_)) => Err(standing.to_string()),
         (None, _) | (_, None) => Err("the configuration names neither its manager nor its project".to_owned()),
     };
-    let outage = fleet.managers.get(&target.manager).and_then(|manager| manager.outage.as_ref());
+    let outage = fleet.outage_of(&target.manager);
     let due_at = unmanaged.as_ref().ok().and_then(|(_, policy)| due_at(record, policy));
     let wait = |until, reason| Assessment::Decided(Decision::Wait { until, due_at, reason });
     let failing = outage.map(|outage| WaitReason::ManagerFailing {

@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wildmatch::WildMatch;
-
 use super::settings::Policy;
 use crate::domain::{
     Freeze, Glob, Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target,
@@ -87,7 +85,7 @@ pub struct ProjectRules {
     /// Its policy, if not the manager's.
     pub policy: Option<Arc<Policy>>,
     /// Globs of cluster names that are not rotated.
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Glob>,
 }
 
 impl Rules {
@@ -123,8 +121,8 @@ impl Rules {
         self.managers
             .get(&target.manager)
             .and_then(|manager| manager.project(&target.project_id, &target.project))
-            .and_then(|project| project.exclude.iter().find(|glob| WildMatch::new(glob).matches(&target.cluster)))
-            .map_or_else(|| sighting.listing.clone(), |glob| Listing::Excluded { pattern: glob.clone() })
+            .and_then(|project| project.exclude.iter().find(|glob| glob.matches(&target.cluster)))
+            .map_or_else(|| sighting.listing.clone(), |glob| Listing::Excluded { pattern: glob.to_string() })
     }
 
     /// Every policy that some target may have, each once.

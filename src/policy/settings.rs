@@ -90,7 +90,8 @@ impl fmt::Display for Rhythm {
 }
 
 /// Which of a cluster's members that are due goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum MemberOrder {
     /// The shards by their due times, then the config servers.
     ConfigServersLast,
@@ -101,16 +102,9 @@ pub enum MemberOrder {
 }
 
 impl MemberOrder {
-    /// Every order.
-    pub const ALL: [Self; 3] = [Self::ConfigServersLast, Self::ConfigServersFirst, Self::OldestFirst];
-
     /// As the configuration writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConfigServersLast => "config_servers_last",
-            Self::ConfigServersFirst => "config_servers_first",
-            Self::OldestFirst => "oldest_first",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -143,12 +137,20 @@ impl fmt::Display for Spread {
 }
 
 /// What a target whose key's age is unknown waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum FirstRotation {
     /// Its place in one interval, by its hash.
     Spread,
     /// Nothing.
     Now,
+}
+
+impl FirstRotation {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Policy {
@@ -179,10 +181,7 @@ impl Policy {
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = match self.first_rotation {
-            FirstRotation::Spread => "spread",
-            FirstRotation::Now => "now",
-        };
+        let first = self.first_rotation.as_str();
         write!(
             f,
             "{}, spread {}, alert after {}, first rotation {first}, confirm within {}, settle {}, {} attempts, observe every {}",

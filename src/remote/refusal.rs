@@ -1,16 +1,14 @@
 //! A reply that is not a success: its status, and the error document that Ops Manager and Atlas send with it.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::transport::Reply;
-
-/// A day: no honest server asks for longer, and nothing may overflow on a dishonest one.
-const LONGEST_WAIT_S: u64 = 86_400;
+use crate::domain::retry_after;
 
 /// The one error code of a 401 that speaks of the login itself, not of a role.
 pub(super) const NO_CURRENT_USER: &str = "NO_CURRENT_USER";
@@ -45,7 +43,7 @@ impl Refusal {
         Self {
             status: reply.status,
             document: reply.body.as_deref().ok().and_then(|body| Document::read(reply.status, body)),
-            retry_after_s: retry_after(&reply.headers, now),
+            retry_after_s: asked_wait(&reply.headers, now).map(|wait| wait.as_secs()),
             redirect: redirect(&reply.headers),
         }
     }
@@ -92,17 +90,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Seconds, or a date (RFC 9110 §10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let date = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            date.duration_since(now).as_secs().try_into().unwrap_or(0)
-        }
-    };
-    Some(seconds.min(LONGEST_WAIT_S))
+/// How long the server asks to be left alone, if it does.
+pub(super) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 
 fn redirect(headers: &HeaderMap) -> Option<String> {
@@ -117,22 +107,6 @@ fn redirect(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn wait(text: &str) -> Option<u64> {
-        let now: Timestamp = "2026-05-01T06:00:00Z".parse().unwrap();
-        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]), now)
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_never_beyond_a_day() {
-        assert_eq!(wait("17"), Some(17));
-        assert_eq!(wait("Fri, 01 May 2026 06:01:30 GMT"), Some(90));
-        assert_eq!(wait("Fri, 01 May 2026 05:00:00 GMT"), Some(0));
-        assert_eq!(wait("99999999999999"), Some(86_400));
-        assert_eq!(wait("Fri, 01 May 9026 05:00:00 GMT"), Some(86_400));
-        assert_eq!(wait("soon"), None);
-        assert_eq!(wait("-1"), None);
-    }
 
     #[test]
     fn only_a_document_about_this_status_counts() {

@@ -11,7 +11,7 @@ use crate::ports::{Clock, Operation, RequestObserver, RequestOutcome};
 use super::digest::{Login, Next};
 use super::error::Error;
 use super::rate::Rate;
-use super::refusal::{Document, NO_CURRENT_USER, Refusal, retry_after};
+use super::refusal::{Document, NO_CURRENT_USER, Refusal, asked_wait};
 use super::transport::{Call, Reply, Transport};
 
 /// The connections, the login and the limits of one manager.
@@ -59,9 +59,8 @@ impl Session {
     /// Leaves the server alone for as long as it asks: every call waits, whatever it is about. No longer than one request
     /// may take, though: so late the next one asks again.
     fn heed(&self, reply: &Reply) {
-        if let Some(seconds) = retry_after(&reply.headers, self.clock.now()) {
-            let length = Duration::from_secs(seconds).min(self.request_timeout);
-            self.rate.hold(self.clock.monotonic(), length);
+        if let Some(asked) = asked_wait(&reply.headers, self.clock.now()) {
+            self.rate.hold(self.clock.monotonic(), asked.min(self.request_timeout));
         }
     }
 

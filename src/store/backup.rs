@@ -35,7 +35,7 @@ pub enum BackupError {
         /// What is left.
         path: PathBuf,
     },
-    /// A file can not be written.
+    /// A file cannot be written.
     #[error("{}: {source}", path.display())]
     File {
         /// Which one.
@@ -43,19 +43,19 @@ pub enum BackupError {
         /// Why.
         source: std::io::Error,
     },
-    /// The database can not be copied.
-    #[error("the ledger can not be copied: {0}")]
+    /// The database cannot be copied.
+    #[error("the ledger cannot be copied: {0}")]
     Copy(#[from] rusqlite::Error),
     /// The database was busy for too long.
     #[error("the ledger was busy; try again")]
     Busy,
     /// The copy, or what was to be brought back, is not whole.
-    #[error("the copy can not be shown to be whole, and was removed: {0}")]
+    #[error("the copy cannot be shown to be whole, and was removed: {0}")]
     Verify(#[from] VerifyError),
-    /// What is to be copied can not be read.
+    /// What is to be copied cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The state directory can not be worked in.
+    /// The state directory cannot be worked in.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -64,7 +64,7 @@ impl Reader {
     /// Copies the whole ledger, as of one moment, into a new file, and verifies the copy: integrity, chain and tables.
     ///
     /// # Errors
-    /// If the file is there already, can not be written, or does not verify; nothing is left behind then.
+    /// If the file is there already, cannot be written, or does not verify; nothing is left behind then.
     pub fn backup(&self, file: &Path) -> Result<Verified, BackupError> {
         copy(&self.conn, file)
     }

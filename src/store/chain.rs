@@ -143,11 +143,11 @@ mod tests {
         };
         let record = Record::following(&Head { seq: 7, hash: [0xab; 32] }, &entry);
         assert_eq!(record.payload, r#"{"rotation":"4.2","target":"emea/5f/6a"}"#);
-        let hex: String = record.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = crate::domain::hex(&record.hash);
         assert_eq!(hex, "1fe4d150bdb1c3d451b7f5ac3058b6d6574c0e44a70dfa615e67a61475690854");
     }
 
-    /// Lengths stand before the texts: letters can not move from one field to the next.
+    /// Lengths stand before the texts: letters cannot move from one field to the next.
     #[test]
     fn fields_do_not_run_into_each_other() {
         let one = Record {

@@ -43,12 +43,12 @@ pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
 
 impl Store {
     /// Checks the whole ledger on a thread of its own: the database's integrity, the chain, the checkpoints in this file, and
-    /// the tables. What came of it is logged, and told by [`Archive::check`](crate::ports::Archive::check).
+    /// the tables. What came of it is logged, and told by [`Store::check`].
     pub fn check_in_background(&self, checkpoints: PathBuf) {
         let (path, checking) = (self.path.clone(), self.checking.clone());
         let work = move || checking.run(&path, &checkpoints);
         if let Err(error) = std::thread::Builder::new().name("ledger-check".to_owned()).spawn(work) {
-            tracing::warn!(%error, "the ledger can not be checked: {error}");
+            tracing::warn!(%error, "the ledger cannot be checked: {error}");
         }
     }
 }

@@ -33,7 +33,7 @@ impl From<Fault> for JournalError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Impossible(contradiction) => contradiction.into(),
-            // The tables hold their own copy of the rules: what they refuse can not follow from what is known.
+            // The tables hold their own copy of the rules: what they refuse cannot follow from what is known.
             Fault::Row(error) if breaks_a_rule(&error) => Contradiction(error.to_string()).into(),
             Fault::Row(error) | Fault::Ledger(error) => classify(&error),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::VerifierKey;
@@ -10,9 +11,9 @@ use super::chain::Record;
 use super::columns::{Columns, Json, Micros, Word};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKey, ApiKeyId, ApiKeyRecord, ClockStep, ClusterId, Credential, Fleet, Freeze, Gap,
-    Glob, Governance, KeyId, KeyOrigin, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Outage, Pause, Period,
-    Phase, PolicyName, ProjectId, Quarantine, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target,
-    TargetId, TargetRecord, Told,
+    Glob, Governance, KeyId, KeyOrigin, KeyRecord, ManagerName, ManagerRecord, OrderedFreeze, Pause, Period, Phase,
+    PolicyName, ProjectId, ReceiverName, ReceiverRecord, Rotation, RotationId, Span, State, Target, TargetId,
+    TargetRecord, Told, Trouble,
 };
 use crate::ports::Head;
 
@@ -131,7 +132,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         refusal: row.json("refusal")?,
         key: key(row)?,
         regressed_at: row.time("regressed_at")?,
-        unread: row.time("unread_since")?.zip(row.json("unread")?),
+        unread: trouble(row, "unread_since", "unread")?.map(Box::new),
         slot: row.get("slot")?,
         attempt: row.get("attempt")?,
         failures: row.get("failures")?,
@@ -140,13 +141,14 @@ fn target(row: &Row<'_>) -> rusqlite::Result<TargetRecord> {
         setback: row.json("setback")?.zip(row.time("retry_at")?),
         missed_until: row.time("missed_until")?,
         held_until: row.time("held_until")?,
-        quarantine: row
-            .time("quarantined_since")?
-            .zip(row.json("quarantine")?)
-            .map(|(since, failure)| Box::new(Quarantine { since, failure })),
+        quarantine: trouble(row, "quarantined_since", "quarantine")?.map(Box::new),
         request: row.json("request")?,
         last_rotation_at: row.time("last_rotation_at")?,
     })
+}
+
+fn trouble(row: &Row<'_>, since: &str, failure: &str) -> rusqlite::Result<Option<Trouble>> {
+    Ok(row.time(since)?.zip(row.json(failure)?).map(|(since, failure)| Trouble { since, failure }))
 }
 
 fn governance(row: &Row<'_>) -> rusqlite::Result<Option<Governance>> {
@@ -192,9 +194,8 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
     let mut managers = conn
         .prepare("SELECT * FROM manager")?
         .query_map([], |row| {
-            let outage = row.time("failing_since")?.zip(row.json("failure")?);
             let record = ManagerRecord {
-                outage: outage.map(|(since, failure)| Outage { since, failure }),
+                outage: trouble(row, "failing_since", "failure")?,
                 gaps: BTreeMap::new(),
                 unread: BTreeMap::new(),
                 key_lists: BTreeMap::new(),
@@ -221,16 +222,15 @@ fn managers(conn: &Connection) -> rusqlite::Result<BTreeMap<ManagerName, Manager
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let Some((since, failure)) = row.time("since")?.zip(row.json("failure")?) else { continue };
-        manager.unread.insert(row.get("project")?, Outage { since, failure });
+        let Some(trouble) = trouble(row, "since", "failure")? else { continue };
+        manager.unread.insert(row.get("project")?, trouble);
     }
     let mut statement = conn.prepare("SELECT * FROM api_key_list")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let manager = managers.entry(ManagerName::new(row.get::<_, String>("manager")?)).or_default();
-        let outage = row.time("unread_since")?.zip(row.json("failure")?);
-        let outage = outage.map(|(since, failure)| Outage { since, failure });
-        manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, outage);
+        let unread = trouble(row, "unread_since", "failure")?;
+        manager.key_lists.insert(row.get::<_, Json<_>>("list")?.0, unread);
     }
     Ok(managers)
 }
@@ -263,16 +263,9 @@ fn alerts(conn: &Connection) -> rusqlite::Result<BTreeMap<(AlertKind, AlertSubje
 
 /// What identifies the alert of a row.
 fn alert(row: &Row<'_>) -> rusqlite::Result<(AlertKind, AlertSubject)> {
-    let name: String = row.get("subject")?;
-    let subject = match row.get::<_, String>("subject_kind")?.as_str() {
-        "target" => AlertSubject::Target(TargetId::new(name)),
-        "manager" => AlertSubject::Manager(ManagerName::new(name)),
-        "project" => AlertSubject::Project(name),
-        "api_key" => AlertSubject::ApiKey(name),
-        "receiver" => AlertSubject::Receiver(ReceiverName::new(name)),
-        "daemon" => AlertSubject::Daemon,
-        _ => AlertSubject::Cluster(name),
-    };
+    let kind: String = row.get("subject_kind")?;
+    let subject = AlertSubject::from_parts(&kind, row.get("subject")?)
+        .ok_or_else(|| FromSqlError::Other(format!("this version knows no alert about a {kind}").into()))?;
     Ok((row.get::<_, Word<_>>("alert")?.0, subject))
 }
 

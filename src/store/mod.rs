@@ -43,8 +43,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-pub use crate::domain::RotationFilter;
-pub use crate::domain::RotationRow;
 pub use as_of::{AsOf, Stretch, Telling};
 pub use backup::{BackupError, restore};
 pub use checkpoint::{
@@ -58,7 +56,7 @@ pub use verify::{Broken, Demands, Unread, Verified, VerifyError};
 #[cfg(doc)]
 use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
-use crate::ports::{Clock, Head, Journal, JournalError};
+use crate::ports::{Anchor, Check, Clock, Head, Journal, JournalError};
 use checkpoint::Keeper;
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
@@ -81,10 +79,10 @@ pub struct Store {
     checking: check::Checking,
 }
 
-/// Why a state directory can not be worked in.
+/// Why a state directory cannot be worked in.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A file or the directory can not be made or opened.
+    /// A file or the directory cannot be made or opened.
     #[error("{}: {source}", path.display())]
     File {
         /// Which one.
@@ -138,7 +136,7 @@ pub enum OpenError {
     },
     /// The file system does not do what durability rests on.
     #[error(
-        "{setting} is {found} and can not be changed; keep the state directory on a local file system that has shared memory"
+        "{setting} is {found} and cannot be changed; keep the state directory on a local file system that has shared memory"
     )]
     Unfit {
         /// The database's setting.
@@ -167,14 +165,14 @@ pub enum OpenError {
         /// The record's number.
         seq: u64,
     },
-    /// The database can not be brought up to date.
-    #[error("the database can not be migrated: {0}")]
+    /// The database cannot be brought up to date.
+    #[error("the database cannot be migrated: {0}")]
     Migration(#[from] refinery::Error),
-    /// The database can not be used.
-    #[error("the database can not be opened: {0}")]
+    /// The database cannot be used.
+    #[error("the database cannot be opened: {0}")]
     Database(#[from] rusqlite::Error),
-    /// The writer's thread can not be started.
-    #[error("the ledger's thread can not be started: {0}")]
+    /// The writer's thread cannot be started.
+    #[error("the ledger's thread cannot be started: {0}")]
     Thread(std::io::Error),
 }
 
@@ -200,7 +198,7 @@ impl Store {
     /// `new_ledger_id`, 32 random bytes, becomes the identity of a ledger that is new; an old one keeps its own.
     ///
     /// # Errors
-    /// If the directory is held by another, can not be written, or holds what this version can not read.
+    /// If the directory is held by another, cannot be written, or holds what this version cannot read.
     pub fn open(state_dir: &Path, new_ledger_id: [u8; 32]) -> Result<Self, OpenError> {
         lock::prepare(state_dir)?;
         let lock = StateLock::take(state_dir)?;
@@ -244,10 +242,20 @@ impl Store {
     /// [`Reader::checkpoint_keys`].
     ///
     /// # Errors
-    /// If the writer has ended. That the file can not be written is told by [`crate::ports::Archive::anchor`].
+    /// If the writer has ended. That the file cannot be written is told by [`Store::anchor`].
     pub async fn keep_checkpoints(&self, keeping: Keeping) -> Result<(), JournalError> {
         let keeper = Keeper::new(&self.ledger_id, keeping);
         self.ask(|ack| Op::Keep(Box::new(keeper), ack)).await
+    }
+
+    /// How far the ledger is anchored. Waits for nothing.
+    pub fn anchor(&self) -> Anchor {
+        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).anchor.clone()
+    }
+
+    /// What the check of the whole ledger came to. Waits for nothing.
+    pub fn check(&self) -> Check {
+        self.checking.found()
     }
 
     /// Writes what is queued, then ends: whatever is asked of the journal later fails as closed. Its lock is free then.

@@ -1,7 +1,5 @@
 //! What the listener asks of the past: one target's, for its page, and pages of rotations and records.
 
-use std::sync::PoisonError;
-
 use rusqlite::{Connection, params};
 
 use super::life::key_use;
@@ -9,7 +7,7 @@ use super::log::Log;
 use super::rotations::{Rotations, rotation_row};
 use super::{Store, schema};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, RotationFilter, RotationRow, TargetId};
-use crate::ports::{Anchor, Archive, ArchiveError, Check, Page, Past};
+use crate::ports::{Archive, ArchiveError, Page, Past};
 
 impl Archive for Store {
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError> {
@@ -23,14 +21,6 @@ impl Archive for Store {
 
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError> {
         self.read(|conn| Ok(page(Log::wanted(conn, filter)?.next(conn, limit)?, limit)))
-    }
-
-    fn check(&self) -> Check {
-        self.checking.found()
-    }
-
-    fn anchor(&self) -> Anchor {
-        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).anchor.clone()
     }
 }
 

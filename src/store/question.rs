@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
-use wildmatch::WildMatch;
 
 use super::columns::{Json, Micros};
-use crate::domain::Cursor;
+use crate::domain::{Cursor, Glob};
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
@@ -132,7 +131,7 @@ pub(super) fn page_by_page<T, B>(
 }
 
 fn matching_targets(conn: &Connection, glob: Option<&str>, project: Option<&str>) -> rusqlite::Result<Vec<String>> {
-    let glob = glob.map(WildMatch::new);
+    let glob = glob.map(Glob::new);
     let mut ids = Vec::new();
     let mut statement =
         conn.prepare_cached("SELECT id, name FROM target WHERE ?1 IS NULL OR project = ?1 OR project_id = ?1")?;

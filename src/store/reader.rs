@@ -14,7 +14,7 @@ pub struct Reader {
     pub(super) conn: Connection,
 }
 
-/// Why a ledger can not be read.
+/// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is none.
@@ -30,7 +30,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// This user may not read it.
-    #[error("{} can not be read: {source}{}", path.display(), come_as(owner.as_deref()))]
+    #[error("{} cannot be read: {source}{}", path.display(), come_as(owner.as_deref()))]
     Closed {
         /// The database.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// The file is no database, or a damaged one.
-    #[error("{} can not be read as a ledger: {source}", path.display())]
+    #[error("{} cannot be read as a ledger: {source}", path.display())]
     Unfit {
         /// The database.
         path: PathBuf,
@@ -58,8 +58,8 @@ pub enum ReadError {
     /// The database itself is damaged.
     #[error("the database is damaged: {0}")]
     Damaged(String),
-    /// The database can not be read.
-    #[error("the ledger can not be read: {0}")]
+    /// The database cannot be read.
+    #[error("the ledger cannot be read: {0}")]
     Database(#[from] rusqlite::Error),
 }
 

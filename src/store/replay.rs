@@ -42,7 +42,7 @@ impl Replay {
             self.unread.get_or_insert_with(first).records += 1;
             return Ok(None);
         };
-        // Without the unknown ones a later record may seem impossible, and the tables can not be foretold.
+        // Without the unknown ones a later record may seem impossible, and the tables cannot be foretold.
         if self.unread.is_some() {
             return Ok(None);
         }

@@ -26,7 +26,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     if is_foreign(&conn)? {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    // SQLite answers with another mode, and no error, where the file system can not have this one.
+    // SQLite answers with another mode, and no error, where the file system cannot have this one.
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenError::Unfit { setting: "journal_mode", found: mode });
@@ -42,7 +42,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
-/// A connection that can not write.
+/// A connection that cannot write.
 pub(super) fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, ToSql};
 
 /// A column and the value that it takes.
 pub(super) type Column<'a> = (&'static str, &'a dyn ToSql);
-/// Statements are made anew for each row, so that the longest is not to grow as it is written.
+/// Room for the longest statement, in bytes: one is put together for each row, and its text is not to be moved as it grows.
 const LONG: usize = 2048;
 
 /// Adds a row.

@@ -6,19 +6,10 @@ use rusqlite::Connection;
 use super::chain::Record;
 use super::writer::append_record;
 use super::*;
-use crate::domain::{Actor, Event, Listing, Mechanism, Role, RotationId, Target};
+use crate::domain::{Actor, Event, Listing, RotationFilter, RotationId, Target, sample};
 
 fn target(replica_set: &str) -> Target {
-    Target {
-        manager: "emea".into(),
-        project_id: "5f".into(),
-        project: "billing".into(),
-        cluster_id: replica_set.into(),
-        cluster: "ledger".into(),
-        replica_set: replica_set.into(),
-        role: Role::Shard,
-        mechanism: Mechanism::BackupKey,
-    }
+    Target { cluster_id: replica_set.into(), replica_set: replica_set.into(), ..sample::target() }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -59,7 +59,7 @@ pub struct Verified {
     pub signed_by: Vec<SignedBy>,
     /// The checkpoint file ends with one that was not written to its end. The daemon takes it away when it signs the next.
     pub cut_off: bool,
-    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they can not
+    /// The newest record that a checkpoint by a key that is believed or a kept head names; what came after it, they cannot
     /// vouch for.
     pub anchored: Option<u64>,
 }

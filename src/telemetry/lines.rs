@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    AlertSubject, Caller, Entry, Event, Failure, Governance, Grant, KeyChange, ManagerName, Standing, TargetId,
-    TargetName,
+    Caller, Entry, Event, Failure, Governance, Grant, KeyChange, ManagerName, Standing, TargetId, TargetName,
 };
 
 /// The target that an entry is about.
@@ -17,7 +16,7 @@ pub(super) struct Subject<'a> {
 /// Logs `entry` as exactly one line. `subject` is its target, where it has one that is known.
 pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
     let manager = subject.map(|subject| subject.manager.as_str());
-    // An event of a target has the target's id in any case.
+    // A target whose name is not known is called by its id.
     let who = match (subject, entry.event.target()) {
         (Some(subject), _) => subject.name.to_string(),
         (None, Some(id)) => id.to_string(),
@@ -193,7 +192,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             );
         }
         Event::ObservationFailing { failure, .. } => {
-            failure!(WARN, failure, { manager, }, "{who}: its key can not be read: {failure}");
+            failure!(WARN, failure, { manager, }, "{who}: its key cannot be read: {failure}");
         }
         Event::ObservationRecovered { .. } => {
             line!(INFO, { manager, }, "{who}: its key can be read again");
@@ -291,7 +290,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         Event::ProjectUnread { manager, project, failure } => {
             failure!(
                 WARN, failure, { manager = manager.as_str(), project, },
-                "{manager}/{project} can not be listed: {failure}"
+                "{manager}/{project} cannot be listed: {failure}"
             );
         }
         Event::ProjectRead { manager, project } => {
@@ -363,14 +362,14 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
         }
         Event::AlertRaised { alert, subject: about, words } => {
             line!(
-                WARN, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                WARN, { manager = about.manager(), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {}: {words}", alert.as_str()
             );
         }
         Event::AlertCleared { alert, subject: about } => {
             let about_name = subject.map_or_else(|| about.to_string(), |subject| subject.name.to_string());
             line!(
-                INFO, { manager = manager_of(about, manager), alert = alert.as_str(), subject = about.to_string(), },
+                INFO, { manager = about.manager(), alert = alert.as_str(), subject = about.to_string(), },
                 "alert {} is over: {about_name}", alert.as_str()
             );
         }
@@ -382,7 +381,7 @@ pub(super) fn write(entry: &Entry, subject: Option<&Subject<'_>>) {
             );
         }
         Event::ReceiverFailing { receiver, error } => {
-            line!(WARN, { receiver = receiver.as_str(), error, }, "{receiver} can not be told of alerts: {error}");
+            line!(WARN, { receiver = receiver.as_str(), error, }, "{receiver} cannot be told of alerts: {error}");
         }
         Event::ReceiverAnswering { receiver } => {
             line!(INFO, { receiver = receiver.as_str(), }, "{receiver} takes alerts again");
@@ -407,16 +406,4 @@ fn roles(grants: &BTreeSet<Grant>) -> String {
         roles.push(format!("{} more", grants.len() - SHOWN));
     }
     roles.join(", ")
-}
-
-/// The manager that an alert concerns; that of a target is known from the target.
-fn manager_of<'a>(about: &'a AlertSubject, of_target: Option<&'a str>) -> Option<&'a str> {
-    match about {
-        AlertSubject::Target(_) => of_target,
-        AlertSubject::Manager(manager) => Some(manager.as_str()),
-        AlertSubject::Cluster(path) | AlertSubject::Project(path) | AlertSubject::ApiKey(path) => {
-            path.split('/').next()
-        }
-        AlertSubject::Receiver(_) | AlertSubject::Daemon => None,
-    }
 }

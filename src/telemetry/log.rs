@@ -163,7 +163,7 @@ pub(super) mod tests {
         assert!(lines[2].starts_with("<6>"), "{lines:?}");
     }
 
-    /// What a server said can not forge a line of its own, not in the message and not in a value.
+    /// What a server said cannot forge a line of its own, not in the message and not in a value.
     #[test]
     fn one_event_is_one_line() {
         let detail = "first\r\n<0>second\u{1b}[31m";

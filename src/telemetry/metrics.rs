@@ -129,10 +129,10 @@ impl Metrics {
         let manager = manager.as_str();
         self.rotation_attempts.with_label_values(&[manager]);
         self.foreign_key_changes.with_label_values(&[manager]);
-        for reason in Reason::ALL {
+        for &reason in Reason::ALL {
             self.rotation_failures.with_label_values(&[manager, reason.as_str()]);
         }
-        for operation in Operation::ALL {
+        for &operation in Operation::ALL {
             self.api_requests.with_label_values(&[manager, operation.as_str(), NO_REPLY]);
             self.api_request_duration.with_label_values(&[manager, operation.as_str()]);
         }
@@ -227,7 +227,7 @@ mod tests {
     fn series_known_in_advance_are_there_at_zero() {
         let metrics = Metrics::new("1.2.3", Timestamp::UNIX_EPOCH, [&"emea".into()]);
         let text = text(&metrics);
-        for reason in Reason::ALL {
+        for &reason in Reason::ALL {
             let line = format!("rekeyd_rotation_failures_total{{manager=\"emea\",reason=\"{}\"}} 0\n", reason.as_str());
             assert!(text.contains(&line), "{line}");
         }

@@ -60,12 +60,14 @@ impl Narrator {
         Some((id, known.clone(), begins.is_some()))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds are not counted")]
     fn count(&self, event: &Event, manager: &ManagerName) {
-        if let Event::KeyChanged { .. } = event {
-            self.metrics.foreign_key_changed(manager);
-        }
-        if let Event::RotationFailed { failure, .. } | Event::RotationUnconfirmed { failure, .. } = event {
-            self.metrics.rotation_failed(manager, failure.reason);
+        match event {
+            Event::KeyChanged { .. } => self.metrics.foreign_key_changed(manager),
+            Event::RotationFailed { failure, .. } | Event::RotationUnconfirmed { failure, .. } => {
+                self.metrics.rotation_failed(manager, failure.reason);
+            }
+            _ => {}
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What this process costs the machine, under the names that every exporter uses. Read from Linux' /proc at each scrape;
-//! what can not be read is not there.
+//! what cannot be read is not there.
 
 use std::fs;
 

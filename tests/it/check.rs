@@ -256,17 +256,17 @@ async fn a_receiver_that_can_not_be_reached() {
     for (section, said) in [
         (
             webhook(&format!("http://{nobody}/hook/hunter2")),
-            format!("webhook oncall at http://{nobody} can not be reached: no connection: Connection refused"),
+            format!("webhook oncall at http://{nobody} cannot be reached: no connection: Connection refused"),
         ),
         (
             format!("[[alertmanager]]\nname = \"am\"\nurl = \"https://localhost:{stranger}\""),
             format!(
-                "alertmanager am at https://localhost:{stranger} can not be reached: no connection: invalid peer certificate"
+                "alertmanager am at https://localhost:{stranger} cannot be reached: no connection: invalid peer certificate"
             ),
         ),
         (
             "[heartbeat]\nurl = \"https://nowhere.invalid/ping/hunter2\"".to_owned(),
-            "heartbeat at https://nowhere.invalid can not be reached: no connection".to_owned(),
+            "heartbeat at https://nowhere.invalid cannot be reached: no connection".to_owned(),
         ),
     ] {
         let site = with(&section);
@@ -346,7 +346,7 @@ async fn what_can_not_be_read_or_rotated() {
         (
             faulty("error-before@get"),
             "",
-            ("targets", "fail", "15 of 15 keys can not be read; one says server_error, HTTP 500"),
+            ("targets", "fail", "15 of 15 keys cannot be read; one says server_error, HTTP 500"),
         ),
         (login(reads), "", ("roles", "fail", "the key can read and not rotate: it has GROUP_READ_ONLY, ORG_MEMBER")),
         (login(owns), "", ("roles", "warn", "an Owner, where Backup Admin would do")),
@@ -393,7 +393,7 @@ async fn a_place_that_can_not_be_worked_in() {
     let configured = |text: &mut String, from: &str, to: &str| *text = text.replace(from, to);
     let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
     let situations: [(Break<'_>, (&str, &str, &str)); 6] = [
-        (&|_, text| configured(text, "/state\"", "/gone/state\""), ("state", "fail", "can not be made: there is no")),
+        (&|_, text| configured(text, "/state\"", "/gone/state\""), ("state", "fail", "cannot be made: there is no")),
         (&|site, _| write(&site.state(), ""), ("state", "fail", "is no directory")),
         (&|_, text| configured(text, "127.0.0.1:0", &address), ("listener", "fail", "is taken by somebody else")),
         (

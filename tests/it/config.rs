@@ -1,4 +1,4 @@
-//! What an operator is told about a configuration that can not be used, word for word, and what never is told.
+//! What an operator is told about a configuration that cannot be used, word for word, and what never is told.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -25,7 +25,7 @@ fn says_exactly_what_is_wrong() {
         if fixture.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let problems = config::load(&fixture, &environment).expect_err("the fixture can not be used");
+        let problems = config::load(&fixture, &environment).expect_err("the fixture cannot be used");
         // Where this copy of the project lives is no part of the answer.
         let name = Path::new(fixture.file_name().unwrap());
         let shown = problems.render(name, false).replace(&fixtures().display().to_string(), "tests/config");
@@ -68,7 +68,7 @@ impl Etc {
     /// What is wrong, with this folder as `{etc}`.
     fn problems(&self) -> Vec<String> {
         let folder = self.0.path().display().to_string();
-        let problems = self.load().expect_err("it can not be used");
+        let problems = self.load().expect_err("it cannot be used");
         let shown = problems.render(Path::new("rekeyd.toml"), false);
         assert!(!format!("{problems:?}{shown}").contains(SECRET), "tells a secret: {shown}");
         problems.iter().map(|problem| problem.what.replace(&folder, "{etc}")).collect()
@@ -122,7 +122,7 @@ fn a_secret_must_be_its_owners_alone() {
     assert_eq!(etc.load().unwrap().managers.first().unwrap().private_key.expose_secret(), SECRET);
 }
 
-/// A file's name can not send orders to the terminal that shows it.
+/// A file's name cannot send orders to the terminal that shows it.
 #[test]
 fn control_characters_are_not_shown() {
     let etc = Etc::new("private_key = { file = \"{etc}/key\\u001b[31m\" }");
@@ -210,7 +210,7 @@ fn an_unreadable_file_is_a_problem() {
     let shown = || config::load(&path, &Environment::default()).unwrap_err().render(Path::new("rekeyd.toml"), false);
     let is = |why: &str, help: &str| {
         let shown = shown();
-        assert!(shown.starts_with(&format!("error: the configuration can not be read: {why}\n")), "{shown}");
+        assert!(shown.starts_with(&format!("error: the configuration cannot be read: {why}\n")), "{shown}");
         assert!(shown.contains(help), "{shown}");
     };
     is("there is no such file", "`rekeyd config default` prints one");

@@ -352,7 +352,7 @@ async fn a_ledger_that_can_not_be_written_silences_nobody() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (world, elsewhere, on_call) = (World::new(), OnCall::start().await, OnCall::start().await);
-    on_call.redirect_to(&elsewhere.url("/"));
+    on_call.answer_with(307, &format!("Location: {}", elsewhere.url("/")));
     let work = Work::begin(&world, &on_call.url("/"), WEBHOOK);
     work.fire([alert(1)]);
     until("it fails", || {
@@ -363,6 +363,23 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(elsewhere.requests().len(), 0);
     let recorded = format!("{:?}", world.events.lock().unwrap());
     assert!(recorded.contains("HTTP 307, and redirects are not followed"), "{recorded}");
+    work.stop().await;
+}
+
+/// A receiver that asks to be left alone until a time, and not for some seconds, is left alone until then.
+#[tokio::test]
+async fn a_receiver_is_left_alone_for_as_long_as_it_asks() {
+    let (world, on_call) = (World::new(), OnCall::start().await);
+    on_call.answer_with(429, "Retry-After: Thu, 01 Jan 2026 00:30:00 GMT");
+    let work = Work::begin(&world, &on_call.url("/"), WEBHOOK);
+    work.fire([alert(1)]);
+    until("it is tried", || on_call.requests().len() == 1).await;
+    until("it is tried again", || {
+        world.pass(60);
+        on_call.requests().len() == 2
+    })
+    .await;
+    assert!(world.monotonic() >= Duration::from_secs(30 * 60), "tried again after {:?}", world.monotonic());
     work.stop().await;
 }
 

@@ -195,7 +195,7 @@ async fn an_outage_holds_everything_and_ends_by_itself() {
     daemon.stop().await;
 }
 
-/// No record, no rotation: while the ledger can not be written no PUT leaves, and afterwards all goes on.
+/// No record, no rotation: while the ledger cannot be written no PUT leaves, and afterwards all goes on.
 #[tokio::test(start_paused = true)]
 async fn without_a_ledger_nothing_is_sent() {
     let world = World::new(10, 10, policy(), 4, &[Fate::Apply]);
@@ -266,7 +266,7 @@ async fn a_clock_that_leaps_over_a_restart_does_not_cut_the_settle_time_short() 
     daemon.stop().await;
 }
 
-/// A target that can not be read any more keeps its neighbours waiting for the settle time, and not for ever.
+/// A target that cannot be read any more keeps its neighbours waiting for the settle time, and not for ever.
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_can_not_be_looked_at_ends_unconfirmed() {
     let world = World::new(14, 4, policy(), 1, &[Fate::Nothing]);

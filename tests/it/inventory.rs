@@ -253,7 +253,7 @@ async fn a_daemon_records_who_comes_goes_and_changes() {
     let answer = site.ask(&["keys"]);
     assert_eq!(answer.code, Some(0), "the global list is closed, as it should be: {answer:?}");
     assert!(
-        answer.out.contains("note emea: the list of API keys can not be read: ")
+        answer.out.contains("note emea: the list of API keys cannot be read: ")
             && answer.out.contains("who knows")
             && answer.out.contains("an Owner, where Backup Admin would do"),
         "{answer:?}"
@@ -283,6 +283,6 @@ async fn excessive_rights_are_marked() {
     assert_eq!(excess("uoycnxds"), json!(["owner", "organization", "any_address"]));
     assert_eq!(excess("jptmgiek"), json!([]));
     assert_eq!(excess("simulator"), json!(["global"]));
-    assert_eq!(keys.len(), 4, "those that can not rotate take --all");
+    assert_eq!(keys.len(), 4, "those that cannot rotate take --all");
     assert_eq!(simulator.truth().requests.key_puts, 0);
 }

@@ -15,11 +15,11 @@ use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
-    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationId, Scope, Stage, State, Target,
-    TargetId, Verdict,
+    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationFilter, RotationId, Scope, Stage,
+    State, Target, TargetId, Verdict,
 };
 use rekeyd::ports::{Journal, JournalError};
-use rekeyd::store::{OpenError, ReadError, Reader, RotationFilter, Store};
+use rekeyd::store::{OpenError, ReadError, Reader, Store};
 
 fn target(replica_set: &str) -> Target {
     Target {
@@ -44,16 +44,8 @@ fn entry(seconds: i64, event: Event) -> Entry {
 }
 
 fn failure(reason: Reason) -> Failure {
-    let detail = "said the server, \"não\"".to_owned();
-    Failure {
-        reason,
-        verdict: Verdict::Transient,
-        scope: Scope::Target,
-        status: Some(503),
-        code: None,
-        retry_after_s: None,
-        detail,
-    }
+    let detail = "said the server, \"não\"";
+    Failure { status: Some(503), ..Failure::new(reason, Verdict::Transient, Scope::Target, detail) }
 }
 
 /// A target is found with key `a`; its first attempt fails, its second is done with key `b`.
@@ -198,7 +190,7 @@ fn another_programs_database_is_refused() {
 
     std::fs::write(&path, "no database, but a text that is longer than the header of one").unwrap();
     let unfit = Reader::open(dir.path()).err().unwrap().to_string();
-    assert!(unfit.contains("rekeyd.db can not be read as a ledger: file is not a database"), "{unfit}");
+    assert!(unfit.contains("rekeyd.db cannot be read as a ledger: file is not a database"), "{unfit}");
 }
 
 #[test]

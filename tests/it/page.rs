@@ -1,13 +1,13 @@
 //! The pages as a browser meets them: real ledgers of several fleets behind the real listener, looked at by Chromium.
 
-#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
@@ -93,15 +93,7 @@ fn target(manager: &str, project: &str, cluster: &str, replica_set: &str, role: 
 }
 
 fn failure(reason: Reason, detail: &str) -> Failure {
-    Failure {
-        reason,
-        verdict: Verdict::Permanent,
-        scope: Scope::Target,
-        status: Some(500),
-        code: None,
-        retry_after_s: None,
-        detail: detail.to_owned(),
-    }
+    Failure { status: Some(500), ..Failure::new(reason, Verdict::Permanent, Scope::Target, detail) }
 }
 
 impl Scene {
@@ -294,6 +286,9 @@ async fn trouble() -> (Scene, String) {
     scene.tell_all(life(&new, 3.0, 0)).await;
     let gap = Gap { project_id: "5fsearch".into(), project: "search".to_owned(), cluster: "catalogue".to_owned() };
     scene.tell(days_ago(3.0), Event::GapFound { manager: "apac".into(), gap }).await;
+    let unread = failure(Reason::RoleMissing, "Current user is not in the group");
+    let unread = Event::ProjectUnread { manager: "emea".into(), project: "identity".to_owned(), failure: unread };
+    scene.tell(days_ago(2.0), unread).await;
     let by = Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
     let pause = |scope: &str, until| Event::PauseSet {
         scope: scope.to_owned(),
@@ -303,6 +298,15 @@ async fn trouble() -> (Scene, String) {
     };
     scene.tell(days_ago(0.1), pause("emea/identity/*", days_ago(-1.5))).await;
     scene.tell(days_ago(3.0), pause("apac/*", days_ago(1.0))).await;
+    let freeze = Event::FreezeSet {
+        name: "audit".to_owned(),
+        scope: "emea/scratch/*".to_owned(),
+        start: days_ago(0.5),
+        end: days_ago(-2.0),
+        reason: "the auditors are here".to_owned(),
+        by: by.clone(),
+    };
+    scene.tell(days_ago(1.0), freeze).await;
     look(&scene).await;
     let refused = failure(Reason::CredentialsRefused, "Current user is not authorized");
     scene.tell(days_ago(0.3), Event::ManagerFailing { manager: "apac".into(), failure: refused }).await;
@@ -368,20 +372,14 @@ async fn every_page_is_readable_by_everyone() {
     tokio::task::spawn_blocking(move || browse(&pages)).await.unwrap();
 }
 
-/// A page that is slow or heavy is not looked at. The time is that of a debug build on a busy machine; in a release
-/// build it is a tenth.
+/// A page that is heavy is not looked at.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "this measures real time")]
 async fn a_thousand_targets_fit_a_page() {
     let scene = thousand().await;
-    let begun = Instant::now();
     let (status, page) = scene.get("/").await;
-    let took = begun.elapsed();
-    println!("{} bytes in {took:?}", page.len());
     assert_eq!(status, 200);
     assert_eq!(page.matches("<li><a class=\"cell").count(), 1_000);
     assert!(page.len() < LARGEST_PAGE, "{} bytes", page.len());
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 /// What is wrong comes before what is well, and each alert leads to its target and names the next step.
@@ -401,6 +399,8 @@ async fn what_is_wrong_comes_first() {
         "CHG-4711",
         "<b>Frozen</b> <code>apac/orders/*</code>",
         "year-end: books",
+        "<b>Frozen</b> <code>emea/scratch/*</code>",
+        "audit, by ada: the auditors",
     ] {
         assert!(held.contains(text), "no {text} in\n{held}");
     }
@@ -419,6 +419,17 @@ async fn what_is_wrong_comes_first() {
         assert!(page.contains(text), "no {text} in\n{page}");
     }
     assert_eq!(scene.get("/targets/emea/no/such/target").await.0, 404);
+}
+
+/// What is wrong with its cluster, its project or its manager is wrong with the target, and its page says so.
+#[tokio::test]
+async fn a_target_tells_what_is_wrong_around_it() {
+    let (scene, _) = trouble().await;
+    let (_, page) = scene.get("/targets/apac/search/catalogue/catalogue-0").await;
+    assert!(page.contains("Config servers missing") && page.contains("Credentials refused"), "{page}");
+    assert!(!page.contains("Project unread"), "that is another project: {page}");
+    let (_, page) = scene.get("/targets/emea/identity/sessions/sessions").await;
+    assert!(page.contains("Project unread") && !page.contains("Config servers missing"), "{page}");
 }
 
 /// The store tells a target's past in the order of events, each key with how it came, and no other target's.

@@ -73,7 +73,7 @@ fn the_daemons_own_alerts_are_those_of_the_rules() {
     let alerts = values(RULES, "alert:");
     let severities = values(RULES, "severity:");
     let told: BTreeMap<_, _> = alerts.iter().copied().zip(severities).collect();
-    for kind in AlertKind::ALL {
+    for &kind in AlertKind::ALL {
         let rule = alerts::rule(kind);
         assert_eq!(told.get(rule), Some(&alerts::Severity::of(kind).as_str()), "{rule}");
         assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook("docs/runbook.md", kind))), "{rule}");
@@ -99,12 +99,12 @@ fn wait_of(section: &str) -> u64 {
 /// Whoever is told by the daemon itself is told no sooner and no later than whoever is told by Prometheus.
 #[test]
 fn the_daemon_is_as_patient_as_the_rules() {
-    for kind in AlertKind::ALL {
+    for &kind in AlertKind::ALL {
         let patience = alerts::patience(kind).map_or(0, Period::as_secs);
         assert_eq!(wait_of(section(alerts::rule(kind))), patience, "{kind:?}");
     }
     // A length of its own would fit one policy and not the next.
-    for kind in AlertKind::ALL.into_iter().filter(|kind| *kind != AlertKind::SchedulerStalled) {
+    for kind in AlertKind::ALL.iter().copied().filter(|kind| *kind != AlertKind::SchedulerStalled) {
         let (expression, _) = section(alerts::rule(kind)).split_once("labels:").unwrap();
         let limits = expression.split("> ").skip(1).filter(|limit| !limit.starts_with("rekeyd_"));
         for limit in limits.filter(|_| !expression.contains("_failing_since_timestamp_seconds")) {

@@ -1,6 +1,6 @@
 //! What is seen from outside: the real listener over real HTTP, showing a state of affairs that is made up.
 
-#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,7 +16,7 @@ use rekeyd::domain::{
 };
 use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
-use rekeyd::ports::{Anchor, Archive, ArchiveError, Check, Gauge, Head, Page, Past, Situation};
+use rekeyd::ports::{Anchor, Archive, ArchiveError, Check, Gauge, Head, Page, Past, Situation, Upkeep};
 use rekeyd::telemetry::Metrics;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -49,14 +49,6 @@ impl Archive for MadeUp {
     fn records(&self, _: &LedgerFilter, _: u32) -> Result<Page<LedgerRow>, ArchiveError> {
         Ok(Page { rows: Vec::new(), next: None })
     }
-
-    fn check(&self) -> Check {
-        Check::Whole { records: 42 }
-    }
-
-    fn anchor(&self) -> Anchor {
-        Anchor { wanted: 42, written: 41, failure: None, key: Some("rekeyd/ledger/07+00000000+AQ==".to_owned()) }
-    }
 }
 
 impl Gauge for MadeUp {
@@ -69,6 +61,8 @@ impl MadeUp {
     /// A daemon in good order, on 1 February 2026, that knows no target.
     fn new() -> Self {
         let now = at("2026-02-01T00:00:00Z");
+        let key = Some("rekeyd/ledger/07+00000000+AQ==".to_owned());
+        let anchor = Anchor { wanted: 42, written: 41, failure: None, key };
         Self(Mutex::new(Situation {
             now,
             fleet: Arc::new(Fleet::default()),
@@ -77,7 +71,7 @@ impl MadeUp {
             started_at: at("2026-01-01T00:00:00Z"),
             last_sweep: Some(now),
             since_sweep: Duration::from_secs(1),
-            upkeep: None,
+            upkeep: Some(Upkeep { check: Check::Whole { records: 42 }, anchor, refused: None }),
         }))
     }
 
@@ -88,8 +82,7 @@ impl MadeUp {
     fn tell(&self, when: &str, event: Event) {
         self.set(|situation| {
             let fleet = Arc::make_mut(&mut situation.fleet);
-            let change = fleet.consequence(at(when), &event).unwrap().unwrap();
-            fleet.adopt(change);
+            fleet.fold(at(when), &event).unwrap().unwrap();
         });
     }
 
@@ -119,15 +112,7 @@ fn target(cluster_id: &str, replica_set: &str) -> Target {
 }
 
 fn failure() -> Failure {
-    Failure {
-        reason: Reason::RoleMissing,
-        verdict: Verdict::Permanent,
-        scope: Scope::Target,
-        status: Some(401),
-        code: None,
-        retry_after_s: None,
-        detail: "no".to_owned(),
-    }
+    Failure { status: Some(401), ..Failure::new(Reason::RoleMissing, Verdict::Permanent, Scope::Target, "no") }
 }
 
 fn rules() -> Rules {

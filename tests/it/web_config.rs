@@ -1,6 +1,6 @@
 //! TLS, users and limits of the listener, as real clients meet them, from files in the format of Prometheus' exporters.
 
-#![expect(clippy::unwrap_used, reason = "what a test's own helpers can not do fails the test")]
+#![expect(clippy::unwrap_used, reason = "what a test's own helpers cannot do fails the test")]
 
 use std::fs;
 use std::net::SocketAddr;
@@ -188,7 +188,7 @@ async fn requests_above_the_limit_are_refused() {
     assert_eq!(seen, [200, 200, 429]);
 }
 
-/// What can not be followed is refused at the start, in words that name it and show no secret.
+/// What cannot be followed is refused at the start, in words that name it and show no secret.
 #[tokio::test]
 async fn what_can_not_be_followed_is_refused() {
     let secret = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze";

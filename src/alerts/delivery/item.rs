@@ -49,13 +49,13 @@ impl<'a> Item<'a> {
             ("job", "rekeyd".to_owned()),
             ("instance", instance.to_owned()),
         ]);
-        let of_name = || self.name.split('/').next().unwrap_or_default().to_owned();
+        let manager = || subject.manager().unwrap_or_default().to_owned();
         match subject {
-            AlertSubject::Target(_) => labels.extend([("target", name()), ("manager", of_name())]),
+            AlertSubject::Target(_) => labels.extend([("target", name()), ("manager", manager())]),
             AlertSubject::Manager(_) => labels.extend([("manager", name())]),
-            AlertSubject::Cluster(_) => labels.extend([("cluster_name", name()), ("manager", of_name())]),
-            AlertSubject::Project(_) => labels.extend([("project", name()), ("manager", of_name())]),
-            AlertSubject::ApiKey(_) => labels.extend([("api_key", name()), ("manager", of_name())]),
+            AlertSubject::Cluster(_) => labels.extend([("cluster_name", name()), ("manager", manager())]),
+            AlertSubject::Project(_) => labels.extend([("project", name()), ("manager", manager())]),
+            AlertSubject::ApiKey(_) => labels.extend([("api_key", name()), ("manager", manager())]),
             AlertSubject::Receiver(_) => labels.extend([("receiver", name())]),
             AlertSubject::Daemon => {}
         }

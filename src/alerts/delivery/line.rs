@@ -45,7 +45,7 @@ impl Line {
 
     /// Sends once, and counts what came of it. Whether it was taken.
     pub(super) async fn send(&mut self, body: Option<String>) -> bool {
-        let sent = self.post.send(body).await;
+        let sent = self.post.send(body, &*self.desk.clock).await;
         let now = self.desk.clock.monotonic();
         let outcome = match &sent {
             Ok(status) => RequestOutcome::Status(*status),
@@ -170,8 +170,7 @@ mod tests {
         let mut fleet = crate::domain::Fleet::default();
         fleet.receivers.insert("oncall".into(), std::sync::Arc::new(known.clone()));
         for event in unrecorded(&"oncall".into(), &known, &record) {
-            let change = fleet.consequence(Timestamp::UNIX_EPOCH, &event).unwrap().unwrap();
-            fleet.adopt(change);
+            fleet.fold(Timestamp::UNIX_EPOCH, &event).unwrap().unwrap();
         }
         assert_eq!(**fleet.receivers.get("oncall").unwrap(), record);
         assert_eq!(unrecorded(&"oncall".into(), &record, &record), []);

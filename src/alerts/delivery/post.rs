@@ -6,6 +6,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::retry_after;
+use crate::ports::Clock;
+
 /// For everything, from the name to the status.
 const WITHIN: Duration = Duration::from_secs(10);
 /// A receiver may ask to be left alone for an hour, not for ever.
@@ -107,7 +110,7 @@ impl Post {
     }
 
     /// Sends the body as JSON by POST, or asks by GET without one. The status, if it was taken.
-    pub(super) async fn send(&self, body: Option<String>) -> Result<u16, Refused> {
+    pub(super) async fn send(&self, body: Option<String>, clock: &dyn Clock) -> Result<u16, Refused> {
         let request = match body {
             Some(body) => {
                 let json = HeaderValue::from_static("application/json");
@@ -129,12 +132,13 @@ impl Post {
         if status.is_success() {
             return Ok(status.as_u16());
         }
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let asked =
+            response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, clock.now()));
         let elsewhere = if status.is_redirection() { ", and redirects are not followed" } else { "" };
         Err(Refused {
             status: Some(status.as_u16()),
             words: format!("HTTP {}{elsewhere}", status.as_u16()),
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
+            retry_after: asked.map(|asked| asked.min(LONGEST_RETRY_AFTER)),
         })
     }
 }

@@ -70,5 +70,6 @@ fn all(gone: &[(Timestamp, &TargetRecord)], now: Timestamp) -> Option<Alert> {
         gone.len(),
         NEWS.after(since)
     );
-    Some(alert(AlertKind::TargetGone, AlertSubject::project_of(&record.target), name, Some(since), words))
+    let subject = AlertSubject::project_by_id(&record.target.manager, &record.target.project_id);
+    Some(alert(AlertKind::TargetGone, subject, name, Some(since), words))
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Alert, advice, alert, length};
 use crate::domain::{
-    AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord,
+    AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Policy, Rules, begins_at, due_at, look_every};
 use crate::ports::Situation;
@@ -227,7 +227,7 @@ impl<'a> Look<'a> {
     /// back.
     fn observation_stale(&self) -> Option<Alert> {
         let fleet = &self.situation.fleet;
-        let outage = fleet.managers.get(&self.record.target.manager).is_some_and(|manager| manager.outage.is_some());
+        let outage = fleet.outage_of(&self.record.target.manager).is_some();
         if outage || self.record.rotation.is_some() {
             return None;
         }
@@ -249,8 +249,8 @@ impl<'a> Look<'a> {
             Some(seen) => format!("its key was last read at {seen:.0}, {} ago", length(seen, self.now)),
             None => format!("its key was never read since it was found at {:.0}", self.record.found_at),
         };
-        let (cause, next) = match &self.record.unread {
-            Some((since, failure)) => {
+        let (cause, next) = match self.record.unread.as_deref() {
+            Some(Trouble { since, failure }) => {
                 (format!(", failing since {since:.0}: {failure}"), advice::against(failure.reason))
             }
             None => (String::new(), "look into the daemon's log; `/healthz` says whether its scheduler runs"),

@@ -44,7 +44,7 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
     [broken, behind, refused].into_iter().flatten().map(daemon)
 }
 
-/// Since when something is wrong, and why, if it is. It begins when it is put on record: while the ledger can not be written,
+/// Since when something is wrong, and why, if it is. It begins when it is put on record: while the ledger cannot be written,
 /// that is what is told. `known`: why it is wrong, if it is; none where that is not known.
 fn fault(situation: &Situation, kind: AlertKind, known: Option<Option<&String>>) -> Option<(Timestamp, String)> {
     let recorded = situation.fleet.alerts.get(&(kind, AlertSubject::Daemon)).copied();

@@ -109,8 +109,7 @@ mod tests {
             let manager = ManagerName::from("emea");
             let events = news(&self.0, &manager, inventory);
             for event in &events {
-                let change = self.0.consequence(Timestamp::UNIX_EPOCH, event).unwrap().unwrap();
-                self.0.adopt(change);
+                self.0.fold(Timestamp::UNIX_EPOCH, event).unwrap().unwrap();
             }
             assert_eq!(news(&self.0, &manager, inventory), [], "what is recorded is no news");
             events

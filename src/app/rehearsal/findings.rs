@@ -72,7 +72,7 @@ pub(super) fn projects(discovery: &Discovery, failed: impl Fn(&Failure) -> Line)
     }
     for gap in &discovery.gaps {
         let words = format!(
-            "project {}: the sharded cluster {} is listed without config servers, so it can not be covered whole",
+            "project {}: the sharded cluster {} is listed without config servers, so it cannot be covered whole",
             gap.project, gap.cluster
         );
         lines.push(step.warn(words, "check in the manager that the backup of the whole cluster is started"));
@@ -95,7 +95,7 @@ pub(super) fn targets(keys: &BTreeMap<TargetId, Result<KeyId, Failure>>, unasked
         lines.push(step.pass(format!("{read} keys can be read")));
     }
     if let Some(first) = trouble.first() {
-        let words = format!("{} of {} keys can not be read; one says {first}", trouble.len(), keys.len() + unasked);
+        let words = format!("{} of {} keys cannot be read; one says {first}", trouble.len(), keys.len() + unasked);
         lines.push(step.fail(words, crate::alerts::against(first.reason)));
     }
     if unasked > 0 {

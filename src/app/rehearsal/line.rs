@@ -18,7 +18,8 @@ pub struct Line {
 }
 
 /// How a step went, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// Not tried, because it makes no sense or an earlier step failed. Nothing is known.
     Skip,
@@ -32,18 +33,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The steps of a rehearsal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Step {
     /// The configuration file.
     Config,
@@ -89,29 +86,8 @@ pub enum Step {
 
 impl Step {
     /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::State => "state",
-            Self::Lock => "lock",
-            Self::Ledger => "ledger",
-            Self::Listener => "listener",
-            Self::WebConfig => "web_config",
-            Self::Credential => "credential",
-            Self::Dns => "dns",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Login => "login",
-            Self::Version => "version",
-            Self::Clock => "clock",
-            Self::AccessList => "access_list",
-            Self::Projects => "projects",
-            Self::Targets => "targets",
-            Self::Mechanism => "mechanism",
-            Self::Roles => "roles",
-            Self::Receiver => "receiver",
-            Self::Week => "week",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     pub(super) fn pass(self, words: impl Into<String>) -> Line {

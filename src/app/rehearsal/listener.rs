@@ -71,7 +71,8 @@ fn listener(address: SocketAddr, holder: Option<String>) -> Line {
             let next = format!("find out who listens (`ss -ltnp 'sport = :{}'`), or set `listen`", address.port());
             step.fail(format!("{address} is taken by somebody else"), next)
         }
-        (Err(error), _) => step
-            .fail(format!("{address} can not be listened at: {error}"), "set `listen` to an address of this machine"),
+        (Err(error), _) => {
+            step.fail(format!("{address} cannot be listened at: {error}"), "set `listen` to an address of this machine")
+        }
     }
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wildmatch::WildMatch;
 
 use super::findings::{MORE_TIME, login, mechanism, projects, targets, version};
 use super::{Line, Step, certificates};
 use crate::alerts::length;
 use crate::config::Manager;
 use crate::domain::{
-    Credential, Excess, Failure, Grant, KeyId, Period, Power, Reason, Sighting, Standing, TargetId, TargetRecord,
+    Credential, Excess, Failure, Glob, Grant, KeyId, Period, Power, Reason, Sighting, Standing, TargetId, TargetRecord,
 };
 use crate::policy::Rules;
 use crate::ports::{Access, Clock, Discovery, Greeting, KeyService};
@@ -44,7 +43,7 @@ pub(super) struct Way {
     /// How long one request may take.
     pub(super) patience: Period,
     pub(super) rules: Rules,
-    pub(super) glob: WildMatch,
+    pub(super) glob: Glob,
     /// The API key on record.
     pub(super) credential: Option<Credential>,
 }
@@ -283,7 +282,7 @@ impl Way {
     /// The roles of our own key, as far as it can see itself.
     async fn roles(&self) -> Vec<Line> {
         let step = Step::Roles;
-        let unseen = "the key can not see its own roles; what it lacks to rotate, the first rotation will tell";
+        let unseen = "the key cannot see its own roles; what it lacks to rotate, the first rotation will tell";
         let inventory = match timeout(self.left(), self.service.api_keys()).await {
             Ok(Ok(inventory)) => inventory,
             Ok(Err(_)) => return vec![step.skip(unseen)],

@@ -72,13 +72,13 @@ fn state(dir: &Path) -> Line {
             // A start makes the directory, and not its parents: where a disk is not mounted, a new one would stand in for it.
             let parent = dir.parent().unwrap_or(dir);
             if !parent.is_dir() {
-                let words = format!("{shown} can not be made: there is no {}", parent.display());
+                let words = format!("{shown} cannot be made: there is no {}", parent.display());
                 return step.fail(words, "mount or make it, or set `state_dir`");
             }
             parent
         }
         Err(error) => {
-            return step.fail(format!("{shown} can not be looked at: {error}"), "check its owner and its parents'");
+            return step.fail(format!("{shown} cannot be looked at: {error}"), "check its owner and its parents'");
         }
     };
     if rustix::fs::access(place, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
@@ -97,8 +97,7 @@ fn state(dir: &Path) -> Line {
     let kind = kind(system.f_type as u64);
     match kind {
         Kind::Remote(name) => {
-            return step
-                .fail(format!("{} is on {name}, where a database can not be kept safe", place.display()), local);
+            return step.fail(format!("{} is on {name}, where a database cannot be kept safe", place.display()), local);
         }
         Kind::Memory(name) => {
             return step.warn(format!("{} is on {name}: the ledger ends with the machine", place.display()), local);

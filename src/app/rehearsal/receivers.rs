@@ -23,8 +23,8 @@ pub(super) async fn rehearse(receiver: &Receiver, within: Duration) -> Line {
     let next = "check its address, its certificate and `ca_file` in the configuration, and that it runs";
     match timeout(within, knock(&couriers::address(receiver))).await {
         Ok(Err(error)) => step.fail(format!("{heads} can never be reached: {error}"), "mend its section"),
-        Ok(Ok(Err(error))) => step.fail(format!("{heads} can not be reached: {error}"), next),
-        Err(_) => step.fail(format!("{heads} can not be reached: no answer in time"), next),
+        Ok(Ok(Err(error))) => step.fail(format!("{heads} cannot be reached: {error}"), next),
+        Err(_) => step.fail(format!("{heads} cannot be reached: no answer in time"), next),
         Ok(Ok(Ok(status))) => {
             let untried = match receiver.form {
                 ReceiverForm::Webhook { .. } | ReceiverForm::Alertmanager { .. } => {

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::super::output::{DIM, Output, styled};
 use super::super::{Answer, Exit};
-use super::hex;
 use super::kept::{checkpoints_of, unreadable};
 use crate::config::Settings;
+use crate::domain::hex;
 use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::super::when::When;
 use super::super::{Answer, Exit, Stop};
-use super::hex;
 use super::kept;
 use crate::app::SystemClock;
 use crate::config::Settings;
+use crate::domain::hex;
 use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError};
 
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,9 @@ use crate::app::{self, View};
 use crate::cli::output::{BAD, BOLD, GOOD, Output, styled};
 use crate::cli::{Answer, Exit, audit};
 use crate::config::Config;
-use crate::domain::{Fleet, How};
+use crate::domain::{Fleet, How, RotationFilter, RotationRow};
 use crate::simulator::Simulator;
-use crate::store::{Reader, RotationFilter, RotationRow};
+use crate::store::Reader;
 
 /// Prints the verdicts. Done if all of them are good.
 pub(super) async fn summarize(config: &Config, simulator: &Simulator, output: &mut Output) -> Answer {

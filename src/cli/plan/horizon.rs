@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use wildmatch::WildMatch;
 
 use super::super::output::{DIM, Output, minute, moment, styled};
 use super::super::{Answer, Exit, Stop, found_some};
 use super::{calendar, ical};
 use crate::app::View;
 use crate::config::Settings;
-use crate::domain::{Period, Span, TargetName, WaitReason};
+use crate::domain::{Glob, Period, Span, TargetName, WaitReason};
 use crate::policy::{Occasion, freezes_from, horizon};
 
 /// How the slots to come are shown.
@@ -53,7 +52,7 @@ impl Slot {
 pub(super) fn show(length: Period, form: Form, glob: &str, settings: &Settings, output: &mut Output) -> Answer {
     let view = View::read(settings)?;
     let until = length.after(view.now);
-    let pattern = WildMatch::new(glob);
+    let pattern = Glob::new(glob);
     // All targets are planned, whatever is shown: they wait for each other.
     let occasions = horizon(view.now, until, &view.fleet, &settings.rules);
     let occasions = occasions.map_err(|too_many| Stop::Words(too_many.to_string()))?;

@@ -9,7 +9,7 @@ use super::held::{Held, held};
 use super::map::{Map, Twins};
 use super::words::{AlertWords, Piece, address, beside, count, distance, legible, moment, title};
 use crate::alerts::{Alert, Severity, fire};
-use crate::domain::{Decision, Freeze, TargetName};
+use crate::domain::{Decision, Freeze, TargetName, hex};
 use crate::http::router::ROUTES;
 use crate::policy::{Plan, Rules, freezes_from, next_at, plan};
 use crate::ports::Situation;
@@ -106,7 +106,7 @@ fn headline(map: &Map, alerts: &[Alert], own_troubles: &[String]) -> (String, &'
 fn own_troubles(situation: &Situation, rules: &Rules) -> Vec<String> {
     let unwritable = situation.unwritable.as_ref().map(|(since, why)| {
         format!(
-            "The ledger can not be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
+            "The ledger cannot be written since {}: {why}. No record, no rotation. Next: make room on its disk or mend \
              it; work goes on by itself.",
             moment(*since)
         )
@@ -178,7 +178,7 @@ fn next(situation: &Situation, rules: &Rules, plan: &Plan, twins: &Twins) -> (Ve
 }
 
 fn facts(situation: &Situation, rules: &Rules) -> Vec<(&'static str, String)> {
-    let head: String = situation.head.hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let head = hex(&situation.head.hash[..8]);
     let mut facts = vec![
         (
             "Last look at the plan",
@@ -200,7 +200,7 @@ fn facts(situation: &Situation, rules: &Rules) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
-    let standing = situation.fleet.pauses.iter().filter(|(_, pause)| situation.now < pause.until);
+    let standing = situation.fleet.standing_pauses(situation.now);
     facts.extend(
         standing
             .map(|(scope, pause)| ("Pause", format!("of {scope}, until {}: {}", moment(pause.until), pause.reason))),

@@ -1,7 +1,7 @@
 //! What holds rotations up because somebody wants it so: pauses that stand, and freezes that have come.
 
 use super::words::{distance, moment};
-use crate::policy::Rules;
+use crate::policy::{Rules, freezes_from};
 use crate::ports::Situation;
 
 /// One of them.
@@ -19,7 +19,7 @@ pub(super) struct Held {
 /// Those that hold something up now, the first to end first.
 pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
     let now = situation.now;
-    let pauses = situation.fleet.pauses.iter().map(|(scope, pause)| {
+    let pauses = situation.fleet.standing_pauses(now).map(|(scope, pause)| {
         (
             pause.until,
             "Paused",
@@ -27,10 +27,12 @@ pub(super) fn held(situation: &Situation, rules: &Rules) -> Vec<Held> {
             format!("{} at {}: {}", pause.by.name(), moment(pause.since), pause.reason),
         )
     });
-    let freezes = rules.freezes.iter().filter(|freeze| freeze.span.contains(now)).map(|freeze| {
-        (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}: {}", freeze.name, freeze.reason))
+    let freezes = freezes_from(now, rules, &situation.fleet).filter(|(freeze, _)| freeze.span.contains(now));
+    let freezes = freezes.map(|(freeze, by)| {
+        let by = by.map_or_else(String::new, |by| format!(", by {}", by.name()));
+        (freeze.span.end, "Frozen", freeze.scope.to_string(), format!("{}{by}: {}", freeze.name, freeze.reason))
     });
-    let mut held: Vec<_> = pauses.filter(|(until, ..)| *until > now).chain(freezes).collect();
+    let mut held: Vec<_> = pauses.chain(freezes).collect();
     held.sort();
     held.into_iter()
         .map(|(until, word, scope, why)| Held {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::mark::Mark;
 use super::words::{address, capital, count, distance, moment, short_length};
 use crate::alerts;
-use crate::domain::{Decision, ManagerName, Outage, TargetId, TargetName};
+use crate::domain::{Decision, ManagerName, TargetId, TargetName, Trouble};
 use crate::policy::{Plan, Rules};
 use crate::ports::Situation;
 
@@ -112,7 +112,7 @@ impl Map {
 
 impl Manager {
     fn of(name: &ManagerName, projects: BTreeMap<&str, BTreeMap<&str, Vec<Cell>>>, situation: &Situation) -> Self {
-        let outage = situation.fleet.managers.get(name).and_then(|record| record.outage.as_ref());
+        let outage = situation.fleet.outage_of(name);
         let newest_look = situation
             .fleet
             .targets
@@ -123,7 +123,7 @@ impl Manager {
         let size: usize = projects.values().flat_map(BTreeMap::values).map(Vec::len).sum();
         let keys = count(size, "key", "keys");
         let (health, next) = match (outage, newest_look) {
-            (Some(Outage { since, failure }), _) => (
+            (Some(Trouble { since, failure }), _) => (
                 format!("Failing since {}, {}: {failure}.", moment(*since), distance(*since, situation.now)),
                 Some(alerts::against(failure.reason)),
             ),

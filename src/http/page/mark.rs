@@ -16,7 +16,7 @@ pub(super) enum Mark {
     WentBack,
     /// Attempts fail, and go on.
     Failing,
-    /// Its key can not be read, or was not yet.
+    /// Its key cannot be read, or was not yet.
     Unread,
     /// Due, and not begun.
     Due,

@@ -79,10 +79,9 @@ impl TargetPage {
         let managed = decision.as_ref().is_some_and(|decision| !matches!(decision, Decision::NotManaged { .. }));
         let policy = rules.policy_of(&record.target).filter(|_| managed);
         let twins = Twins::of(situation);
-        let manager = AlertSubject::Manager(record.target.manager.clone());
-        let (own, project) = (AlertSubject::Target(id.clone()), AlertSubject::project_of(&record.target));
+        let subjects = AlertSubject::around(&record.target);
         let mut alerts = fire(situation, rules);
-        alerts.retain(|alert| [&own, &project, &manager].contains(&&alert.subject));
+        alerts.retain(|alert| subjects.contains(&alert.subject));
         alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.kind));
         let wrong = alerts.iter().map(|alert| (title(alert), AlertWords::of(alert, &twins))).collect();
         let mark = policy.map(|policy| Mark::of(record, policy, now));
@@ -179,7 +178,7 @@ impl Step {
         let name = quoted(name.as_str());
         let plan = format!("rekeyd plan {name}");
         let history = format!("rekeyd history {name}");
-        let outage = situation.fleet.managers.get(&record.target.manager).and_then(|manager| manager.outage.as_ref());
+        let outage = situation.fleet.outage_of(&record.target.manager);
         let (words, commands) = if let Some(quarantine) = &record.quarantine {
             (
                 format!(
@@ -193,9 +192,9 @@ impl Step {
                 format!("{}. Then see whether all can be read:", capital(alerts::against(outage.failure.reason))),
                 vec!["rekeyd check".to_owned()],
             )
-        } else if let Some((_, failure)) = &record.unread {
+        } else if let Some(unread) = &record.unread {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(failure.reason))),
+                format!("{}. Then see whether all can be read:", capital(alerts::against(unread.failure.reason))),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some((failure, _)) = &record.setback {

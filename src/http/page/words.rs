@@ -1,9 +1,8 @@
 //! How moments, lengths, alerts and addresses read on a page.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::map::Twins;
 use crate::alerts::{Alert, length};
@@ -53,41 +52,20 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 
 /// The address of a target's page.
 pub(super) fn address(name: &TargetName, id: Option<&TargetId>) -> String {
-    let mut address = String::from("/targets/");
-    encode(name.as_str(), &mut address);
-    if let Some(id) = id {
-        address.push_str("?id=");
-        encode(id.as_str(), &mut address);
+    let encoded = |text| utf8_percent_encode(text, OF_AN_ADDRESS);
+    let page = format!("/targets/{}", encoded(name.as_str()));
+    match id {
+        Some(id) => format!("{page}?id={}", encoded(id.as_str())),
+        None => page,
     }
-    address
 }
 
-/// As part of an address: names hold whatever somebody typed into a deployment.
-fn encode(text: &str, address: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            address.push(char::from(byte));
-        } else {
-            let _ = write!(address, "%{byte:02X}");
-        }
-    }
-}
+/// What is written with percent signs in an address: names hold whatever somebody typed into a deployment.
+const OF_AN_ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The text behind percent signs; what is no text comes out as such.
 pub(super) fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
-            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// A text whose commands are set apart.

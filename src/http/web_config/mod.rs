@@ -1,7 +1,7 @@
 //! TLS, users and limits of the listener, from a file in the format of Prometheus' exporter-toolkit.
 //!
 //! The file and those that it names are looked at on every connection and request, and read again when one of them has
-//! changed. A changed file that can not be followed is told in the log and changes nothing: what held before holds on. So does
+//! changed. A changed file that cannot be followed is told in the log and changes nothing: what held before holds on. So does
 //! what kept strangers out: a file that is half written, or empty because a disk is full, opens no door.
 
 mod file;
@@ -29,23 +29,23 @@ use users::{Users, Verified};
 /// A web configuration has a few dozen lines and perhaps certificates in them.
 const LARGEST: u64 = 1 << 20;
 
-/// Why the file can not be followed. No words of it hold a secret.
+/// Why the file cannot be followed. No words of it hold a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebConfigError {
-    /// It can not be read.
-    #[error("the file can not be read: {0}")]
+    /// It cannot be read.
+    #[error("the file cannot be read: {0}")]
     Read(std::io::Error),
     /// It is no web configuration: no YAML, or with keys or values that do not exist.
     #[error("{0}")]
     Shape(String),
-    /// The section about TLS asks for what can not be.
+    /// The section about TLS asks for what cannot be.
     #[error("tls_server_config: {0}")]
     Tls(String),
     /// A user's password is no bcrypt hash.
     #[error("basic_auth_users: what stands for {0:?} is no bcrypt hash; `htpasswd -nBC 10 ''` makes one")]
     User(String),
     /// A header with a value that no header can have.
-    #[error("http_server_config: the value of {0} can not stand in a header")]
+    #[error("http_server_config: the value of {0} cannot stand in a header")]
     Header(HeaderName),
     /// It asks for less than before of those who come in.
     #[error("it asks for no {0} any more, and only a restart takes that back")]
@@ -98,7 +98,7 @@ impl WebConfig {
     /// Reads the file and those that it names.
     ///
     /// # Errors
-    /// If it can not be followed.
+    /// If it cannot be followed.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, WebConfigError> {
         let mut seen = vec![(path.to_owned(), stamp(path))];
         let rules = Arc::new(read(path, &mut seen)?);
@@ -132,7 +132,7 @@ impl WebConfig {
                     state.rules = Arc::new(rules);
                 }
                 Err(error) => {
-                    tracing::error!(path = %self.path.display(), %error, "the web configuration has changed and can not be followed, so the old one stays: {error}");
+                    tracing::error!(path = %self.path.display(), %error, "the web configuration has changed and cannot be followed, so the old one stays: {error}");
                     // The files of the rules that hold on are watched too: mending one of them is a change.
                     let before = state.seen.drain(..).map(|(path, _)| (stamp(&path), path));
                     for (stamp, path) in before.collect::<Vec<_>>() {

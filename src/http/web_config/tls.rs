@@ -21,7 +21,7 @@ use x509_parser::parse_x509_certificate;
 use super::WebConfigError;
 use super::file::{ClientAuth, Tls, Version};
 
-/// A setting of this section that can not be followed.
+/// A setting of this section that cannot be followed.
 fn wrong(what: impl Into<String>) -> WebConfigError {
     WebConfigError::Tls(what.into())
 }
@@ -41,7 +41,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// The names in its own certificate; none where it can not be understood.
+    /// The names in its own certificate; none where it cannot be understood.
     pub fn names(&self) -> Vec<String> {
         self.chain.first().and_then(|own| names(own).ok()).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use super::super::window::tests::{any_moment, any_windows};
 use super::*;
 use crate::domain::sample;
 use crate::domain::{
-    Caller, Freeze, Glob, KeyRecord, Listing, ManagerRecord, OrderedFreeze, Outage, Pause, Period, Role, Target,
+    Caller, Freeze, Glob, KeyRecord, Listing, ManagerRecord, OrderedFreeze, Pause, Period, Role, Target, Trouble,
 };
 use crate::policy::{Cron, FirstRotation, ManagerRules, Policy, Rhythm, Spread, Windows, plan};
 
@@ -235,7 +235,7 @@ fn the_next_time_waits_for_whatever_has_an_end() {
     let by = Caller { uid: 0, gid: 0, pid: 7, user: None, login: None };
     let pause = Pause { since: now, until: hours(5), reason: "CHG-1".to_owned(), by };
     let outage =
-        || ManagerRecord { outage: Some(Outage { since: now, failure: failure.clone() }), ..ManagerRecord::default() };
+        || ManagerRecord { outage: Some(Trouble { since: now, failure: failure.clone() }), ..ManagerRecord::default() };
     assert_eq!(with(&|_, _| {}), Some(now));
     assert_eq!(with(&|_, record| record.setback = Some((failure.clone().into(), hours(1)))), Some(hours(1)));
     assert_eq!(with(&|fleet, _| drop(fleet.pauses.insert("*".to_owned(), pause.clone()))), Some(hours(5)));

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::sample::failure;
 use crate::domain::{
-    KeyOrigin, KeyRecord, Listing, ManagerRecord, Mechanism, Outage, Period, Quarantine, Reason, Refusal, Role,
-    Rotation, RotationId, Target,
+    KeyOrigin, KeyRecord, Listing, ManagerRecord, Mechanism, Period, Reason, Refusal, Role, Rotation, RotationId,
+    Target, Trouble,
 };
 use crate::policy::{FirstRotation, Policy, ProjectRules, Spread};
 
@@ -105,7 +105,7 @@ fn record(number: usize, drawn: &Drawn) -> TargetRecord {
     }
     record.setback = drawn.retry.map(|hours| (failure(Reason::ServerError).into(), ago(hours)));
     record.quarantine =
-        drawn.quarantined.then(|| Quarantine { since: ago(1), failure: failure(Reason::ServerError) }.into());
+        drawn.quarantined.then(|| Trouble { since: ago(1), failure: failure(Reason::ServerError) }.into());
     if let (Some(phase), Some(_)) = (drawn.phase, &record.key) {
         record.attempt = 1;
         record.rotation = Some(Box::new(Rotation {
@@ -144,7 +144,7 @@ fn fleet(drawn: &[Drawn], outage: bool, limit: usize) -> (Fleet, BTreeSet<Target
         fleet.targets.insert(record.target.id(), Arc::new(record));
     }
     if outage {
-        let outage = Some(Outage { since: ago(1), failure: failure(Reason::ServerError) });
+        let outage = Some(Trouble { since: ago(1), failure: failure(Reason::ServerError) });
         fleet.managers.insert("m0".into(), ManagerRecord { outage, ..ManagerRecord::default() });
     }
     (fleet, in_hand)

@@ -109,5 +109,5 @@ impl Lanes {
 fn client_nonce() -> String {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).expect("the kernel always has random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::domain::hex(&bytes)
 }

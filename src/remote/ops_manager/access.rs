@@ -21,7 +21,7 @@ use crate::remote::verdict;
 const MOST_GRANTS: usize = 10_000;
 
 impl OpsManager {
-    /// Reads one list into the inventory. That the list can not be read is part of the inventory, unless nothing can.
+    /// Reads one list into the inventory. That the list cannot be read is part of the inventory, unless nothing can.
     async fn read_keys(&self, list: Reach, latest: Duration, into: &mut Keys) -> Result<(), Failure> {
         let path = match &list {
             Reach::Global => vec!["admin", "apiKeys"],

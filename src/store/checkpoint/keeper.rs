@@ -15,14 +15,14 @@ use crate::ports::{Anchor, Head};
 /// So many bytes at the end of a long file hold its newest checkpoint, and one that was not written to its end.
 const END: u64 = 64 << 10;
 
-/// Where checkpoints go, who signs them, and what it means if they can not be written.
+/// Where checkpoints go, who signs them, and what it means if they cannot be written.
 #[derive(Debug)]
 pub struct Keeping {
     /// The file; better on another disk, best on another machine.
     pub file: PathBuf,
     /// Who signs.
     pub key: CheckpointKey,
-    /// What to do while the file can not be written.
+    /// What to do while the file cannot be written.
     pub on_failure: OnCheckpointFailure,
 }
 
@@ -100,7 +100,7 @@ impl Keeper {
                 }
                 self.anchor.written = head.seq;
                 let signature = note.lines().next_back().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
-                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hash = crate::domain::hex(&head.hash);
                 tracing::info!(seq = head.seq, hash, signature, origin = self.origin, "checkpoint {} {hash}", head.seq);
                 Ok(())
             }
@@ -111,7 +111,7 @@ impl Keeper {
                         OnCheckpointFailure::Warn => "the ledger goes on without",
                         OnCheckpointFailure::Block => "nothing is recorded, and nothing rotated, until it can",
                     };
-                    tracing::warn!(error = why, "a checkpoint can not be written; {consequence}: {why}");
+                    tracing::warn!(error = why, "a checkpoint cannot be written; {consequence}: {why}");
                 }
                 self.anchor.failure = Some(why.clone());
                 Err(why)

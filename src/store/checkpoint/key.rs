@@ -27,7 +27,7 @@ pub struct CheckpointKey(Ed25519KeyPair);
 /// Why there is no key to sign checkpoints with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file can not be read, or not be made.
+    /// The file cannot be read, or not be made.
     #[error("{}: {source}", path.display())]
     File {
         /// Which one.
@@ -66,7 +66,7 @@ impl CheckpointKey {
     /// The key in a state directory. Without one, `seed`, 32 random bytes, becomes it, in a file closed to others.
     ///
     /// # Errors
-    /// If the file can not be read or made, is open to others, or holds something else.
+    /// If the file cannot be read or made, is open to others, or holds something else.
     pub fn of_state_dir(state_dir: &Path, seed: [u8; 32]) -> Result<Self, KeyError> {
         let path = state_dir.join(CHECKPOINT_KEY);
         let failed = |source| KeyError::File { path: path.clone(), source };

@@ -1,6 +1,6 @@
 //! Signed checkpoints: the ledger's head, anchored outside of the ledger.
 //!
-//! A chain can not show that its tail was cut off, or that all of it was written anew. A head that was signed and kept
+//! A chain cannot show that its tail was cut off, or that all of it was written anew. A head that was signed and kept
 //! elsewhere can. [`note`] is the form, [`read`] the way through many of them, [`key`] who signs, [`keeper`] the file and what
 //! happens when it cannot be written.
 

@@ -18,8 +18,7 @@ const DASH: &str = "\u{2014} ";
 
 /// The first line of every checkpoint of a ledger, and the name of its keys: from the ledger's id.
 pub fn origin_of(ledger_id: &[u8; 32]) -> String {
-    let hex: String = ledger_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("rekeyd/ledger/{hex}")
+    format!("rekeyd/ledger/{}", crate::domain::hex(ledger_id))
 }
 
 /// A public key, in the text form of a signed note: `name+id+key`, the id in hexadecimal, the key in Base64.

@@ -30,7 +30,7 @@ fn a_strangers_key_reads_back() {
     assert!(wrong.parse::<VerifierKey>().is_err());
 }
 
-/// What is written can be read and verified, and one changed letter can not.
+/// What is written can be read and verified, and one changed letter cannot.
 #[test]
 fn a_checkpoint_verifies_by_the_key_that_signed_it_and_no_other() {
     let dir = tempfile::tempdir().unwrap();

@@ -183,7 +183,7 @@ fn raise_alert(
     subject: &AlertSubject,
 ) -> rusqlite::Result<()> {
     let words = if let Event::AlertRaised { words, .. } = &entry.event { words.as_str() } else { "" };
-    let (subject_kind, subject) = alert_subject(subject);
+    let (subject_kind, subject) = subject.parts();
     upsert(
         conn,
         "alert",
@@ -193,21 +193,8 @@ fn raise_alert(
 }
 
 fn clear_alert(conn: &Connection, kind: AlertKind, subject: &AlertSubject) -> rusqlite::Result<()> {
-    let (subject_kind, subject) = alert_subject(subject);
+    let (subject_kind, subject) = subject.parts();
     conn.prepare_cached("DELETE FROM alert WHERE alert = ? AND subject_kind = ? AND subject = ?")?
         .execute(params![kind.as_str(), subject_kind, subject])
         .map(drop)
-}
-
-/// An alert's subject as its two columns.
-pub(super) fn alert_subject(subject: &AlertSubject) -> (&'static str, &str) {
-    match subject {
-        AlertSubject::Target(id) => ("target", id.as_str()),
-        AlertSubject::Manager(name) => ("manager", name.as_str()),
-        AlertSubject::Cluster(name) => ("cluster", name),
-        AlertSubject::Project(name) => ("project", name),
-        AlertSubject::Receiver(name) => ("receiver", name.as_str()),
-        AlertSubject::ApiKey(name) => ("api_key", name),
-        AlertSubject::Daemon => ("daemon", ""),
-    }
 }

@@ -4,7 +4,6 @@ use rusqlite::{Connection, params};
 
 use super::super::columns::Micros;
 use super::super::sql::upsert;
-use super::alert_subject;
 use crate::domain::{Event, ReceiverName, ReceiverRecord};
 
 pub(super) fn write(
@@ -27,7 +26,7 @@ pub(super) fn write(
     )?;
     let Event::AlertsDelivered { firing, resolved, .. } = event else { return Ok(()) };
     for saying in firing {
-        let (kind, subject) = alert_subject(&saying.subject);
+        let (kind, subject) = saying.subject.parts();
         upsert(
             conn,
             "told",
@@ -41,7 +40,7 @@ pub(super) fn write(
         )?;
     }
     for saying in resolved {
-        let (kind, subject) = alert_subject(&saying.subject);
+        let (kind, subject) = saying.subject.parts();
         conn.prepare_cached("DELETE FROM told WHERE receiver = ? AND alert = ? AND subject_kind = ? AND subject = ?")?
             .execute(params![name.as_str(), saying.alert.as_str(), kind, subject])?;
     }

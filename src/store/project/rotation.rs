@@ -3,7 +3,7 @@
 use super::super::columns::{Json, Micros, Word};
 use super::super::sql::Column;
 use super::Histories;
-use crate::domain::{Entry, Event, TargetId, TargetRecord};
+use crate::domain::{Entry, Event, TargetId, TargetRecord, of_a_target, of_no_target};
 
 /// Writes the step that the entry makes, if it makes one; `record` is the target's record after it.
 pub(super) fn write(
@@ -68,54 +68,6 @@ pub(super) fn write(
             Micros(*due_at),
             &[("stage", &Word(*stage)), ("failure", &Json(failure)), ("retry_at", &Micros(*retry_at))],
         ),
-        Event::DaemonStarted { .. }
-        | Event::DaemonStopped { .. }
-        | Event::LedgerRecovered { .. }
-        | Event::ClockStepped { .. }
-        | Event::PolicySet { .. }
-        | Event::ConfigReloaded { .. }
-        | Event::ConfigRefused { .. }
-        | Event::PauseSet { .. }
-        | Event::PauseEnded { .. }
-        | Event::FreezeSet { .. }
-        | Event::FreezeEnded { .. }
-        | Event::LookRequested { .. }
-        | Event::CheckpointKeySet { .. }
-        | Event::TargetFound { .. }
-        | Event::TargetChanged { .. }
-        | Event::TargetGone { .. }
-        | Event::TargetReturned { .. }
-        | Event::TargetGoverned { .. }
-        | Event::TargetRefused { .. }
-        | Event::TargetReadable { .. }
-        | Event::KeySeen { .. }
-        | Event::KeyChanged { .. }
-        | Event::KeyRedated { .. }
-        | Event::ObservationFailing { .. }
-        | Event::ObservationRecovered { .. }
-        | Event::SlotMissed { .. }
-        | Event::SlotHeld { .. }
-        | Event::TargetQuarantined { .. }
-        | Event::TargetRearmed { .. }
-        | Event::RotationRequested { .. }
-        | Event::ManagerFailing { .. }
-        | Event::ManagerAnswering { .. }
-        | Event::ProjectUnread { .. }
-        | Event::ProjectRead { .. }
-        | Event::GapFound { .. }
-        | Event::GapClosed { .. }
-        | Event::ApiKeyAdded { .. }
-        | Event::ApiKeyRemoved { .. }
-        | Event::ApiKeyRolesChanged { .. }
-        | Event::ApiKeyChanged { .. }
-        | Event::ApiKeysRead { .. }
-        | Event::ApiKeysUnread { .. }
-        | Event::CredentialUsed { .. }
-        | Event::AlertRaised { .. }
-        | Event::AlertCleared { .. }
-        | Event::AlertsDelivered { .. }
-        | Event::ReceiverFailing { .. }
-        | Event::ReceiverAnswering { .. }
-        | Event::ReceiverDropped { .. } => Ok(()),
+        Event::TargetFound { .. } | Event::TargetChanged { .. } | of_a_target!(..) | of_no_target!() => Ok(()),
     }
 }

@@ -168,7 +168,7 @@ fn stopped() -> Entry {
     Entry { at: Timestamp::UNIX_EPOCH, actor: Actor::Daemon, event: Event::DaemonStopped { parked: 0 } }
 }
 
-/// Two writers break the first promise, so the next call must say that the ledger can not be written, and not blame its
+/// Two writers break the first promise, so the next call must say that the ledger cannot be written, and not blame its
 /// event; then the work goes on from what the disk says.
 #[test]
 fn another_writer_is_an_outage_and_then_the_truth() {

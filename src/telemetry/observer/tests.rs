@@ -1,15 +1,10 @@
 //! Every event as a line, and what is counted of them.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
 use super::*;
 use crate::domain::sample::{self, target};
-use crate::domain::{
-    Actor, AlertKind, AlertSubject, ApiKey, Caller, Failure, Gap, Governance, Grant, How, KeyChange, Listing, Period,
-    Reach, Reason, Refusal, Stage,
-};
+use crate::domain::{Actor, Failure, Listing, Reason, Stage};
 use crate::telemetry::log::LogFormat;
 use crate::telemetry::log::tests::logged;
 
@@ -17,16 +12,6 @@ const NAME: &str = "emea/billing/ledger/ledger-0";
 
 fn failure(reason: Reason) -> Failure {
     Failure { code: Some("UNEXPECTED".to_owned()), ..sample::failure(reason) }
-}
-
-fn api_key() -> ApiKey {
-    ApiKey {
-        id: "5d669ce780eef52a42cf0e1e".into(),
-        public_key: "zrefxaep".to_owned(),
-        description: "ci".to_owned(),
-        grants: [Grant { role: "GLOBAL_OWNER".to_owned(), over: Reach::Global }].into(),
-        lists: [Reach::Global].into(),
-    }
 }
 
 fn entry(event: Event) -> Entry {
@@ -50,120 +35,10 @@ fn value(narrator: &Narrator, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{series} in\n{text}")).rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
-/// Each event that a target can have, and those that it can not.
-fn every_event() -> Vec<Event> {
-    let id = target().id();
-    let rotation = RotationId { slot: 1, attempt: 1 };
-    let at = Timestamp::UNIX_EPOCH;
-    let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "ledger".to_owned() };
-    let change = |change| Event::KeyChanged {
-        target: id.clone(),
-        change,
-        before: "k1".into(),
-        after: "k2".into(),
-        last_seen: at,
-        looked_at: None,
-        not_before: None,
-        first_seen: at,
-        suspect: None,
-    };
-    let caller = Caller { uid: 0, gid: 0, pid: 7, user: Some("root".to_owned()), login: Some("ada".to_owned()) };
-    vec![
-        Event::DaemonStarted { version: "1".to_owned(), pid: 1, host: "db-7".to_owned() },
-        Event::DaemonStopped { parked: 0 },
-        Event::LedgerRecovered { since: at, error: "disk full".to_owned() },
-        Event::PolicySet { policy: "default".into(), words: "every 30d".to_owned() },
-        Event::ConfigReloaded { changes: vec!["every".to_owned()], by: None },
-        Event::ConfigRefused { error: "no manager".to_owned(), by: Some(caller.clone()) },
-        Event::PauseSet { scope: "emea/*".to_owned(), until: at, reason: "CHG-1".to_owned(), by: caller.clone() },
-        Event::PauseEnded { scope: "emea/*".to_owned(), reason: None, by: None },
-        Event::FreezeSet {
-            name: "year-end".to_owned(),
-            scope: "emea/*".to_owned(),
-            start: at,
-            end: at,
-            reason: "CHG-1".to_owned(),
-            by: caller.clone(),
-        },
-        Event::FreezeEnded { name: "year-end".to_owned(), reason: None, by: None },
-        Event::LookRequested { scope: "emea/*".to_owned(), targets: 2, reason: "CHG-1".to_owned(), by: caller.clone() },
-        Event::CheckpointKeySet { key: "k".to_owned() },
-        Event::TargetFound { description: target(), listing: Listing::Eligible },
-        Event::TargetChanged { description: target(), listing: Listing::NoBackup },
-        Event::TargetGone { target: id.clone(), listings: 3 },
-        Event::TargetReturned { target: id.clone() },
-        Event::TargetGoverned {
-            target: id.clone(),
-            governance: Some(Governance { policy: "default".into(), alert_after: Period::days(90) }),
-        },
-        Event::TargetGoverned { target: id.clone(), governance: None },
-        Event::TargetRefused { target: id.clone(), refusal: Refusal::NotEncrypted { code: "C".to_owned() } },
-        Event::TargetReadable { target: id.clone() },
-        Event::KeySeen { target: id.clone(), key: "k1".into(), looked_at: None },
-        change(KeyChange::Foreign),
-        change(KeyChange::Regression),
-        Event::ObservationFailing { target: id.clone(), failure: failure(Reason::TimedOut) },
-        Event::ObservationRecovered { target: id.clone() },
-        Event::RotationIntended { target: id.clone(), rotation, due_at: at, key_before: "k1".into(), looked_at: at },
-        Event::RotationSending { target: id.clone(), rotation, looked_at: None },
-        Event::RotationAccepted { target: id.clone(), rotation, status: 202 },
-        Event::RotationReplyLost { target: id.clone(), rotation, failure: failure(Reason::CutOff) },
-        Event::RotationDone {
-            target: id.clone(),
-            rotation,
-            due_at: at,
-            how: How::Rotated,
-            key_before: "k1".into(),
-            key_after: "k2".into(),
-            last_seen: at,
-            looked_at: None,
-        },
-        Event::RotationFailed {
-            target: id.clone(),
-            rotation,
-            due_at: at,
-            stage: Stage::Put,
-            failure: failure(Reason::Conflict),
-            retry_at: at,
-        },
-        Event::RotationUnconfirmed { target: id.clone(), rotation, failure: failure(Reason::Unchanged), retry_at: at },
-        Event::RotationWithdrawn { target: id.clone(), rotation, why: "held".to_owned() },
-        Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure(Reason::Refused) },
-        Event::TargetRearmed { target: id.clone(), reason: "CHG-1".to_owned(), by: None },
-        Event::RotationRequested {
-            target: id.clone(),
-            reason: "CHG-1".to_owned(),
-            by: caller.clone(),
-            overrides: true,
-        },
-        Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Tls) },
-        Event::ManagerAnswering { manager: "emea".into() },
-        Event::ApiKeyAdded { manager: "emea".into(), key: api_key(), baseline: false },
-        Event::ApiKeyRolesChanged { manager: "emea".into(), key: api_key(), before: BTreeSet::new() },
-        Event::ApiKeyChanged { manager: "emea".into(), key: api_key() },
-        Event::ApiKeyRemoved { manager: "emea".into(), key: api_key() },
-        Event::ApiKeysRead { manager: "emea".into(), list: Reach::Global },
-        Event::ApiKeysUnread { manager: "emea".into(), list: Reach::Global, failure: failure(Reason::RoleMissing) },
-        Event::CredentialUsed { manager: "emea".into(), public_key: "zrefxaep".to_owned() },
-        Event::GapFound { manager: "emea".into(), gap: gap.clone() },
-        Event::GapClosed { manager: "emea".into(), gap },
-        Event::AlertRaised {
-            alert: AlertKind::KeyTooOld,
-            subject: AlertSubject::Target(id.clone()),
-            words: format!("{NAME}: its key may be 91d old"),
-        },
-        Event::AlertCleared { alert: AlertKind::KeyTooOld, subject: AlertSubject::Target(id) },
-        Event::AlertsDelivered { receiver: "oncall".into(), firing: Vec::new(), resolved: Vec::new() },
-        Event::ReceiverFailing { receiver: "oncall".into(), error: "HTTP 500".to_owned() },
-        Event::ReceiverAnswering { receiver: "oncall".into() },
-        Event::ReceiverDropped { receiver: "oncall".into() },
-    ]
-}
-
 /// Nothing is silent and nothing is said twice; each line names the target in its message and among its values.
 #[test]
 fn each_entry_is_one_line_readable_alone() {
-    for event in every_event() {
+    for event in sample::every_event(Timestamp::UNIX_EPOCH) {
         let narrator = acquainted();
         let lines = logged(LogFormat::Json, false, || narrator.recorded(&[entry(event.clone())]));
         assert_eq!(lines.len(), 1, "{event:?}: {lines:?}");
@@ -250,8 +125,7 @@ fn a_restart_forgets_no_name_and_begins_no_attempt_twice() {
         Event::TargetFound { description: target(), listing: Listing::Eligible },
         Event::RotationIntended { target: id.clone(), rotation, due_at: at, key_before: "k".into(), looked_at: at },
     ] {
-        let change = fleet.consequence(at, &event).unwrap().unwrap();
-        fleet.adopt(change);
+        fleet.fold(at, &event).unwrap().unwrap();
     }
     let narrator = narrator(&fleet);
     let lines = logged(LogFormat::Text, false, || {
@@ -264,7 +138,7 @@ fn a_restart_forgets_no_name_and_begins_no_attempt_twice() {
 #[test]
 fn a_foreign_change_is_counted() {
     let narrator = acquainted();
-    for event in every_event() {
+    for event in sample::every_event(Timestamp::UNIX_EPOCH) {
         narrator.recorded(&[entry(event)]);
     }
     assert_eq!(value(&narrator, "rekeyd_foreign_key_changes_total{manager=\"emea\"}"), 2.0);

@@ -4,7 +4,7 @@
 //! A limit on the size of files stands in for the full disk: it needs no right, can be set and lifted while the daemon runs,
 //! and fails every write beyond it. The signal that comes with it is ignored. For the other troubles a small library, built
 //! here and loaded before the C library, stands in for the disk (`disk.c`). Linux refuses to make a file system read-only
-//! while a file on it is open for writing, so under a running daemon it can not be done by a command; the kernel does it by
+//! while a file on it is open for writing, so under a running daemon it cannot be done by a command; the kernel does it by
 //! itself after an error of the disk.
 
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ impl Disk {
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library).arg(source).arg("-ldl");
         let built = compiler.status().expect("this test needs a C compiler: install gcc");
-        assert!(built.success(), "{source} can not be compiled");
+        assert!(built.success(), "{source} cannot be compiled");
         Self { library, switches }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rekeyd::domain::RotationFilter;
 use rekeyd::domain::State;
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, PutOutcome, Scope, Simulator, SimulatorSpec};
-use rekeyd::store::RotationFilter;
 
 use super::accounts::{agree, all_settled, deaths_wanted, settles, verified};
 use super::site::{Site, Wanted, until};

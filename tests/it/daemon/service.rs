@@ -60,7 +60,7 @@ async fn it_is_told_of_readiness_life_reloads_and_the_end() {
     daemon.ended();
 }
 
-/// A manager that can not be reached is a state to be ready in: a restart mends nothing.
+/// A manager that cannot be reached is a state to be ready in: a restart mends nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_when_a_manager_has_failed() {
     let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();

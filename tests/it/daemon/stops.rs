@@ -1,4 +1,4 @@
-//! Signals: an asked-for end finishes what is in hand, parks what can not be settled, and says so in the ledger.
+//! Signals: an asked-for end finishes what is in hand, parks what cannot be settled, and says so in the ledger.
 
 use std::time::{Duration, Instant};
 

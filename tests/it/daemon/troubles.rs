@@ -72,7 +72,7 @@ async fn an_unknown_project() {
         fired.keys().any(|(alert, _)| *alert == rekeyd::domain::AlertKind::ProjectUnread).then_some(())
     })
     .unwrap();
-    assert!(daemon.stop().contains("emea/nowhere can not be listed"));
+    assert!(daemon.stop().contains("emea/nowhere cannot be listed"));
     let targets = site.targets();
     assert!(targets.iter().all(|target| target["project"] == "billing"), "{targets:?}");
 }

@@ -15,7 +15,8 @@ pub(crate) struct OnCall {
 #[derive(Default)]
 struct State {
     status: u16,
-    location: Option<String>,
+    /// A header that goes with it, or none.
+    header: String,
     requests: Vec<Request>,
 }
 
@@ -61,9 +62,10 @@ impl OnCall {
         self.state.lock().unwrap().status = status;
     }
 
-    pub(crate) fn redirect_to(&self, url: &str) {
+    /// Answers with this status and this header from now on.
+    pub(crate) fn answer_with(&self, status: u16, header: &str) {
         let mut state = self.state.lock().unwrap();
-        (state.status, state.location) = (307, Some(url.to_owned()));
+        (state.status, state.header) = (status, format!("{header}\r\n"));
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -100,16 +102,16 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             request.body = serde_json::from_slice(body).unwrap();
         }
         bytes.drain(..end + 4 + length);
-        let (status, location) = {
+        let (status, header) = {
             let mut state = state.lock().unwrap();
             request.answered = state.status;
             state.requests.push(request);
-            (state.status, state.location.clone().map(|url| format!("Location: {url}\r\n")).unwrap_or_default())
+            (state.status, state.header.clone())
         };
         if status == 0 {
             std::future::pending::<()>().await;
         }
-        let reply = format!("HTTP/1.1 {status} x\r\n{location}Content-Length: 0\r\n\r\n");
+        let reply = format!("HTTP/1.1 {status} x\r\n{header}Content-Length: 0\r\n\r\n");
         if stream.write_all(reply.as_bytes()).await.is_err() {
             return;
         }

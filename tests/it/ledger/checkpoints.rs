@@ -1,7 +1,7 @@
 //! Checkpoints as the daemon makes them: behind each outcome, at its end, and what happens when their file is away.
 
 use rekeyd::domain::OnCheckpointFailure;
-use rekeyd::ports::{Archive, Journal};
+use rekeyd::ports::Journal;
 use rekeyd::store::{CheckpointKey, Demands, Keeping, VerifyError, parse_checkpoints};
 
 use super::*;
@@ -81,7 +81,7 @@ async fn without_checkpoints_the_ledger_goes_on_by_default() {
     assert_eq!((seqs(&file), store.anchor().written), (vec![9], 9));
 }
 
-/// Promise: what a command records while no daemon runs is anchored too; where it can not be, the command says so.
+/// Promise: what a command records while no daemon runs is anchored too; where it cannot be, the command says so.
 #[tokio::test]
 async fn an_order_that_is_recorded_by_hand_is_anchored() {
     use std::os::unix::fs::PermissionsExt;

@@ -3,22 +3,29 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use rekeyd::domain::{
     AlertKind, AlertSubject, ApiKey, Caller, Fleet, Gap, Governance, Grant, KeyChange, Period, Reach, Refusal, Saying,
 };
+use strum::VariantNames as _;
 
 use super::*;
 
-/// One random happening at a target; most are impossible where they fall, and must then be refused.
-fn happening() -> impl Strategy<Value = (u8, u8, u8)> {
-    let beginnings = prop_oneof![Just(2u8), Just(9u8)];
-    let steps_of_rotations = 13..23u8;
-    let what = prop_oneof![2 => 0..32u8, 1 => beginnings, 4 => steps_of_rotations];
-    (prop_oneof![4 => Just(0u8), 1 => 1..3u8], what, 0..4u8)
+/// One random happening, of any kind, at a target; most are impossible where they fall, and must then be refused.
+fn happening() -> impl Strategy<Value = (u8, &'static str, u8)> {
+    let of = |wanted: fn(&str) -> bool| {
+        select(Event::VARIANTS.iter().copied().filter(|kind| wanted(kind)).collect::<Vec<_>>())
+    };
+    let kind = prop_oneof![
+        5 => of(|_| true),
+        1 => of(|kind| matches!(kind, "target_found" | "key_seen")),
+        4 => of(|kind| kind.starts_with("rotation_")),
+    ];
+    (prop_oneof![4 => Just(0u8), 1 => 1..3u8], kind, 0..4u8)
 }
 
-/// The event that the numbers mean, given what is known, so that a good part of them is possible.
-fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event {
+/// An event of this kind, given what is known, so that a good part of them is possible.
+fn event(fleet: &Fleet, (which, kind, detail): (u8, &str, u8), now: i64) -> Event {
     let description = Target { cluster: format!("c{detail}"), ..target(&format!("rs{which}")) };
     let target = description.id();
     let record = fleet.targets.get(&target);
@@ -37,7 +44,8 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         2 => Listing::BackupNotStarted { status: "STOPPED".into() },
         _ => Listing::Excluded { pattern: "scratch-*".into() },
     };
-    let failure = Failure { code: (detail > 1).then(|| "X".into()), ..failure(Reason::ALL[usize::from(what) % 16]) };
+    let failure =
+        Failure { code: (detail > 1).then(|| "X".into()), ..failure(Reason::ALL[(now as usize) % Reason::ALL.len()]) };
     let manager = if which == 0 { "emea" } else { "apac" }.into();
     let gap = Gap { project_id: "5f".into(), project: "billing".into(), cluster: format!("c{detail}") };
     let subject = match which {
@@ -56,36 +64,38 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
         lists: BTreeSet::from([list.clone()]),
     };
     let alert = AlertKind::ALL[usize::from(detail)];
+    let (reason, project) = ("CHG-1".to_owned(), format!("p{}", detail % 2));
     let receiver = if which == 0 { "oncall" } else { "heartbeat" }.into();
     let sayings = vec![Saying { alert, subject: subject.clone(), since: at(now - 5), name: format!("n{detail}") }];
-    match what {
-        0 => match detail {
-            0 => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
-            1 if which == 2 => Event::FreezeEnded { name: "f0".into(), reason: None, by: None },
-            1 => Event::PauseEnded { scope: format!("emea/{which}"), reason: None, by: None },
-            2 => {
-                let (name, start, end) = (format!("f{}", which % 2), at(now - 1), at(now + i64::from(which)));
-                Event::FreezeSet { name, scope: "emea/*".into(), start, end, reason: "CHG-4".into(), by: caller() }
-            }
-            _ => {
-                let (scope, until) = (format!("emea/{which}"), at(now + 100));
-                Event::PauseSet { scope, until, reason: "CHG-3".into(), by: caller() }
-            }
-        },
-        1 if detail == 3 => Event::CheckpointKeySet { key: format!("k{which}") },
-        1 => Event::PolicySet { policy: "default".into(), words: format!("every {detail}d") },
-        2 | 3 => Event::TargetFound { description, listing },
-        4 => Event::TargetChanged { description, listing },
-        5 => Event::TargetGone { target, listings: 3 },
-        6 => Event::TargetReturned { target },
-        7 => Event::TargetRefused { target, refusal: Refusal::NotEncrypted { code: "X".into() } },
-        8 if detail == 0 => Event::TargetReadable { target },
-        8 => {
+    match kind {
+        "daemon_started" => Event::DaemonStarted { version: "1".into(), pid: 1, host: "h".into() },
+        "daemon_stopped" => Event::DaemonStopped { parked: 0 },
+        "ledger_recovered" => Event::LedgerRecovered { since: last_seen, error: "no space".into() },
+        "clock_stepped" => Event::ClockStepped { by_s: i64::from(which) - 1 },
+        "policy_set" => Event::PolicySet { policy: "default".into(), words: format!("every {detail}d") },
+        "config_reloaded" => Event::ConfigReloaded { changes: Vec::new(), by: None },
+        "config_refused" => Event::ConfigRefused { error: "no manager".into(), by: Some(caller()) },
+        "pause_set" => Event::PauseSet { scope: format!("emea/{which}"), until: at(now + 100), reason, by: caller() },
+        "pause_ended" => Event::PauseEnded { scope: format!("emea/{which}"), reason: None, by: None },
+        "freeze_set" => {
+            let (name, start, end) = (format!("f{}", which % 2), at(now - 1), at(now + i64::from(which)));
+            Event::FreezeSet { name, scope: "emea/*".into(), start, end, reason, by: caller() }
+        }
+        "freeze_ended" => Event::FreezeEnded { name: format!("f{}", which % 2), reason: None, by: None },
+        "look_requested" => Event::LookRequested { scope: "emea/*".into(), targets: 1, reason, by: caller() },
+        "checkpoint_key_set" => Event::CheckpointKeySet { key: format!("k{which}") },
+        "target_found" => Event::TargetFound { description, listing },
+        "target_changed" => Event::TargetChanged { description, listing },
+        "target_gone" => Event::TargetGone { target, listings: 3 },
+        "target_returned" => Event::TargetReturned { target },
+        "target_governed" => {
             let governance = Governance { policy: format!("p{which}").as_str().into(), alert_after: Period::days(90) };
             Event::TargetGoverned { target, governance: (detail < 3).then_some(governance) }
         }
-        9 => Event::KeySeen { target, key: other, looked_at: None },
-        10 => Event::KeyChanged {
+        "target_refused" => Event::TargetRefused { target, refusal: Refusal::NotEncrypted { code: "X".into() } },
+        "target_readable" => Event::TargetReadable { target },
+        "key_seen" => Event::KeySeen { target, key: other, looked_at: None },
+        "key_changed" => Event::KeyChanged {
             target,
             change: if detail == 0 { KeyChange::Regression } else { KeyChange::Foreign },
             before: known,
@@ -96,13 +106,18 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             first_seen: at(now - 40),
             suspect: None,
         },
-        11 => Event::ObservationFailing { target, failure },
-        12 => Event::ObservationRecovered { target },
-        13 | 14 => Event::RotationIntended { target, rotation, due_at, key_before: known, looked_at: last_seen },
-        15 | 16 => Event::RotationSending { target, rotation, looked_at: None },
-        17 => Event::RotationAccepted { target, rotation, status: 200 },
-        18 => Event::RotationReplyLost { target, rotation, failure },
-        19 => Event::RotationDone {
+        "key_redated" => {
+            Event::KeyRedated { target, not_before: (which == 0).then(|| at(now - 60)), first_seen: at(now - 50) }
+        }
+        "observation_failing" => Event::ObservationFailing { target, failure },
+        "observation_recovered" => Event::ObservationRecovered { target },
+        "rotation_intended" => {
+            Event::RotationIntended { target, rotation, due_at, key_before: known, looked_at: last_seen }
+        }
+        "rotation_sending" => Event::RotationSending { target, rotation, looked_at: None },
+        "rotation_accepted" => Event::RotationAccepted { target, rotation, status: 200 },
+        "rotation_reply_lost" => Event::RotationReplyLost { target, rotation, failure },
+        "rotation_done" => Event::RotationDone {
             target,
             rotation,
             due_at,
@@ -112,15 +127,11 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             last_seen,
             looked_at: None,
         },
-        20 => Event::RotationFailed { target, rotation, due_at, stage: Stage::Put, failure, retry_at },
-        21 => Event::RotationUnconfirmed { target, rotation, failure, retry_at },
-        22 => match detail {
-            0 => Event::RotationWithdrawn { target, rotation, why: "gone".into() },
-            1 => Event::TargetQuarantined { target, attempts: 8, failure },
-            2 => Event::TargetRearmed { target, reason: "CHG-1".to_owned(), by: Some(caller()) },
-            _ => Event::RotationRequested { target, reason: "CHG-2".into(), by: caller(), overrides: which == 0 },
-        },
-        23 if detail == 0 => Event::SlotMissed {
+        "rotation_failed" => Event::RotationFailed { target, rotation, due_at, stage: Stage::Put, failure, retry_at },
+        "rotation_unconfirmed" => Event::RotationUnconfirmed { target, rotation, failure, retry_at },
+        "rotation_withdrawn" => Event::RotationWithdrawn { target, rotation, why: "gone".into() },
+        "rotation_requested" => Event::RotationRequested { target, reason, by: caller(), overrides: which == 0 },
+        "slot_missed" => Event::SlotMissed {
             target,
             slot: rotation.slot,
             due_at,
@@ -129,29 +140,33 @@ fn event(fleet: &Fleet, (which, what, detail): (u8, u8, u8), now: i64) -> Event 
             closed_at: retry_at,
             why: "the daemon was not running".to_owned(),
         },
-        24 if detail == 0 => {
-            let (freeze, reason) = ("year-end".to_owned(), "CHG-1".to_owned());
+        "slot_held" => {
+            let freeze = "year-end".to_owned();
             Event::SlotHeld { target, slot: rotation.slot, due_at, freeze, reason, until: retry_at }
         }
-        23 if detail > 1 => Event::ManagerFailing { manager, failure },
-        23 => Event::ManagerAnswering { manager },
-        24 if detail > 1 => Event::GapFound { manager, gap },
-        24 => Event::GapClosed { manager, gap },
-        25 if detail == 0 => Event::AlertsDelivered { receiver, firing: sayings, resolved: Vec::new() },
-        25 if detail == 1 => Event::AlertsDelivered { receiver, firing: Vec::new(), resolved: sayings },
-        25 if detail == 2 => Event::ReceiverFailing { receiver, error: "HTTP 500".into() },
-        26 if detail < 2 => Event::ReceiverAnswering { receiver },
-        26 if detail == 2 => Event::ReceiverDropped { receiver },
-        26 => Event::KeyRedated { target, not_before: (which == 0).then(|| at(now - 60)), first_seen: at(now - 50) },
-        27 if detail > 1 => Event::ApiKeysUnread { manager, list, failure },
-        27 => Event::ApiKeysRead { manager, list },
-        28 => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
-        29 => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
-        30 if detail > 2 => Event::CredentialUsed { manager, public_key: format!("key{which}") },
-        30 if detail == 0 => Event::ClockStepped { by_s: i64::from(which) - 1 },
-        30 => Event::ApiKeyRemoved { manager, key: api_key },
-        _ if which == 0 => Event::AlertCleared { alert, subject },
-        _ => Event::AlertRaised { alert, subject, words: "old".into() },
+        "target_quarantined" => Event::TargetQuarantined { target, attempts: 8, failure },
+        "target_rearmed" => Event::TargetRearmed { target, reason, by: Some(caller()) },
+        "manager_failing" => Event::ManagerFailing { manager, failure },
+        "manager_answering" => Event::ManagerAnswering { manager },
+        "project_unread" => Event::ProjectUnread { manager, project, failure },
+        "project_read" => Event::ProjectRead { manager, project },
+        "gap_found" => Event::GapFound { manager, gap },
+        "gap_closed" => Event::GapClosed { manager, gap },
+        "api_key_added" => Event::ApiKeyAdded { manager, key: api_key, baseline: which == 0 },
+        "api_key_removed" => Event::ApiKeyRemoved { manager, key: api_key },
+        "api_key_roles_changed" => Event::ApiKeyRolesChanged { manager, key: api_key, before: BTreeSet::new() },
+        "api_key_changed" => Event::ApiKeyChanged { manager, key: api_key },
+        "api_keys_read" => Event::ApiKeysRead { manager, list },
+        "api_keys_unread" => Event::ApiKeysUnread { manager, list, failure },
+        "credential_used" => Event::CredentialUsed { manager, public_key: format!("key{which}") },
+        "alert_raised" => Event::AlertRaised { alert, subject, words: "old".into() },
+        "alert_cleared" => Event::AlertCleared { alert, subject },
+        "alerts_delivered" if detail < 2 => Event::AlertsDelivered { receiver, firing: sayings, resolved: Vec::new() },
+        "alerts_delivered" => Event::AlertsDelivered { receiver, firing: Vec::new(), resolved: sayings },
+        "receiver_failing" => Event::ReceiverFailing { receiver, error: "HTTP 500".into() },
+        "receiver_answering" => Event::ReceiverAnswering { receiver },
+        "receiver_dropped" => Event::ReceiverDropped { receiver },
+        other => panic!("the stories know no {other}"),
     }
 }
 

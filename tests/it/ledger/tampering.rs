@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use rekeyd::ports::{Archive, Check};
+use rekeyd::ports::Check;
 use rekeyd::store::chain::Record;
 use rekeyd::store::{Broken, DATABASE, Demands, Reader, Store, Unread, VerifyError};
 use rusqlite::Connection;

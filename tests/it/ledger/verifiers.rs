@@ -290,7 +290,7 @@ async fn both_name_the_first_record_that_was_tampered_with() {
     assert_eq!(scene.both(&[]).0["record"], 10);
 }
 
-/// What a chain alone can not show, a checkpoint or a head that was kept elsewhere does.
+/// What a chain alone cannot show, a checkpoint or a head that was kept elsewhere does.
 #[tokio::test]
 async fn both_name_a_cut_tail_and_a_new_chain_by_what_was_kept() {
     let scene = Scene::new().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rekeyd::domain::{Actor, Entry, Event, Period, ProjectSelector, TargetId};
+use rekeyd::domain::{Actor, Entry, Event, Glob, Period, ProjectSelector, TargetId};
 use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread};
 use rekeyd::ports::{Clock, Journal};
 use rekeyd::store::Reader;
@@ -377,7 +377,7 @@ impl History {
         match self.chance.below(10) {
             0 => {
                 self.world.fired.count("configuration: a cluster excluded");
-                manager.projects = vec![project("billing", vec!["cluster-0000*".to_owned()])];
+                manager.projects = vec![project("billing", vec![Glob::new("cluster-0000*")])];
             }
             1 => {
                 self.world.fired.count("configuration: the project left out");

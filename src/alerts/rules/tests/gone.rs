@@ -1,6 +1,7 @@
 //! When it is told that targets are gone, of whom, and how long.
 
 use super::*;
+use crate::domain::Glob;
 
 /// When the target of the world went.
 const WENT: &str = "2026-01-02T00:00:00Z";
@@ -97,7 +98,7 @@ fn nothing_is_said_of_what_was_left_out_on_purpose() {
     let named = |name: &str, exclude: &[&str]| ProjectRules {
         project: ProjectSelector::Name(name.to_owned()),
         policy: None,
-        exclude: exclude.iter().map(ToString::to_string).collect(),
+        exclude: exclude.iter().map(|glob| Glob::new(glob)).collect(),
     };
     let mut after = World::with_key();
     go(&mut after, WENT, id());
