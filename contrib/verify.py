@@ -7,18 +7,24 @@
 The first form reads the database, beside a running daemon or without one; the second the slice of an evidence bundle.
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
 
-  - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted;
+  - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted, `at` says
+    the moment that was hashed, and `name` is one for each target, and the one of its description where the slice has that;
   - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by the key that was
     in use there: a key is from the record that names it to the one that names another. Without --key and --keys that is all,
     and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, a database names them
     all, and one checkpoint at least is theirs; keep them elsewhere. The key in use before a slice is one of --key and --keys.
-    Without the Python package `cryptography` signatures are said to be unchecked;
+    With the Python package `cryptography` that takes less time;
   - the heads in --against (checkpoints, or lines of a number and a hash; - is standard input), which you kept yourself; of
     a slice only those of its records and of the one before it, the others are said to be outside of it;
   - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
-    when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too.
+    when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
+  - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
+    of a bundle that is exported once more are the same.
 
-Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage. Needs Python 3.8 or later and nothing else.
+  - of a database, what SQLite's own check of it finds.
+
+Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 3 verified but for the tables, since there are records of which
+nobody here knows what they say: a later version wrote them, or a forger. Needs Python 3.8 or later and nothing else.
 """
 
 import argparse
@@ -27,6 +33,9 @@ import datetime
 import hashlib
 import itertools
 import json
+import operator
+import os
+import re
 import sqlite3
 import struct
 import sys
@@ -39,26 +48,47 @@ except ImportError:
 
 SEQ, AT, KIND, ACTOR, TARGET, ROTATION, PAYLOAD, PREV_HASH, HASH = range(9)
 COLUMNS = "seq, at, kind, actor, target, rotation, payload, prev_hash, hash"
+# The moments that a record can have, in microseconds since 1970.
+FIRST_MOMENT, LAST_MOMENT = -377705023201000000, 253402207200999999
+# So many records are read at a time.
+PAGE = 10000
 
 
 class Broken(Exception):
-    """The first record that does not hold, and why."""
+    """The first record that does not hold, if it is one, and why."""
 
     def __init__(self, seq, why):
         super().__init__(seq, why)
         self.seq, self.why = seq, why
 
 
+def reading(seq, read, what):
+    """What `read` makes of something of a record; a record that cannot be read is broken."""
+    try:
+        return read(what)
+    except Broken:
+        raise
+    except Exception as error:
+        raise Broken(seq, "cannot be read: %r" % error)
+
+
 # ---- the chain ----
 
 
 def digest(record):
-    """The hash that a record's other fields demand."""
+    """The hash that a record's other fields demand; its texts are bytes."""
     data = b"rekeyd-ledger-v1" + record[PREV_HASH] + struct.pack(">Qq", record[SEQ], record[AT])
     for text in record[KIND : PAYLOAD + 1]:
-        text = text.encode()
         data += struct.pack(">I", len(text)) + text
     return hashlib.sha256(data).digest()
+
+
+def decoded(record):
+    """The record with its texts as such, and the hash that its fields demand."""
+    if not FIRST_MOMENT <= record[AT] <= LAST_MOMENT:
+        raise ValueError("no time: %d" % record[AT])
+    texts = [text.decode() for text in record[KIND : PAYLOAD + 1]]
+    return (*record[:KIND], *texts, *record[PREV_HASH:]), digest(record)
 
 
 # Who says what a record's hash is: a pin is a hash and one of these.
@@ -72,13 +102,16 @@ def walk(records, seq, prev, pins):
             raise Broken(seq + 1, "does not continue the one of %s: what came before it was written anew" % who)
     held = seq
     for record in records:
+        if record[SEQ] < 1:
+            raise Broken(0, "belongs to no chain: a record of number %d stands before the first" % record[SEQ])
         seq += 1
         if record[SEQ] != seq:
             raise Broken(seq, "is missing; %d follows on %d" % (record[SEQ], seq - 1))
+        record, demanded = reading(seq, decoded, record)
         if record[PREV_HASH] != prev:
             raise Broken(seq, "does not continue the chain: prev_hash is not the hash of the one before")
         prev = record[HASH]
-        if prev != digest(record):
+        if prev != demanded:
             raise Broken(seq, "does not have the hash that its fields demand")
         for hash_, who in pins.pop(seq, []):
             if hash_ != prev:
@@ -97,6 +130,72 @@ def outside(pins, last, is_database):
     if seq < last:
         raise Broken(seq, "is missing: %s names it, and the slice begins after it" % who)
     raise Broken(last + 1, "is missing: %s names record %d, so the ledger's tail was cut off" % (who, seq))
+
+
+# ---- Ed25519 (RFC 8032, section 5.1): some milliseconds for a signature; the package takes a hundredth of it ----
+
+FIELD = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+CURVE = -121665 * pow(121666, FIELD - 2, FIELD) % FIELD
+ROOT_OF_MINUS_ONE = pow(2, (FIELD - 1) // 4, FIELD)
+NEUTRAL = (0, 1, 1, 0)
+
+
+def add_points(one, other):
+    """The sum of two points (X, Y, Z, T), where x = X / Z, y = Y / Z and x * y = T / Z."""
+    a = (one[1] - one[0]) * (other[1] - other[0]) % FIELD
+    b = (one[1] + one[0]) * (other[1] + other[0]) % FIELD
+    c, d = 2 * one[3] * other[3] * CURVE % FIELD, 2 * one[2] * other[2] % FIELD
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % FIELD, g * h % FIELD, f * g % FIELD, e * h % FIELD
+
+
+def multiple(number, point):
+    """The sum of so many of a point."""
+    total = NEUTRAL
+    while number:
+        if number & 1:
+            total = add_points(total, point)
+        point, number = add_points(point, point), number >> 1
+    return total
+
+
+def point_of(encoded):
+    """The point that 32 bytes stand for; None if they stand for none."""
+    y = int.from_bytes(encoded, "little")
+    odd, y = y >> 255, y & 2**255 - 1
+    if y >= FIELD:
+        return None
+    square = (y * y - 1) * pow(CURVE * y * y + 1, FIELD - 2, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    if x * x % FIELD != square:
+        x = x * ROOT_OF_MINUS_ONE % FIELD
+    if x * x % FIELD != square or (x == 0 and odd):
+        return None
+    if x & 1 != odd:
+        x = FIELD - x
+    return x, y, 1, x * y % FIELD
+
+
+BASE = point_of((4 * pow(5, FIELD - 2, FIELD) % FIELD).to_bytes(32, "little"))
+
+
+def is_signature(signature, text, public):
+    """Whether 64 bytes are the signature of a text, by the key of 32 bytes."""
+    if len(signature) != 64:
+        return False
+    if Ed25519PublicKey:
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
+            return True
+        except InvalidSignature:
+            return False
+    key, point, scalar = point_of(public), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
+    if key is None or point is None or scalar >= ORDER:
+        return False
+    challenge = int.from_bytes(hashlib.sha512(signature[:32] + public + text).digest(), "little") % ORDER
+    one, other = multiple(scalar, BASE), add_points(point, multiple(challenge, key))
+    return all((one[axis] * other[2] - other[axis] * one[2]) % FIELD == 0 for axis in (0, 1))
 
 
 # ---- checkpoints: C2SP tlog-checkpoint in a signed note ----
@@ -144,15 +243,18 @@ class Key:
             raise ValueError("no verifier key of Ed25519: %r" % text)
 
     def signed(self, checkpoint):
-        """Whether it did; nothing if the checkpoint does not claim so."""
+        """Whether it did, by one line at least; nothing if the checkpoint does not claim so."""
+        claimed = None
         for name, signature in checkpoint.signatures:
             if (name, signature[:4]) == (self.name, self.id):
-                try:
-                    Ed25519PublicKey.from_public_bytes(self.public).verify(signature[4:], checkpoint.text.encode())
+                if is_signature(signature[4:], checkpoint.text.encode(), self.public):
                     return True
-                except InvalidSignature:
-                    return False
-        return None
+                claimed = False
+        return claimed
+
+
+def named_key(payload):
+    return Key(json.loads(payload)["key"])
 
 
 def same_ledger(checkpoints, origin):
@@ -231,19 +333,96 @@ STATES = {
     "rotation_withdrawn": "withdrawn",
 }
 OPEN = ("intended", "sending", "confirming")
-OF_TARGETS = set(STATES) | {
-    "target_found", "target_changed", "target_gone", "target_returned", "target_refused", "target_readable",
-    "target_governed", "target_quarantined", "target_rearmed", "key_seen", "key_changed", "key_redated",
-    "observation_failing", "observation_recovered", "slot_missed", "slot_held", "rotation_requested",
-}  # fmt: skip
-OTHERS = {
-    "daemon_started", "daemon_stopped", "ledger_recovered", "clock_stepped", "checkpoint_key_set", "policy_set",
-    "manager_failing", "manager_answering", "project_unread", "project_read", "gap_found", "gap_closed",
-    "alert_raised", "alert_cleared", "alerts_delivered", "receiver_failing", "receiver_answering", "receiver_dropped",
-    "config_reloaded", "config_refused", "pause_set", "pause_ended", "freeze_set", "freeze_ended",
-    "look_requested", "credential_used", "api_key_added", "api_key_removed", "api_key_roles_changed", "api_key_changed",
-    "api_keys_read", "api_keys_unread",
-}  # fmt: skip
+# Every kind of record with the fields that its payload has. Those with `target` or `description` are about a target.
+FIELDS = """
+daemon_started version pid host
+daemon_stopped parked
+ledger_recovered since error
+clock_stepped by_s
+policy_set policy words
+config_reloaded changes
+config_refused error
+pause_set scope until reason by
+pause_ended scope
+freeze_set name scope start end reason by
+freeze_ended name
+look_requested scope targets reason by
+checkpoint_key_set key
+target_found description listing
+target_changed description listing
+target_gone target listings
+target_returned target
+target_governed target
+target_refused target refusal
+target_readable target
+key_seen target key
+key_changed target change before after last_seen first_seen
+key_redated target first_seen
+observation_failing target failure
+observation_recovered target
+rotation_intended target rotation due_at key_before looked_at
+rotation_sending target rotation
+rotation_accepted target rotation status
+rotation_reply_lost target rotation failure
+rotation_done target rotation due_at how key_before key_after last_seen
+rotation_failed target rotation due_at stage failure retry_at
+rotation_unconfirmed target rotation failure retry_at
+rotation_withdrawn target rotation why
+slot_missed target slot due_at windows opened_at closed_at why
+slot_held target slot due_at freeze reason until
+target_quarantined target attempts failure
+target_rearmed target reason
+rotation_requested target reason by
+manager_failing manager failure
+manager_answering manager
+project_unread manager project failure
+project_read manager project
+gap_found manager gap
+gap_closed manager gap
+api_key_added manager key baseline
+api_key_removed manager key
+api_key_roles_changed manager key before
+api_key_changed manager key
+api_keys_read manager list
+api_keys_unread manager list failure
+credential_used manager public_key
+alert_raised alert subject words
+alert_cleared alert subject
+alerts_delivered receiver firing resolved
+receiver_failing receiver error
+receiver_answering receiver
+receiver_dropped receiver
+"""
+FIELDS = {kind: fields for kind, *fields in map(str.split, FIELDS.strip().splitlines())}
+ACTORS = re.compile("daemon|schedule|uid:[0-9]{1,10}")
+
+
+def parts(target, *names):
+    """What a target's description says by these names, as one text."""
+    return "/".join(target[name] for name in names)
+
+
+def name_of(description):
+    return parts(description, "manager", "project", "cluster", "replica_set")
+
+
+def payload_of(record):
+    """What a record says; nothing if nobody here knows."""
+    data, fields = value_of(record[PAYLOAD]), FIELDS.get(record[KIND])
+    known = fields and ACTORS.fullmatch(record[ACTOR]) and isinstance(data, dict) and data.keys() >= set(fields)
+    return data if known else None
+
+
+def about(kind, data):
+    """The target and the rotation that a record's payload is about, empty texts for none."""
+    target, fields = "", FIELDS[kind]
+    if "description" in fields:
+        target = parts(data["description"], "manager", "project_id", "cluster_id")
+    elif "subject" in fields:
+        target = data["subject"].get("target", "") if data["subject"] != "daemon" else ""
+    elif "target" in fields:
+        target = data["target"]
+    return target, data["rotation"] if "rotation" in fields else ""
 
 
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -293,21 +472,23 @@ class Tables:
         self.target, self.rotation, self.key, self.policy = {}, {}, {}, {}
         self.present = {}  # the row of the key that a target uses
         self.open = {}  # when the slot of a target's open rotation fell due
-        self.unknown = 0
+        self.unread, self.first_unread = 0, None
 
     def take(self, record):
-        seq, at, kind = record[SEQ], record[AT], record[KIND]
-        data = json.loads(record[PAYLOAD])
-        if kind not in OF_TARGETS and kind not in OTHERS:
-            self.unknown += 1
+        seq, at, kind, data = record[SEQ], record[AT], record[KIND], payload_of(record)
+        if data is None:
+            self.unread, self.first_unread = self.unread + 1, self.first_unread or seq
+        if self.unread:  # nor what follows on it can be told
+            return
+        if about(kind, data) != (record[TARGET], record[ROTATION]):
+            raise Broken(seq, "target or rotation is not the one in its payload")
         if kind == "policy_set":
             self.policy[(data["policy"],)] = {"words": data["words"], "since": at, "seq": seq}
-        if kind not in OF_TARGETS or self.unknown:
-            return
-        self.take_key(record, data)
-        if kind in STATES:
-            self.take_rotation(record, data)
-        self.take_target(record, data)
+        if not {"target", "description"}.isdisjoint(FIELDS[kind]):
+            self.take_key(record, data)
+            if kind in STATES:
+                self.take_rotation(record, data)
+            self.take_target(record, data)
 
     def take_rotation(self, record, data):
         seq, at, kind = record[SEQ], record[AT], record[KIND]
@@ -348,13 +529,13 @@ class Tables:
         elif kind == "key_changed":
             first_seen = micros(data["first_seen"])
             new.update(id=data["after"], how=data["change"], first_seen=first_seen)
-            if data["not_before"] is not None:
+            if data.get("not_before") is not None:
                 new.update(not_before=min(micros(data["not_before"]), first_seen))
         elif kind == "rotation_done":
             new.update(id=data["key_after"], how=data["how"], rotation=record[ROTATION])
             new.update(not_before=min(micros(data["last_seen"]), at))
         elif kind == "key_redated":
-            dates = {"not_before": micros(data["not_before"]), "first_seen": micros(data["first_seen"])}
+            dates = {"not_before": micros(data.get("not_before")), "first_seen": micros(data["first_seen"])}
             row, came = self.target[(target,)], self.present[target]["first_seen"]
             if row["last_rotation_at"] is not None:
                 # The newest rotation made this key still, or was done before it came.
@@ -379,12 +560,12 @@ class Tables:
         if kind in ("target_found", "target_changed"):
             about = data["description"]
             row.update(about, listing=data["listing"], gone_since=None)
-            row["name"] = "/".join(about[part] for part in ("manager", "project", "cluster", "replica_set"))
+            row["name"] = name_of(about)
             row.setdefault("found_at", at)
         elif kind in ("target_gone", "target_returned"):
             row["gone_since"] = at if kind == "target_gone" else None
         elif kind == "target_governed":
-            governance = data["governance"] or {"policy": None, "alert_after": None}
+            governance = data.get("governance") or {"policy": None, "alert_after": None}
             row.update(policy=governance["policy"], alert_after=seconds(governance["alert_after"]))
         elif kind == "target_refused":
             row.update(healthy, refusal=data["refusal"])
@@ -459,20 +640,74 @@ class Tables:
                     # When a present key was last seen is kept up to date without records.
                     untold = (table, column) == ("key", "last_seen") and wanted[key]["replaced_at"] is None
                     if value != ought and not untold:
-                        why = "%s: %s is %s, the ledger says %s" % (where, column, value, ought)
+                        why = "%s: %s is %r, the ledger says %r" % (where, column, value, ought)
                         raise Broken(wanted[key]["seq"], why)
 
 
 # ---- the whole ----
 
 
+def records_of(db):
+    """All records of a database in their order. They are read in pages, so that a working daemon's log can begin anew meanwhile.
+
+    When there are no more the database is left at one moment, and what was written until then has been told.
+    """
+    sql, seq = "SELECT %s FROM ledger WHERE seq >= ? ORDER BY seq LIMIT %d" % (COLUMNS, PAGE), -(2**63)
+    db.text_factory = bytes  # whatever stands there
+    while True:
+        page = db.execute(sql, (seq,)).fetchall()
+        for record in page:
+            yield record
+            seq = record[SEQ] + 1
+        if not page and db.in_transaction:
+            return
+        if not page:
+            db.execute("BEGIN")
+
+
+def from_line(line):
+    """A record as a bundle has it, and the name of its target, which people read and no hash has."""
+    one = json.loads(line)
+    texts = [one[name].encode() for name in ("kind", "actor", "target", "rotation", "payload")]
+    seq, at = operator.index(one["seq"]), operator.index(one["at_us"])
+    if one["at"] != instant(at):
+        raise ValueError("at is %s, and %s was hashed" % (one["at"], instant(at)))
+    return (seq, at, *texts, bytes.fromhex(one["prev_hash"]), bytes.fromhex(one["hash"])), one["name"]
+
+
+def described_name(payload):
+    return name_of(json.loads(payload)["description"])
+
+
 def slice_of(path):
     """The records of a bundle's ledger.jsonl."""
-    with open(path, encoding="utf-8") as lines:
+    names, described, seq = {b"": (None, 0)}, {}, 0
+    with open(path, "rb") as lines:
         for line in lines:
-            one = json.loads(line)
-            texts = [one[name] for name in ("kind", "actor", "target", "rotation", "payload")]
-            yield (one["seq"], one["at_us"], *texts, bytes.fromhex(one["prev_hash"]), bytes.fromhex(one["hash"]))
+            record, name = reading(seq + 1, from_line, line)
+            seq, target = record[SEQ], record[TARGET]
+            if names.setdefault(target, (name, seq))[0] != name:
+                raise Broken(seq, "tells another name of its target than the others do")
+            yield record
+            if record[KIND] in (b"target_found", b"target_changed"):
+                described[target] = reading(seq, described_name, record[PAYLOAD])
+    for target, name in described.items():
+        if names[target][0] != name:
+            raise Broken(names[target][1], "tells another name of its target than its description")
+
+
+def check_sums(folder):
+    """Holds the files of a bundle against their checksums. Returns how many there are."""
+    lines = read(os.path.join(folder, "SHA256SUMS")).splitlines()
+    for line in lines:
+        sum_, _, name = line.partition("  ")
+        hash_ = hashlib.sha256()
+        with open(os.path.join(folder, name), "rb") as file:
+            for part in iter(lambda: file.read(1 << 20), b""):
+                hash_.update(part)
+        if hash_.hexdigest() != sum_:
+            raise Broken(None, "%s is not the file that SHA256SUMS names" % name)
+    return len(lines)
 
 
 def read(path):
@@ -500,9 +735,8 @@ def verify(args):
 
     if is_database:
         db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
-        db.execute("BEGIN")  # one moment, whatever a daemon does meanwhile
-        seq, (prev,) = 0, db.execute("SELECT id FROM ledger_identity").fetchone()
-        records = db.execute("SELECT %s FROM ledger ORDER BY seq" % COLUMNS)
+        seq, (prev,) = 0, db.execute("SELECT id FROM ledger_identity").fetchone() or (bytes(32),)
+        records = records_of(db)
     else:
         records = slice_of(args.ledger)
         first = list(itertools.islice(records, 1))
@@ -514,26 +748,32 @@ def verify(args):
     tables, count, start, head = Tables(), 0, seq, (seq, prev)
     for record in walk(records, seq, prev, pins):
         if record[KIND] == "checkpoint_key_set":
-            named.append((record[SEQ], [Key(json.loads(record[PAYLOAD])["key"])]))
+            named.append((record[SEQ], [reading(record[SEQ], named_key, record[PAYLOAD])]))
         if is_database:
-            tables.take(record)
+            reading(record[SEQ], tables.take, record)
         count, head = count + 1, (record[SEQ], record[HASH])
     not_held = outside(pins, head[0], is_database)
     checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
-    signers = check_signatures(checkpoints, named) if Ed25519PublicKey else {}
+    signers = check_signatures(checkpoints, named)
     given = {key.text for key in trusted}
     vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
-    if Ed25519PublicKey and given and count and not vouched:
+    if given and count and not vouched:
         raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
     unnamed = given - {key.text for _, keys in named for key in keys}
     if unnamed:  # by a former key's thief the chain may be written anew from before its successor
         raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
-    if is_database and not tables.unknown:
-        tables.compare(db)
+    folder, files = os.path.dirname(args.ledger), 0
+    if is_database:
+        db.text_factory = lambda text: text.decode(errors="backslashreplace")
+        if not tables.unread:
+            tables.compare(db)
+        (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
+            raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
+    elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
+        files = check_sums(folder)
     if not checkpoints:
         signatures = "none"
-    elif not Ed25519PublicKey:
-        signatures = "unchecked: the Python package cryptography is not installed"
     elif len(vouched) == len(checkpoints):
         signatures = "good"
     else:
@@ -550,7 +790,10 @@ def verify(args):
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
-        "tables": list(COMPARED) if is_database and not tables.unknown else [],
+        "tables": list(COMPARED) if is_database and not tables.unread else [],
+        "unread": tables.unread,
+        "first_unread": tables.first_unread,
+        "files": files,
         "outside": not_held,
         "cut_off": cut_off,
     }
@@ -565,6 +808,7 @@ def main():
     parser.add_argument("--keys", metavar="FILE", help="trust the keys in it alone, one a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         said = verify(args)
     except Broken as broken:
@@ -576,6 +820,8 @@ def main():
     elif said["verified"]:
         tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
         print("verified %d records: every hash follows%s." % (said["records"], tables))
+        if said["unread"]:
+            print("NOT compared: the tables, since %(unread)d records, the first %(first_unread)d, cannot be read here" % said)
         print("head %(seq)d %(hash)s" % said["head"])
         print("%(checkpoints)d checkpoints agree; their signatures: %(signatures)s" % said)
         for key in said["keys"]:
@@ -587,11 +833,14 @@ def main():
         if said["outside"]:
             numbers = ", ".join(map(str, said["outside"]))
             print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
+        if said["files"]:
+            print("%(files)d files of the bundle have the checksums in SHA256SUMS, which nobody signs" % said)
         if said["cut_off"]:
             print("the newest checkpoint was not written to its end, and is passed over")
     else:
-        print("broken: record %(record)d: %(why)s" % said)
-    sys.exit(0 if said["verified"] else 1)
+        record = "" if said["record"] is None else "record %(record)d: " % said
+        print("broken: %s%s" % (record, said["why"]))
+    sys.exit(3 if said.get("unread") else 0 if said["verified"] else 1)
 
 
 if __name__ == "__main__":

@@ -192,6 +192,8 @@ impl LedgerRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLife {
     /// Where.
+    pub target: TargetId,
+    /// That target's name.
     pub name: TargetName,
     /// When and how.
     pub used: KeyUse,
@@ -206,6 +208,7 @@ impl KeyLife {
     pub fn to_json(&self) -> Value {
         json!({
             "target": self.name,
+            "target_id": self.target,
             "key": self.used.id,
             "came": self.used.came,
             "rotation": self.rotation,

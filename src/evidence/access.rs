@@ -1,11 +1,12 @@
 //! Who could rotate: the API keys that were listed when the period began, what changed, and those that are listed at its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::domain::{ApiKey, ApiKeyRecord, Entry, Event, Fleet, ManagerName, Power, Reach};
+use crate::domain::{ApiKey, ApiKeyRecord, Entry, Event, Failure, Fleet, ManagerName, Power, Reach};
 
 pub(super) const COLUMNS: &[&str] = &[
     "at",
@@ -29,15 +30,26 @@ pub(super) const COLUMNS: &[&str] = &[
 /// The API keys of all managers over a period, as rows, in the order of time.
 #[derive(Default)]
 pub(super) struct Access {
+    /// When the period began.
+    start: Timestamp,
     rows: Vec<Value>,
     /// The keys that can rotate at the end.
     pub(super) holders: Vec<Holder>,
     /// What happened to those that can rotate, or came to it.
     pub(super) news: Vec<News>,
-    /// The lists that could not be read at the end.
-    pub(super) closed: Vec<(ManagerName, Reach)>,
-    /// How many lists could be.
-    pub(super) open: usize,
+    /// The lists that were ever asked for.
+    pub(super) lists: BTreeSet<(ManagerName, Reach)>,
+    /// When a list was not read: of who was on it then nothing is known.
+    pub(super) closed: Vec<Closed>,
+}
+
+/// A list of API keys that was not read for a part of the period.
+pub(super) struct Closed {
+    pub(super) manager: ManagerName,
+    pub(super) list: Reach,
+    pub(super) from: Timestamp,
+    /// None: at the end it still was not.
+    pub(super) to: Option<Timestamp>,
 }
 
 /// A key that can rotate, at the end of the period.
@@ -59,7 +71,17 @@ pub(super) struct News {
 impl Access {
     /// What was listed before the period.
     pub(super) fn begin(&mut self, fleet: &Fleet, at: Timestamp) {
+        self.start = at;
         self.rows.extend(state(fleet, "at_start", at));
+        for (manager, record) in &fleet.managers {
+            for (list, outage) in &record.key_lists {
+                self.lists.insert((manager.clone(), list.clone()));
+                if let Some(outage) = outage {
+                    self.rows.push(of_list("list_closed", manager, list, Some(&outage.failure), at, None));
+                    self.close(manager, list, at);
+                }
+            }
+        }
     }
 
     /// What happened in the period, if it is about API keys.
@@ -91,14 +113,23 @@ impl Access {
         } else {
             return;
         };
-        self.rows.push(json!({
-            "at": entry.at,
-            "is": what,
-            "manager": manager,
-            "lists": [list],
-            "failure": failure,
-            "ledger_seq": seq,
-        }));
+        self.rows.push(of_list(what, manager, list, failure, entry.at, Some(seq)));
+        // One that is asked for the first time was not read before either.
+        let is_new = self.lists.insert((manager.clone(), list.clone()));
+        if is_new || failure.is_some() {
+            self.close(manager, list, if is_new { self.start } else { entry.at });
+        }
+        if failure.is_none() {
+            let known = self.closed.iter_mut().rfind(|one| one.manager == *manager && one.list == *list);
+            known.into_iter().for_each(|one| one.to = one.to.or(Some(entry.at)));
+        }
+    }
+
+    /// Notes that the list is not read from now on, unless that is noted.
+    fn close(&mut self, manager: &ManagerName, list: &Reach, from: Timestamp) {
+        if !self.closed.iter().any(|one| one.manager == *manager && one.list == *list && one.to.is_none()) {
+            self.closed.push(Closed { manager: manager.clone(), list: list.clone(), from, to: None });
+        }
     }
 
     /// What is listed at the end of the period.
@@ -107,11 +138,6 @@ impl Access {
         for ((manager, _), record) in fleet.api_keys.iter().filter(|(_, record)| record.key.reaches_rotation()) {
             let (manager, own) = (manager.clone(), is_own(fleet, manager, &record.key));
             self.holders.push(Holder { manager, record: Arc::clone(record), own });
-        }
-        for (name, manager) in &fleet.managers {
-            let closed = manager.key_lists.iter().filter(|(_, outage)| outage.is_some());
-            self.closed.extend(closed.map(|(list, _)| (name.clone(), list.clone())));
-            self.open += manager.key_lists.values().filter(|outage| outage.is_none()).count();
         }
     }
 
@@ -131,6 +157,18 @@ fn state(fleet: &Fleet, is: &'static str, at: Timestamp) -> impl Iterator<Item =
 fn is_own(fleet: &Fleet, manager: &ManagerName, key: &ApiKey) -> bool {
     let credential = fleet.managers.get(manager).and_then(|record| record.credential.as_ref());
     credential.is_some_and(|credential| credential.public_key == key.public_key)
+}
+
+/// A list of API keys as a row: that it was read, or not. Without a record of its own it was closed before the period.
+fn of_list(
+    is: &str,
+    manager: &ManagerName,
+    list: &Reach,
+    failure: Option<&Failure>,
+    at: Timestamp,
+    seq: Option<u64>,
+) -> Value {
+    json!({ "at": at, "is": is, "manager": manager, "lists": [list], "failure": failure, "ledger_seq": seq })
 }
 
 /// A key as a row, with what else is to be told of it.

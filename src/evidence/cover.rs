@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::blind::Unseen;
 use super::span::Span;
 use crate::domain::{Governance, KeyId, Period};
 
@@ -14,7 +15,8 @@ pub(crate) enum Class {
     Within,
     /// It was listed and not rotated; the population has the reason.
     LeftOut,
-    /// Its key was there before the daemon, or no policy governs it: its age or its limit is not on record.
+    /// Its key was there before the daemon, no policy governs it, or nobody could look: its age, its limit, or that it still was
+    /// in use is not on record.
     Unproved,
     /// Its key had not been read yet.
     Unread,
@@ -85,7 +87,7 @@ pub(crate) struct Stretch {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
     pub(crate) class: Class,
-    /// The key in use, or why the target was left out.
+    /// The key in use, or why the target was left out or not seen.
     pub(crate) about: String,
 }
 
@@ -144,6 +146,14 @@ fn worse(one: &[Stretch], other: &[Stretch]) -> Vec<Stretch> {
         from = to;
     }
     found
+}
+
+/// The same, in doubt where nobody could look.
+pub(crate) fn doubted(known: &[Stretch], span: Span, unseen: &Unseen) -> Vec<Stretch> {
+    let (from, to) = (unseen.from.max(span.start()), unseen.to.min(span.end()));
+    let about = format!("not seen: {}", unseen.why);
+    let doubt = (from < to).then_some(Stretch { from, to, class: Class::Unproved, about });
+    worse(known, doubt.as_slice())
 }
 
 /// Adds what comes next, to the last one if it is the same.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::access::COLUMNS as ACCESS;
 use super::cover::{Class, Condition, Rule, Turn};
 use super::csv::ROTATION_COLUMNS;
-use super::gather::{Evidence, EvidenceError, PolicyStory, TargetStory, gather};
+use super::gather::{Evidence, EvidenceError, TargetStory, gather};
 use super::pack::{PackError, Sheet, Table, Unfinished};
+use super::policies::PolicyStory;
 use super::report::report;
 use super::span::Span;
 use crate::policy::Rules;
@@ -21,6 +22,7 @@ const CONTROLS: &str = include_str!("../../templates/evidence/controls.md");
 
 const POPULATION: &[&str] = &[
     "name",
+    "target_id",
     "manager",
     "project",
     "project_id",
@@ -36,12 +38,22 @@ const POPULATION: &[&str] = &[
     "why",
     "key",
 ];
-const POLICIES: &[&str] = &["name", "since", "until", "alert_after", "words", "ledger_seq"];
-const KEYS: &[&str] =
-    &["target", "key", "came", "rotation", "not_before", "first_seen", "last_seen", "replaced_at", "replaced_by"];
+const POLICIES: &[&str] = &["name", "since", "until", "alert_after", "targets", "words", "ledger_seq"];
+const KEYS: &[&str] = &[
+    "target",
+    "target_id",
+    "key",
+    "came",
+    "rotation",
+    "not_before",
+    "first_seen",
+    "last_seen",
+    "replaced_at",
+    "replaced_by",
+];
 const COVERAGE: &[&str] =
-    &["name", "policy", "days", "within", "overrun", "unread", "unproved", "left_out", "not_there"];
-const GAPS: &[&str] = &["name", "class", "from", "to", "seconds", "about"];
+    &["name", "target_id", "policy", "days", "within", "overrun", "unread", "unproved", "left_out", "not_there"];
+const GAPS: &[&str] = &["name", "target_id", "class", "from", "to", "seconds", "about"];
 
 /// The files that grow with the ledger; they are written while it is read.
 pub(super) struct Long {
@@ -96,7 +108,7 @@ fn write(bundle: Unfinished, long: Long, evidence: &Evidence, wanted: Wanted<'_>
         }
         table.finish()
     };
-    let policies = &mut evidence.policies.iter().map(|story| policy(story, evidence));
+    let policies = &mut evidence.policies.iter().map(policy);
     let mut files = vec![
         bundle.file("README.md", GUIDE)?,
         bundle.file("report.html", &report(evidence))?,
@@ -135,6 +147,7 @@ fn population(story: &TargetStory) -> Value {
     };
     json!({
         "name": target.name(),
+        "target_id": target.id(),
         "manager": target.manager,
         "project": target.project,
         "project_id": target.project_id,
@@ -153,13 +166,13 @@ fn population(story: &TargetStory) -> Value {
     })
 }
 
-fn policy(story: &PolicyStory, evidence: &Evidence) -> Value {
-    let next = evidence.policies.iter().find(|other| other.name == story.name && other.seq > story.seq);
+fn policy(story: &PolicyStory) -> Value {
     json!({
         "name": story.name,
         "since": story.since,
-        "until": next.map(|next| next.since),
+        "until": story.until,
         "alert_after": story.limit,
+        "targets": story.targets,
         "words": story.words,
         "ledger_seq": story.seq,
     })
@@ -169,6 +182,7 @@ fn coverage(story: &TargetStory) -> Value {
     let days = |class| story.days_of(class);
     json!({
         "name": story.record.target.name(),
+        "target_id": story.record.target.id(),
         "policy": story.policy,
         "days": story.days.len(),
         "within": days(Class::Within),
@@ -187,6 +201,7 @@ fn gaps(story: &TargetStory) -> Vec<Value> {
         .map(|stretch| {
             json!({
                 "name": story.record.target.name(),
+                "target_id": story.record.target.id(),
                 "class": stretch.class.word(),
                 "from": stretch.from,
                 "to": stretch.to,

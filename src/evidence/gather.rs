@@ -7,14 +7,16 @@ use std::ops::ControlFlow;
 use jiff::{SignedDuration, Timestamp};
 
 use super::access::Access;
-use super::cover::{Class, Condition, Rule, Stretch, Turn, days, stretches};
+use super::blind::Blindness;
+use super::cover::{Class, Condition, Rule, Stretch, Turn, days, doubted, stretches};
 use super::files::Long;
 use super::pack::PackError;
+use super::policies::PolicyStory;
 use super::span::Span;
 use crate::domain::{
-    Entry, Event, Fleet, KeyOrigin, Period, PolicyName, Standing, State, TargetId, TargetName, TargetRecord,
+    Entry, Event, Fleet, KeyChange, KeyOrigin, Period, PolicyName, Standing, State, TargetId, TargetRecord,
 };
-use crate::policy::{Policy, Rules};
+use crate::policy::Rules;
 use crate::ports::Head;
 use crate::store::{
     AsOf, Checkpoint, ReadError, Reader, Stretch as Wanted, Telling, VerifierKey, VerifyError, origin_of,
@@ -35,8 +37,8 @@ pub(super) struct Evidence {
     pub(super) policies: Vec<PolicyStory>,
     /// The attempts that fall into the period with a part of them.
     pub(super) rotations: BTreeMap<State, usize>,
-    /// When keys came in the period, and how, by target.
-    pub(super) keys: BTreeMap<TargetName, Vec<(Timestamp, KeyOrigin)>>,
+    /// When keys came in the period, and how.
+    pub(super) keys: BTreeMap<TargetId, Vec<(Timestamp, KeyOrigin)>>,
     pub(super) slice: Slice,
     pub(super) access: Access,
     /// Those of records in the slice.
@@ -63,16 +65,6 @@ pub(super) struct TargetStory {
     pub(super) stretches: Vec<Stretch>,
     /// What each day of the period was.
     pub(super) days: Vec<Class>,
-}
-
-/// A policy from a moment on.
-pub(super) struct PolicyStory {
-    pub(super) name: PolicyName,
-    pub(super) since: Timestamp,
-    pub(super) words: String,
-    /// How old a key may grow by it, if the words say so.
-    pub(super) limit: Option<Period>,
-    pub(super) seq: u64,
 }
 
 /// Why there is no evidence.
@@ -103,7 +95,8 @@ struct Gathering<'a> {
     latest: Timestamp,
     policies: Vec<PolicyStory>,
     rotations: BTreeMap<State, usize>,
-    keys: BTreeMap<TargetName, Vec<(Timestamp, KeyOrigin)>>,
+    keys: BTreeMap<TargetId, Vec<(Timestamp, KeyOrigin)>>,
+    blindness: Blindness,
     slice: Slice,
     access: Access,
 }
@@ -129,6 +122,7 @@ pub(super) fn gather(
         policies: Vec::new(),
         rotations: BTreeMap::new(),
         keys: BTreeMap::new(),
+        blindness: Blindness::default(),
         slice: Slice::default(),
         access: Access::default(),
     };
@@ -151,28 +145,31 @@ pub(super) fn gather(
         return Err(error.into());
     }
     let AsOf { fleet, head, checkpoints, checkpoint_keys } = as_of?;
-    let Gathering { governed, mut turns, policies, rotations, keys, slice, mut access, .. } = so_far;
+    let Gathering { governed, mut turns, mut policies, rotations, keys, blindness, slice, mut access, .. } = so_far;
     access.end(&fleet, span.end());
-    let mut targets: Vec<TargetStory> = fleet
-        .targets
-        .iter()
-        .map(|(id, record)| {
-            let configured = rules.policy_of(&record.target).map(|policy| &policy.name);
-            let untold: Vec<(Timestamp, Period)> = policies
-                .iter()
-                .filter(|story| Some(&story.name) == configured)
-                .filter_map(|story| Some((story.since, story.limit?)))
-                .collect();
-            let policy = match rule_of(&governed, id, record) {
-                Rule::Told(governance) => governance.map(|governance| governance.policy),
-                Rule::Untold => configured.cloned(),
-            };
-            let turns = turns.remove(id).unwrap_or_default();
-            let stretches = stretches(span, &turns, &untold);
-            let days = days(span, &stretches);
-            TargetStory { record: TargetRecord::clone(record), policy, turns, stretches, days }
-        })
-        .collect();
+    let mut unseen = blindness.end(span.end());
+    let mut targets = Vec::new();
+    for (id, record) in &fleet.targets {
+        let configured = rules.policy_of(&record.target).map(|policy| &policy.name);
+        let untold: Vec<(Timestamp, Period)> = policies
+            .iter()
+            .filter(|story| Some(&story.name) == configured)
+            .filter_map(|story| Some((story.since, story.limit?)))
+            .collect();
+        let policy = match rule_of(&governed, id, record) {
+            Rule::Told(governance) => governance.map(|governance| governance.policy),
+            Rule::Untold => configured.cloned(),
+        };
+        let turns = turns.remove(id).unwrap_or_default();
+        for story in &mut policies {
+            story.targets += usize::from(story.governed(span, &turns, configured));
+        }
+        let stretches = stretches(span, &turns, &untold);
+        let stretches =
+            unseen.remove(id).into_iter().flatten().fold(stretches, |known, one| doubted(&known, span, &one));
+        let days = days(span, &stretches);
+        targets.push(TargetStory { record: TargetRecord::clone(record), policy, turns, stretches, days });
+    }
     targets.sort_by_key(|story| (story.record.target.name().to_string(), story.record.target.id()));
     let checkpoints = checkpoints.into_iter().filter(|one| slice.records > 0 && one.head.seq >= slice.first).collect();
     Ok(Evidence {
@@ -215,12 +212,7 @@ impl Gathering<'_> {
                 *self.rotations.entry(row.state).or_default() += 1;
                 self.long.rotations.row(&row.to_json())?;
             }
-            Telling::Key(life) => {
-                if (self.span.start()..self.span.end()).contains(&life.used.first_seen) {
-                    self.keys.entry(life.name.clone()).or_default().push((life.used.first_seen, life.used.came));
-                }
-                self.long.keys.row(&life.to_json())?;
-            }
+            Telling::Key(life) => self.long.keys.row(&life.to_json())?,
             Telling::Progress(..) => {}
         }
         Ok(())
@@ -228,23 +220,36 @@ impl Gathering<'_> {
 
     fn see(&mut self, seq: u64, entry: &Entry, fleet: &Fleet) {
         if let Event::PolicySet { policy, words } = &entry.event {
-            let limit = Policy::alert_after_in(words);
-            let (name, words) = (policy.clone(), words.clone());
-            self.policies.push(PolicyStory { name, since: entry.at, words, limit, seq });
+            let story = PolicyStory::begin(seq, entry.at, policy, words);
+            if let Some(former) = self.policies.iter_mut().rfind(|former| former.name == story.name) {
+                former.until = Some(entry.at);
+            }
+            self.policies.push(story);
         }
         if let Event::TargetGoverned { target, .. } = &entry.event {
             self.governed.insert(target.clone());
         }
         if !self.begun {
+            self.blindness.hear(entry.at, &entry.event, fleet);
             return;
         }
         self.access.see(seq, entry);
         self.date(entry.at);
+        self.blindness.hear(self.dated, &entry.event, fleet);
         let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
         let (condition, rule) = (condition_of(known), rule_of(&self.governed, id, known));
+        let (mut earliest, latest) = (self.dated, self.latest);
+        if let Event::KeySeen { .. } | Event::KeyChanged { .. } | Event::RotationDone { .. } = entry.event {
+            let came = known.key.as_ref().map(|key| (earliest, key.came));
+            self.keys.entry(id.clone()).or_default().extend(came);
+        }
+        // An earlier key may have been back from when the other one was last seen.
+        if let Event::KeyChanged { change: KeyChange::Regression, last_seen, .. } = entry.event {
+            earliest = earliest.min(last_seen);
+        }
         let story = self.turns.entry(id.clone()).or_default();
         if story.last().is_none_or(|last| last.condition != condition || last.rule != rule) {
-            story.push(Turn { earliest: self.dated, latest: self.latest, condition, rule });
+            story.push(Turn { earliest, latest, condition, rule });
         }
     }
 

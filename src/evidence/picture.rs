@@ -1,6 +1,6 @@
 //! The timeline of a report: a row for each cluster, what its days were, and when a key of one of its members came. SVG.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -23,7 +23,8 @@ const TOP: usize = 22;
 /// One cluster over the period.
 pub(super) struct ClusterRow {
     name: String,
-    members: usize,
+    /// Its replica sets by name: one that was made anew is the same member.
+    members: BTreeSet<String>,
     /// The worst of its members, day by day.
     days: Vec<Class>,
     /// When a key came to one of them, and by whom: `came` or `strange`.
@@ -41,16 +42,16 @@ pub(super) fn clusters(evidence: &Evidence) -> Vec<ClusterRow> {
         let name = format!("{}/{}/{}", target.manager, target.project, target.cluster);
         let blank = || ClusterRow {
             name: name.clone(),
-            members: 0,
+            members: BTreeSet::new(),
             days: vec![Class::NotThere; evidence.span.days()],
             came: Vec::new(),
         };
         let row = rows.entry(name.clone()).or_insert_with(blank);
-        row.members += 1;
+        row.members.insert(target.replica_set.clone());
         for (worst, day) in row.days.iter_mut().zip(&story.days) {
             *worst = (*worst).max(*day);
         }
-        let came = evidence.keys.get(&target.name()).into_iter().flatten();
+        let came = evidence.keys.get(&target.id()).into_iter().flatten();
         row.came.extend(came.map(|(at, came)| (*at, mark(*came))));
     }
     let mut rows: Vec<ClusterRow> = rows.into_values().collect();
@@ -91,7 +92,7 @@ pub(super) fn picture(evidence: &Evidence, rows: &[ClusterRow]) -> (String, usiz
     for (place, row) in rows.iter().take(shown).enumerate() {
         let y = TOP + place * ROW;
         let name = escaped(&shortened(&row.name));
-        let members = if row.members == 1 { String::new() } else { format!(" ({})", row.members) };
+        let members = if row.members.len() == 1 { String::new() } else { format!(" ({})", row.members.len()) };
         draw(format_args!("<text class=\"name\" x=\"{}\" y=\"{}\">{name}{members}</text>", LABELS - 8, y + 12));
         let mut first = 0;
         for run in row.days.chunk_by(|one, other| one == other) {

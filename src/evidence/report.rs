@@ -3,7 +3,7 @@
 use askama::Template;
 use jiff::Timestamp;
 
-use super::access::{Holder, News};
+use super::access::{Closed, Holder, News};
 use super::cover::Class;
 use super::gather::Evidence;
 use super::picture::{clusters, picture};
@@ -41,9 +41,10 @@ struct Report {
     left_out: Vec<(String, usize)>,
     svg: String,
     not_drawn: usize,
-    /// How many lists of API keys were ever read.
+    /// How many lists of API keys were ever asked for.
     lists: usize,
     closed_lists: Vec<String>,
+    more_closed_lists: usize,
     holders: Vec<HolderRow>,
     more_holders: usize,
     access_news: Vec<NewsRow>,
@@ -60,6 +61,7 @@ struct ClassRow {
 
 struct PolicyRow {
     name: String,
+    targets: usize,
     since: String,
     words: String,
 }
@@ -96,13 +98,14 @@ pub(super) fn report(evidence: &Evidence) -> String {
     let (svg, not_drawn) = picture(evidence, &rows);
     let (days, targets) = (evidence.span.days(), evidence.targets.len());
     let target_days = days * targets;
+    let there = target_days - evidence.days_of(Class::NotThere);
     let classes = Class::ALL.map(|class| {
         let of_class = evidence.days_of(class);
         ClassRow {
             word: class.word(),
             meaning: meaning(class),
             days: of_class,
-            share: format!("{:.2}", of_class as f64 * 100.0 / target_days.max(1) as f64),
+            share: share(class, of_class, there),
             targets: evidence.targets.iter().filter(|story| story.days_of(class) > 0).count(),
         }
     });
@@ -135,8 +138,9 @@ pub(super) fn report(evidence: &Evidence) -> String {
         left_out: left_out(evidence),
         svg,
         not_drawn,
-        lists: evidence.access.open,
-        closed_lists: evidence.access.closed.iter().map(|(manager, list)| format!("{manager}, {list}")).collect(),
+        lists: evidence.access.lists.len(),
+        closed_lists: evidence.access.closed.iter().take(HOLDERS).map(closed).collect(),
+        more_closed_lists: evidence.access.closed.len().saturating_sub(HOLDERS),
         holders: evidence.access.holders.iter().take(HOLDERS).map(holder).collect(),
         more_holders: evidence.access.holders.len().saturating_sub(HOLDERS),
         access_news: evidence.access.news.iter().take(HOLDERS).map(news).collect(),
@@ -150,15 +154,33 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// How many hundredths of the days on which targets were there, to two places, rounded to the worse: no bad day is lost.
+fn share(class: Class, days: usize, there: usize) -> String {
+    let (parts, there) = (days * 10_000, there.max(1));
+    let parts = match class {
+        Class::NotThere => return String::new(),
+        Class::Within => parts / there,
+        Class::LeftOut | Class::Unproved | Class::Unread | Class::Overrun => parts.div_ceil(there),
+    };
+    format!("{}.{:02}", parts / 100, parts % 100)
+}
+
 const fn meaning(class: Class) -> &'static str {
     match class {
         Class::Within => "the key was seen to come, and was not older than its policy allows",
         Class::Overrun => "the key was older than its policy allows, or may have been",
         Class::Unread => "the target is to be rotated, and its key was not read yet",
-        Class::Unproved => "the key's age, or how old it may grow, is not on record",
+        Class::Unproved => {
+            "not on record: the key's age, how old it may grow, or, where nobody could look, that it still was in use"
+        }
         Class::LeftOut => "the target was listed and not rotated; population has the reason",
         Class::NotThere => "the target was not listed yet, or no more",
     }
+}
+
+fn closed(Closed { manager, list, from, to }: &Closed) -> String {
+    let to = to.map_or_else(|| "on".to_owned(), |to| format!("to {}", minute(to)));
+    format!("{manager}, {list}, from {} {to}", minute(*from))
 }
 
 fn holder(holder: &Holder) -> HolderRow {
@@ -200,15 +222,16 @@ fn roles(key: &ApiKey) -> String {
     }
 }
 
-/// The policies that governed a day of the period.
+/// The policies that governed a target in the period.
 fn in_force(evidence: &Evidence) -> Vec<PolicyRow> {
-    let ended = |story: &super::gather::PolicyStory| {
-        let next = evidence.policies.iter().find(|other| other.name == story.name && other.seq > story.seq);
-        next.is_some_and(|next| next.since <= evidence.span.start())
-    };
-    let shown = evidence.policies.iter().filter(|story| !ended(story));
+    let shown = evidence.policies.iter().filter(|story| story.targets > 0);
     shown
-        .map(|story| PolicyRow { name: story.name.to_string(), since: minute(story.since), words: story.words.clone() })
+        .map(|story| PolicyRow {
+            name: story.name.to_string(),
+            targets: story.targets,
+            since: minute(story.since),
+            words: story.words.clone(),
+        })
         .collect()
 }
 
@@ -246,4 +269,18 @@ fn left_out(evidence: &Evidence) -> Vec<(String, usize)> {
         }
     }
     reasons.into_iter().map(|(reason, targets)| (reason, targets.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bad day among a hundred thousand is seen, and a whole is said of nothing less.
+    #[test]
+    fn a_share_is_rounded_to_the_worse() {
+        assert_eq!(share(Class::Within, 364_990, 365_000), "99.99");
+        assert_eq!(share(Class::Overrun, 10, 365_000), "0.01");
+        assert_eq!((share(Class::Within, 365, 365), share(Class::Unread, 0, 365)), ("100.00".into(), "0.00".into()));
+        assert_eq!((share(Class::NotThere, 365, 0), share(Class::Within, 0, 0)), (String::new(), "0.00".into()));
+    }
 }

@@ -48,8 +48,10 @@ pub enum Telling<'a> {
     Progress(u64, u64),
 }
 
-/// The stretch of a ledger that is told. Stretches that follow on each other in time do so in the ledger, too: each record is
-/// of one, whatever its date.
+/// The stretch of a ledger that is told.
+///
+/// Stretches that follow on each other in time do so in the ledger, too: each record is of one, whatever its date, as long as no
+/// clock is set back to before the end of one that was told.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
     /// From the first record behind the last from before this time.
@@ -129,7 +131,9 @@ impl Reader {
     /// It is the one before the first that is dated at the time or later, as long as clocks are right. By a clock that ran ahead
     /// that one may stand too early: where records behind it are dated before the time again, and not before what came before
     /// it, the end is where the fewest of both stand on the wrong side. So neither a record from the future hides those behind
-    /// it, nor a boot with a clock that stands years back moves an end that was passed.
+    /// it, nor a boot with a clock that stands years back moves an end that was passed. A clock that is set back to the period's
+    /// last days soon after its end does move it: with more records dated in the period again than behind it, nothing tells
+    /// which were right.
     fn last_before(&self, time: Timestamp) -> rusqlite::Result<u64> {
         let time = Micros(time);
         let first: Option<u64> =

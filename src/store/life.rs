@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::columns::{Columns, Micros, Word};
 use super::reader::{ReadError, Reader};
-use crate::domain::{KeyId, KeyLife, KeyUse, TargetName};
+use crate::domain::{KeyId, KeyLife, KeyUse, TargetId, TargetName};
 
 impl Reader {
     /// Every time that a target took the key into use, in order.
@@ -25,7 +25,8 @@ fn life(row: &Row<'_>) -> rusqlite::Result<KeyLife> {
 
 /// The life of a row of the table `key`, with what is not in it.
 pub(super) fn key_life(row: &impl Columns, name: TargetName, replaced_by: Option<KeyId>) -> rusqlite::Result<KeyLife> {
-    Ok(KeyLife { name, used: key_use(row)?, rotation: row.get("rotation")?, replaced_by })
+    let target = TargetId::new(row.get::<String>("target")?);
+    Ok(KeyLife { target, name, used: key_use(row)?, rotation: row.get("rotation")?, replaced_by })
 }
 
 pub(super) fn key_use(row: &impl Columns) -> rusqlite::Result<KeyUse> {

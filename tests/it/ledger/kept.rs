@@ -16,13 +16,14 @@ async fn neither_takes_nothing_for_something() {
     let half_of_two = scene.write("two", &all[..all.len() - 20]);
     let short = scene.write("short", &scene.head(19)[..60]);
     for kept in ["-", &empty, &half, &half_of_two, &short] {
-        let (one, other) = (refusal(scene.rekeyd(&["--against", kept])), refusal(scene.python(&["--against", kept])));
+        let (one, other) =
+            (refusal(scene.rekeyd(&["--against", kept])), refusal(scene.python(VENV, &["--against", kept])));
         assert!(one.contains("hold") && other.contains("cannot verify"), "{kept}: {one} {other}");
     }
     // Nor is a variable that is empty.
     for option in ["--against", "--checkpoints", "--key", "--keys"] {
         assert_eq!(scene.rekeyd(&[option, ""]).output().unwrap().status.code(), Some(2), "{option}");
-        assert!(refusal(scene.python(&[option, ""])).contains("cannot verify"), "{option}");
+        assert!(refusal(scene.python(VENV, &[option, ""])).contains("cannot verify"), "{option}");
     }
     // All is there but the end of the last line: it counts, and one of another chain is told.
     let whole = scene.write("whole", text.trim_end());
@@ -100,7 +101,7 @@ async fn both_believe_a_kept_key_and_no_other() {
     assert_eq!(scene.both(&["--keys", &all]).0["anchored"], 27);
     assert_eq!(scene.both(&[]).0["anchored"], 27);
     let none = scene.write("none", "\n");
-    let (one, other) = (refusal(scene.rekeyd(&["--keys", &none])), refusal(scene.python(&["--keys", &none])));
+    let (one, other) = (refusal(scene.rekeyd(&["--keys", &none])), refusal(scene.python(VENV, &["--keys", &none])));
     assert!(one.contains("there is none") && other.contains("holds no key"), "{one} {other}");
 
     // Written anew from before the second key, by one who has the first.
