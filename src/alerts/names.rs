@@ -31,7 +31,7 @@ pub const fn rule(kind: AlertKind) -> &'static str {
     }
 }
 
-/// The path of the runbook's section in the source tree, as the rules give it.
-pub fn runbook(kind: AlertKind) -> String {
-    format!("docs/runbook.md#{}", rule(kind).to_lowercase())
+/// The address of the runbook's section, where the runbook itself is at `base`.
+pub fn runbook(base: &str, kind: AlertKind) -> String {
+    format!("{base}#{}", rule(kind).to_lowercase())
 }

@@ -22,12 +22,14 @@ pub(super) enum Messenger {
 /// One for each receiver. They send nothing yet.
 pub(super) fn all(
     receivers: &[config::Receiver],
+    runbook: Option<&str>,
     clock: &Arc<dyn Clock>,
     notebook: &Arc<dyn Notebook>,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Messenger>, StartError> {
     let desk = Desk {
         instance: hostname().into(),
+        runbook: runbook.map(Arc::from),
         clock: Arc::clone(clock),
         notebook: Arc::clone(notebook),
         observer: Arc::clone(metrics) as Arc<dyn DeliveryObserver>,

@@ -94,7 +94,7 @@ impl Daemon {
         let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
         let doors = Doors::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
-        let couriers = couriers::all(&config.receivers, &clock, &notebook, &metrics)?;
+        let couriers = couriers::all(&config.receivers, settings.runbook.as_deref(), &clock, &notebook, &metrics)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         engine.note(opening::events(&fleet, config, signer.unnamed)).await?;
         store.keep_checkpoints(signer.keeping).await?;

@@ -71,20 +71,18 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     let settings = &config.settings;
     let rules = &settings.rules;
     let (mut lines, mut fleet) = place::rehearse(settings, &clock);
-    if config.managers.is_empty() {
-        let next = "add a section [[ops_manager]]";
-        lines.push(Step::Config.fail("no manager is configured, so there is nothing to rotate", next));
-    }
     let mut under_way = JoinSet::new();
     for (place, manager) in config.managers.iter().enumerate() {
         let known = fleet.managers.get(&manager.name).and_then(|record| record.credential.clone());
-        let patient = crate::config::Manager { request_timeout: manager::patience(manager), ..manager.clone() };
+        let patience = manager::patience(within, manager);
+        let patient = crate::config::Manager { request_timeout: patience, ..manager.clone() };
         let service = ops_manager(&patient, &clock, &observer)?;
         let way = manager::Way {
             config: manager.clone(),
             service,
             clock: Arc::clone(&clock),
             until,
+            patience,
             rules: rules.clone(),
             glob: glob.clone(),
             credential: known,

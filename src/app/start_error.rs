@@ -51,7 +51,9 @@ pub enum StartError {
         source: delivery::SetupError,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}; `listen` in [http] names another address, and `ss -ltnp` tells who is there"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

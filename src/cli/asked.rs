@@ -1,13 +1,17 @@
 //! What `history` and `audit records` are asked in the same words: about which targets, by whom, when, how many, in which form.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use nix::unistd::User;
 
 use super::output::Output;
 use super::when::When;
-use crate::domain::Cursor;
+use super::{Stop, found_some};
+use crate::domain::{Actor, Cursor, Glob};
+use crate::store::Reader;
 
 /// So many stand in a table if nothing is said.
 const ROWS: u32 = 100;
@@ -19,8 +23,8 @@ pub(super) struct Asked {
     /// Only about targets of this project, by its name or id.
     #[arg(long, value_name = "PROJECT")]
     pub(super) project: Option<String>,
-    /// Only what this hand began or did: `schedule`, `daemon`, or `uid:1000`.
-    #[arg(long, value_name = "ACTOR")]
+    /// Only what this hand began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
+    #[arg(long, value_name = "ACTOR", value_parser = actor)]
     pub(super) actor: Option<String>,
     /// Only from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
     #[arg(long, value_name = "TIME")]
@@ -42,7 +46,35 @@ pub(super) struct Asked {
     pub(super) csv: bool,
 }
 
+/// The persisted word of who is meant.
+fn actor(text: &str) -> Result<String, String> {
+    let user = || Some(Actor::Operator(User::from_name(text).ok().flatten()?.uid.as_raw()));
+    let actor = Actor::from_word(text).or_else(user);
+    actor
+        .map(|actor| actor.to_string())
+        .ok_or_else(|| "no user of this machine; others are named by `uid:1000`".to_owned())
+}
+
 impl Asked {
+    /// A name that nobody has is mistyped more often than not, and must not look like an answer.
+    pub(super) fn fits_something(&self, reader: &Reader) -> Result<(), Stop> {
+        if self.target.is_none() && self.project.is_none() {
+            return Ok(());
+        }
+        let fleet = reader.fleet()?;
+        let targets = || fleet.targets.values().map(|record| &record.target);
+        if let Some(project) = &self.project
+            && !targets().any(|target| target.project == *project || target.project_id.as_str() == project)
+        {
+            let known: BTreeSet<&str> = targets().map(|target| target.project.as_str()).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Stop::Words(format!("no target is on record of a project {project:?}; these are: {known}")));
+        }
+        let glob = Glob::new(self.target.as_deref().unwrap_or("*"));
+        let matched = targets().filter(|target| glob.matches(target.name().as_str())).count();
+        found_some(matched, self.target.as_deref().unwrap_or("*"))
+    }
+
     /// From when to when.
     pub(super) fn times(&self, now: Timestamp, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
         (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)))

@@ -1,4 +1,4 @@
-//! `rekeyd audit`: verify the ledger, or show its head.
+//! `rekeyd audit`: verify the ledger, show its records and its head, or export evidence.
 
 mod export;
 mod head;

@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// The manager to try it at, where there are several.
     #[arg(long, value_name = "NAME", requires = "credential")]
     manager: Option<String>,
-    /// One JSON object a line: the lines, then the targets.
+    /// One JSON object a line, each with its `kind`: `step`, `receiver` or `target`.
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ pub(super) fn check(args: &Args, config: &Config, output: &mut Output) -> Answer
         }
         for receiver in &config.receivers {
             let (name, form, address) = (&receiver.name, receiver.form.as_str(), &receiver.shown);
-            output.json(&json!({ "receiver": name, "form": form, "address": address }))?;
+            output.json(&json!({ "kind": "receiver", "receiver": name, "form": form, "address": address }))?;
         }
         for target in targets {
             output.json(&target_as_json(target))?;
@@ -101,7 +101,6 @@ fn line_as_row(line: &Line) -> [String; 4] {
     };
     let manager = line.manager.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let words = match &line.next {
-        // Some servers end their sentences, others do not.
         Some(next) => format!("{}. Next: {next}.", line.words.trim_end_matches('.')),
         None => line.words.clone(),
     };
@@ -110,6 +109,7 @@ fn line_as_row(line: &Line) -> [String; 4] {
 
 fn line_as_json(line: &Line) -> Value {
     json!({
+        "kind": "step",
         "step": line.step.as_str(),
         "manager": line.manager,
         "outcome": line.outcome.as_str(),
@@ -131,8 +131,7 @@ fn in_plain_words(policy: &Policy) -> String {
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    let advice = app::advice_against(failure.reason);
-    format!("{}. Next: {advice}.", failure.to_string().trim_end_matches('.'))
+    format!("{failure}. Next: {}.", app::advice_against(failure.reason))
 }
 
 fn target_as_row(target: &Rehearsed) -> [String; 5] {
@@ -151,7 +150,9 @@ fn target_as_row(target: &Rehearsed) -> [String; 5] {
 fn target_as_json(target: &Rehearsed) -> Value {
     let decision = &target.planned.decision;
     json!({
+        "kind": "target",
         "target": target.target.name(),
+        "target_id": target.planned.target,
         "project_id": target.target.project_id,
         "cluster_id": target.target.cluster_id,
         "role": target.target.role,

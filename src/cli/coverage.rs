@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::json;
 
-use super::output::{BAD, GOOD, Output, WARN, minute, styled};
+use super::output::{BAD, DIM, GOOD, Output, WARN, minute, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::config::Settings;
@@ -14,7 +14,7 @@ use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  rekeyd coverage\n  rekeyd coverage 'emea/billing/*' --period 90d --periods 4\n  rekeyd coverage --json | jq -r 'select(.covered != \"all\") | .cluster'\n\nA rotation counts when a GET has shown the new key. A sharded cluster whose config servers are not listed is never covered by all.\n\nExit status: 0 all clusters are covered by all their members, 3 some are not, 1 the record cannot be read or nothing matches."
+    after_help = "Examples:\n  rekeyd coverage\n  rekeyd coverage 'emea/billing/*' --period 90d --periods 4\n  rekeyd coverage --json | jq -r 'select(.covered != \"all\") | .cluster'\n\nA rotation counts when a GET has shown the new key. A sharded cluster whose config servers are not listed is never covered by all.\n\nExit status: 0 every member was rotated that the configuration does not exclude, 3 some were not, 1 the record cannot be read or nothing matches."
 )]
 pub(super) struct Args {
     /// Only clusters whose name, `manager/project/cluster`, or one of whose targets' names matches; `*` stands for anything.
@@ -57,8 +57,8 @@ pub(super) fn show(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     } else {
         table(&found, &fleet, output)?;
     }
-    let all = found.iter().all(|cluster| cluster.word() == "all");
-    Ok(if all { Exit::Done } else { Exit::Attention })
+    // Whoever excludes a cluster has decided, and is not to be told of it for ever.
+    Ok(if found.iter().all(Coverage::is_as_configured) { Exit::Done } else { Exit::Attention })
 }
 
 fn table(found: &[Coverage], fleet: &Fleet, output: &mut Output) -> std::io::Result<()> {
@@ -67,6 +67,7 @@ fn table(found: &[Coverage], fleet: &Fleet, output: &mut Output) -> std::io::Res
         .map(|cluster| {
             let style = match cluster.word() {
                 "all" => GOOD,
+                _ if cluster.is_as_configured() => DIM,
                 "none" => BAD,
                 _ => WARN,
             };
@@ -108,6 +109,7 @@ fn as_json(cluster: &Coverage) -> serde_json::Value {
             "target_id": member.target,
             "rotated_at": member.rotated_at,
             "unmanaged": member.unmanaged,
+            "excluded": member.excluded,
         })
     });
     json!({

@@ -1,11 +1,10 @@
 //! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
 
-use super::order::{Why, give, with_daemon};
+use super::order::{Door, Way, Why, give, with_daemon};
 use super::output::{Output, moment};
 use super::when::Later;
 use super::{Answer, Exit};
 use crate::app::SystemClock;
-use crate::config::Settings;
 use crate::control::{FreezeOrder, Frozen, ThawOrder};
 use crate::domain::Period;
 
@@ -38,6 +37,11 @@ pub(super) struct Freeze {
     /// How long it lasts, from its beginning on.
     #[arg(long = "for", value_name = "LENGTH", requires = "name", group = "end")]
     length: Option<Period>,
+    /// One JSON object a line, for what stands.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,14 +55,16 @@ pub(super) struct Thaw {
     name: String,
     #[command(flatten)]
     why: Why,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
-pub(super) fn freeze(args: &Freeze, settings: &Settings, output: &mut Output) -> Answer {
-    let (now, zone) = (SystemClock::now(), &settings.timezone);
+pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
+    let (now, zone) = (SystemClock::now(), &way.timezone);
     let start = args.from.map(|from| from.beginning(now, zone));
     let until = args.until.map(|until| until.moment(now, zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
-    let known = with_daemon(&settings.control.socket, async |client| {
+    let known = with_daemon(&way.socket, async |client| {
         Ok(match (&args.name, &args.reason, end) {
             (Some(name), Some(reason), Some(end)) => {
                 let order = FreezeOrder { name: name.clone(), scope: args.target.clone(), start, end };
@@ -67,17 +73,21 @@ pub(super) fn freeze(args: &Freeze, settings: &Settings, output: &mut Output) ->
             (None, _, _) | (_, None, _) | (_, _, None) => client.freezes().await?,
         })
     })?;
-    show(&known, output)
+    show(&known, args.json, output)
 }
 
-pub(super) fn thaw(args: &Thaw, settings: &Settings, output: &mut Output) -> Answer {
+pub(super) fn thaw(args: &Thaw, way: &Way, output: &mut Output) -> Answer {
     let order = ThawOrder { name: args.name.clone() };
-    let left = with_daemon(&settings.control.socket, async |client| give(&client, &args.why.reason, order).await)?;
+    let left = with_daemon(&way.socket, async |client| give(&client, &args.why.reason, order).await)?;
     output.line(format_args!("freeze {} is over", args.name))?;
-    show(&left, output)
+    show(&left, false, output)
 }
 
-fn show(known: &[Frozen], output: &mut Output) -> Answer {
+fn show(known: &[Frozen], json: bool, output: &mut Output) -> Answer {
+    if json {
+        known.iter().try_for_each(|frozen| output.json(&serde_json::json!(frozen)))?;
+        return Ok(Exit::Done);
+    }
     if known.is_empty() {
         output.line("no freeze stands or is to come")?;
         return Ok(Exit::Done);

@@ -50,6 +50,7 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
         limit: asked.limit(),
     };
     let reader = Reader::open(&settings.state_dir)?;
+    asked.fits_something(&reader)?;
     match (&filter.key, asked.json, asked.csv) {
         (Some(key), true, _) => {
             let life: Vec<_> = reader.life_of(key)?.iter().map(KeyLife::to_json).collect();

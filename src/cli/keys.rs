@@ -9,7 +9,7 @@ use super::output::{BAD, DIM, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop, runtime};
 use crate::app::{self, Review, Reviewed};
 use crate::config::{Config, Settings};
-use crate::domain::{Failure, Grant, ManagerName, Power, ProjectId, Reach};
+use crate::domain::{Failure, Grant, ManagerName, Power, ProjectId, Reach, Reason};
 use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,8 @@ Examples:
   rekeyd keys --all --json
   rekeyd keys --recorded
 
-Exit status: 0 all lists were read, 1 a manager cannot be asked, 3 a list cannot be read, so that somebody may be missing.")]
+Exit status: 0 all lists were read, but for the global one where the key has no global role, as it should have none; 1 a manager \
+cannot be asked, 3 another list cannot be read, so that somebody may be missing.")]
 pub(super) struct Args {
     /// Show every key, also those that cannot rotate.
     #[arg(long)]
@@ -74,7 +75,10 @@ fn show(
             }
         };
         for (list, failure) in &review.unread {
-            if exit == Exit::Done {
+            // Who may read the global list may read everything: that it is closed is as it should be, and told all the same.
+            let meant = *list == Reach::Global && failure.reason == Reason::RoleMissing;
+            let (mark, level) = if meant { (DIM, "note") } else { (WARN, "warn") };
+            if exit == Exit::Done && !meant {
                 exit = Exit::Attention;
             }
             if args.json {
@@ -82,7 +86,7 @@ fn show(
             }
             notes.push(format!(
                 "{} {manager}: the list of API keys cannot be read: {}: {failure}",
-                styled(WARN, "warn"),
+                styled(mark, level),
                 over(list, &names)
             ));
         }

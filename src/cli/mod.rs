@@ -45,7 +45,7 @@ const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
     version = crate::app::BUILD,
     max_term_width = 100,
     after_help = "\
-Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check), \
+Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check, coverage, keys, rotate), \
 78 wrong configuration. \
 The README has the table of what each command means by them.\n\n\
 Examples:\n  rekeyd check                              before the first start\n  \
@@ -77,7 +77,7 @@ enum Command {
     Coverage(coverage::Args),
     /// Show which API keys may rotate, the newest first, and which may do more than that takes.
     Keys(keys::Args),
-    /// Verify the ledger, or show its head.
+    /// Verify the ledger, show its records and its head, or export evidence of a period.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Rotate keys now, and wait until each new one is confirmed.
@@ -140,6 +140,8 @@ impl From<Exit> for ExitCode {
 enum Stop {
     /// The configuration is wrong.
     Config(PathBuf, Problems),
+    /// The configuration can be read, and the command has nothing to do by it: in words that say what to change.
+    Misconfigured(String),
     /// Anything else, in words that say what failed, why, and what to do.
     Words(String),
     /// Whoever read our output has gone.
@@ -187,6 +189,10 @@ fn answer(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             output.complain(&words);
             Exit::Failed.into()
         }
+        Err(Stop::Misconfigured(words)) => {
+            output.complain(&words);
+            ExitCode::from(78)
+        }
         Err(Stop::Config(path, problems)) => {
             output.complain_as_is(&problems.render(&path, output.complains_in_colour()));
             ExitCode::from(78)
@@ -205,13 +211,13 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
         Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
-        Command::Rotate(args) => rotate::rotate(args, &settings(cli)?, output),
-        Command::Observe(args) => observe::observe(args, &settings(cli)?, output),
-        Command::Pause(args) => pause::pause(args, &settings(cli)?, output),
-        Command::Resume(args) => pause::resume(args, &settings(cli)?, output),
-        Command::Freeze(args) => freeze::freeze(args, &settings(cli)?, output),
-        Command::Thaw(args) => freeze::thaw(args, &settings(cli)?, output),
-        Command::Rearm(args) => rearm::rearm(args, &settings(cli)?, &cli.config, output),
+        Command::Rotate(args) => rotate::rotate(args, &args.door.way(cli)?, output),
+        Command::Observe(args) => observe::observe(args, &args.door.way(cli)?, output),
+        Command::Pause(args) => pause::pause(args, &args.door.way(cli)?, output),
+        Command::Resume(args) => pause::resume(args, &args.door.way(cli)?, output),
+        Command::Freeze(args) => freeze::freeze(args, &args.door.way(cli)?, output),
+        Command::Thaw(args) => freeze::thaw(args, &args.door.way(cli)?, output),
+        Command::Rearm(args) => rearm::rearm(args, cli, output),
         Command::Reload(args) => reload::reload(args, cli, output),
         Command::Man(args) => man::man(args, Cli::command()),
         Command::Backup(args) => backup::backup(args, &settings(cli)?, output),
@@ -237,7 +243,9 @@ fn config(cli: &Cli) -> Result<Config, Stop> {
 /// The whole configuration, with a new credential in the place of the present one if there is one to be tried.
 fn tried(cli: &Cli, substitute: Option<Substitute>) -> Result<Config, Stop> {
     let Some(substitute) = substitute else { return config(cli) };
-    let loaded = crate::config::load_with(&cli.config, &Environment::of_this_process(), &substitute);
+    let environment = Environment::of_this_process();
+    substitute.try_out(&environment).map_err(Stop::Misconfigured)?;
+    let loaded = crate::config::load_with(&cli.config, &environment, &substitute);
     loaded.map_err(|problems| Stop::Config(cli.config.clone(), problems))
 }
 

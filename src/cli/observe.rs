@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::order::{Why, give, matching, with_daemon};
+use super::order::{Door, Way, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit};
 use crate::app::{self, SystemClock};
-use crate::config::Settings;
 use crate::control::{ObserveOrder, Readiness, TargetState};
 use crate::domain::TargetId;
 
@@ -30,10 +29,12 @@ pub(super) struct Args {
     target: String,
     #[command(flatten)]
     why: Why,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
-pub(super) fn observe(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    with_daemon(&settings.control.socket, async |client| {
+pub(super) fn observe(args: &Args, way: &Way, output: &mut Output) -> Answer {
+    with_daemon(&way.socket, async |client| {
         let began = SystemClock::now();
         let targets = matching(&client, &args.target).await?;
         let targets = targets.into_iter().filter(|state| state.standing != Readiness::NotManaged);

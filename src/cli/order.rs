@@ -1,13 +1,40 @@
 //! What the commands share that give an order to the running daemon: finding it, naming who asks, choosing targets.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use nix::unistd::{Uid, User, getgid, getuid};
 
-use super::{Stop, runtime};
+use super::{Cli, Stop, runtime, settings};
 use crate::control::{Client, ClientError, Orderable, Reasoned, TargetState};
 use crate::domain::Caller;
+
+/// Which daemon.
+#[derive(Debug, clap::Args)]
+pub(super) struct Door {
+    /// Where the daemon takes orders. No configuration is read then, as while it is being edited; days are those of UTC.
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// What an order needs to know of the configuration.
+pub(super) struct Way {
+    /// Where the daemon takes orders.
+    pub(super) socket: PathBuf,
+    /// Whose days are meant.
+    pub(super) timezone: TimeZone,
+}
+
+impl Door {
+    /// The way that was given, or else the configuration's.
+    pub(super) fn way(&self, cli: &Cli) -> Result<Way, Stop> {
+        match &self.socket {
+            Some(socket) => Ok(Way { socket: socket.clone(), timezone: TimeZone::UTC }),
+            None => settings(cli).map(|settings| Way { socket: settings.control.socket, timezone: settings.timezone }),
+        }
+    }
+}
 
 /// Why, for the record: what every order has to say.
 #[derive(Debug, clap::Args)]

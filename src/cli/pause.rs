@@ -1,11 +1,10 @@
 //! `rekeyd pause` and `rekeyd resume`: holds targets up for a while, on the record, and lets them go again.
 
-use super::order::{Why, give, with_daemon};
+use super::order::{Door, Way, Why, give, with_daemon};
 use super::output::{Output, moment};
 use super::when::Later;
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
-use crate::config::Settings;
 use crate::control::{PauseOrder, Paused, ResumeOrder};
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +25,11 @@ pub(super) struct Pause {
     /// Why, for the record: a ticket, a sentence.
     #[arg(long, value_name = "TEXT", requires = "until", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: Option<String>,
+    /// One JSON object a line, for what stands.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,24 +44,26 @@ pub(super) struct Resume {
     target: String,
     #[command(flatten)]
     why: Why,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
-pub(super) fn pause(args: &Pause, settings: &Settings, output: &mut Output) -> Answer {
+pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
     let now = SystemClock::now();
-    let standing = with_daemon(&settings.control.socket, async |client| {
+    let standing = with_daemon(&way.socket, async |client| {
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
-                let until = until.moment(now, &settings.timezone);
+                let until = until.moment(now, &way.timezone);
                 give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?
             }
             (None, _) | (_, None) => client.pauses().await?,
         })
     })?;
-    show(&standing, output)
+    show(&standing, args.json, output)
 }
 
-pub(super) fn resume(args: &Resume, settings: &Settings, output: &mut Output) -> Answer {
-    let standing = with_daemon(&settings.control.socket, async |client| {
+pub(super) fn resume(args: &Resume, way: &Way, output: &mut Output) -> Answer {
+    let standing = with_daemon(&way.socket, async |client| {
         let before = client.pauses().await?;
         if before.iter().all(|pause| pause.scope != args.target) {
             let scopes: Vec<_> = before.iter().map(|pause| format!("{:?}", pause.scope)).collect();
@@ -71,10 +77,14 @@ pub(super) fn resume(args: &Resume, settings: &Settings, output: &mut Output) ->
         give(&client, &args.why.reason, ResumeOrder { scope: args.target.clone() }).await
     })?;
     output.line(format_args!("the pause of {} is over", args.target))?;
-    show(&standing, output)
+    show(&standing, false, output)
 }
 
-fn show(standing: &[Paused], output: &mut Output) -> Answer {
+fn show(standing: &[Paused], json: bool, output: &mut Output) -> Answer {
+    if json {
+        standing.iter().try_for_each(|pause| output.json(&serde_json::json!(pause)))?;
+        return Ok(Exit::Done);
+    }
     if standing.is_empty() {
         output.line("no pause stands")?;
         return Ok(Exit::Done);

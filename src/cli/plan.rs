@@ -64,6 +64,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
         for (name, record, decision) in planned {
             output.json(&json!({
                 "target": name,
+                "target_id": record.target.id(),
                 "slot": record.slot,
                 "due_at": decision.due_at(),
                 "begins_at": next_at(view.now, record, &view.fleet, &settings.rules),

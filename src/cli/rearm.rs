@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::order::{Why, give, matching, this_process};
+use super::order::{Door, Why, give, matching, this_process};
 use super::output::{Output, WARN, styled};
-use super::{Answer, Exit, Stop, runtime};
+use super::{Answer, Cli, Exit, Stop, runtime, settings};
 use crate::app::{self, ByHand};
 use crate::config::{Environment, Settings, load_checkpoint_key};
 use crate::control::{Client, ClientError, Readiness, RearmOrder};
@@ -23,12 +23,14 @@ pub(super) struct Args {
     target: String,
     #[command(flatten)]
     why: Why,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
-pub(super) fn rearm(args: &Args, settings: &Settings, config: &Path, output: &mut Output) -> Answer {
-    let (names, unsigned) = match Client::new(&settings.control.socket) {
+pub(super) fn rearm(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
+    let (names, unsigned) = match Client::new(&args.door.way(cli)?.socket) {
         Ok(client) => (runtime()?.block_on(by_daemon(args, &client))?, None),
-        Err(ClientError::Down(_)) => by_hand(args, settings, config)?,
+        Err(ClientError::Down(_)) if args.door.socket.is_none() => by_hand(args, &settings(cli)?, &cli.config)?,
         Err(error) => return Err(error.into()),
     };
     if names.is_empty() {
@@ -85,6 +87,9 @@ fn by_hand(args: &Args, settings: &Settings, config: &Path) -> Result<(Vec<Strin
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    use super::super::Command;
     use super::*;
 
     /// A command that mends a quarantine must not make a ledger in a directory that was mistyped.
@@ -95,11 +100,10 @@ mod tests {
         let text = format!("version = 1\nstate_dir = {:?}\n", state_dir.display().to_string());
         let config = dir.path().join("rekeyd.toml");
         std::fs::write(&config, text).unwrap();
-        let settings = crate::config::load_settings(&config, &crate::config::Environment::of_this_process());
-        let args = Args { target: "*".to_owned(), why: Why { reason: "CHG-1".to_owned() } };
-        let Err(Stop::Words(words)) = rearm(&args, &settings.unwrap(), &config, &mut Output::new()) else {
-            panic!("it went on")
-        };
+        let config = config.to_str().unwrap();
+        let cli = Cli::try_parse_from(["rekeyd", "--config", config, "rearm", "*", "--reason", "CHG-1"]).unwrap();
+        let Command::Rearm(args) = &cli.command else { panic!("{cli:?}") };
+        let Err(Stop::Words(words)) = rearm(args, &cli, &mut Output::new()) else { panic!("it went on") };
         assert!(words.starts_with("there is no ledger in "), "{words}");
         assert!(!state_dir.exists());
     }

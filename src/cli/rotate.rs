@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::order::{Why, give, matching, with_daemon};
+use super::order::{Door, Way, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
-use crate::config::Settings;
 use crate::control::{Client, ClientError, Readiness, RotateOrder, TargetState};
 use crate::domain::{KeyOrigin, TargetId};
 use crate::ports::Clock;
@@ -20,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The least and the most, in times of what a look takes: the daemon has to answer for every target, and has other work just
 /// then.
 const LOOK_SHARES: [u32; 2] = [5, 50];
+/// After so long it is said what is being waited for.
+const SILENCE: Duration = Duration::from_secs(10);
 /// So many looks in a row may find no daemon: it may be starting anew.
 const PATIENT_LOOKS: u32 = 1200;
 
@@ -57,11 +58,13 @@ pub(super) struct Args {
     /// Do not wait for the new keys.
     #[arg(long)]
     no_wait: bool,
+    #[command(flatten)]
+    pub(super) door: Door,
 }
 
-pub(super) fn rotate(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
+pub(super) fn rotate(args: &Args, way: &Way, output: &mut Output) -> Answer {
     let glob = args.target.as_deref().unwrap_or("*");
-    with_daemon(&settings.control.socket, async |client| {
+    with_daemon(&way.socket, async |client| {
         let (fit, unfit): (Vec<_>, Vec<_>) =
             matching(&client, glob).await?.into_iter().partition(|state| state.standing.can_rotate());
         if args.dry_run {
@@ -121,6 +124,8 @@ struct Waiting<'a> {
     ordered: usize,
     failed: usize,
     bar: ProgressBar,
+    /// What holds up the rest, in words that have not been told yet; none once such words were.
+    news: Option<String>,
 }
 
 impl<'a> Waiting<'a> {
@@ -137,7 +142,7 @@ impl<'a> Waiting<'a> {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} keys  {msg}") {
             bar.set_style(style);
         }
-        Self { client, glob, ordered: open.len(), open, failed: 0, bar }
+        Self { client, glob, ordered: open.len(), open, failed: 0, bar, news: Some(String::new()) }
     }
 
     async fn wait(mut self, output: &mut Output) -> Answer {
@@ -156,11 +161,16 @@ impl<'a> Waiting<'a> {
                 }
                 Err(ClientError::Broken { .. }) if silent < PATIENT_LOOKS => {
                     silent += 1;
-                    self.bar.set_message("the daemon does not answer; the order is on record");
+                    self.hear("the daemon does not answer".to_owned());
                 }
                 Err(error) => return Err(error.into()),
             }
             let now = clock.monotonic();
+            if now - began > SILENCE
+                && let Some(words) = self.news()
+            {
+                self.bar.suspend(|| output.complain_as_is(&words));
+            }
             clock.sleep(self.pause(now - asked, now - began)).await;
         };
         self.bar.finish_and_clear();
@@ -207,10 +217,25 @@ impl<'a> Waiting<'a> {
             } else if state.standing == Readiness::Held {
                 held += 1;
             } else if state.standing == Readiness::Waiting {
-                self.bar.set_message(format!("{}: {}", state.target, state.words));
+                self.hear(format!("{}: {}", state.target, state.words));
             }
         }
         Ok(held)
+    }
+
+    /// Takes down what the rest waits for; a terminal shows it beside the bar.
+    fn hear(&mut self, words: String) {
+        self.bar.set_message(words.clone());
+        if let Some(news) = &mut self.news {
+            *news = words;
+        }
+    }
+
+    /// What is being waited for, once: it is said also where no bar can be seen.
+    fn news(&mut self) -> Option<String> {
+        let words = self.news.take_if(|words| !words.is_empty())?;
+        let (open, all) = (self.open.len(), self.ordered);
+        Some(format!("{open} of {all} keys are awaited still: {words}. The order is on record and stands without us."))
     }
 
     fn tell(&self, line: &str, output: &mut Output) -> io::Result<()> {
@@ -236,4 +261,24 @@ fn answered(before: &TargetState, after: &TargetState) -> String {
         moment(after.due_at),
         moment(before.due_at)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script's log tells what an order waits for, and is not filled with it.
+    #[test]
+    fn what_is_awaited_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let client = Client::new(&socket).unwrap();
+        let mut waiting = Waiting::of(&client, "*", Vec::new(), Vec::new());
+        assert_eq!(waiting.news(), None, "nothing was heard");
+        waiting.hear("the daemon does not answer".to_owned());
+        assert!(waiting.news().unwrap().contains("the daemon does not answer. The order is on record"));
+        waiting.hear("the daemon does not answer".to_owned());
+        assert_eq!(waiting.news(), None);
+    }
 }

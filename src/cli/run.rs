@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Answer, Exit, Stop, runtime};
-use crate::app::{Daemon, Extras, Read};
+use crate::app::{Daemon, Extras, Read, StartError};
 use crate::config::{self, Config, Environment};
 use crate::telemetry::{self, LogFormat};
 
@@ -82,7 +82,10 @@ pub(super) fn run(args: &Args, config: &Config, path: &Path) -> Answer {
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(words)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
-        let mut daemon = Daemon::start(config, extras).await.map_err(|error| Stop::Words(error.to_string()))?;
+        let mut daemon = Daemon::start(config, extras).await.map_err(|error| {
+            let words = error.to_string();
+            if matches!(error, StartError::NoManager) { Stop::Misconfigured(words) } else { Stop::Words(words) }
+        })?;
         let exit = loop {
             tokio::select! {
                 _ = terminate.recv() => break Exit::Done,

@@ -51,9 +51,9 @@ pub(super) fn simulate(args: &Args, output: &mut Output) -> Answer {
         ..SimulatorSpec::default()
     };
     runtime()?.block_on(async {
-        let simulator = Simulator::start(spec)
-            .await
-            .map_err(|error| Stop::Words(format!("cannot listen on {}: {error}", args.listen)))?;
+        let simulator = Simulator::start(spec).await.map_err(|error| {
+            Stop::Words(format!("cannot listen on {}: {error}; --listen names another address", args.listen))
+        })?;
         let credentials = simulator.credentials();
         if let Some(path) = &args.write_key {
             super::demo::write_secret(path, &credentials.private_key)

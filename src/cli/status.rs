@@ -1,18 +1,18 @@
-//! `rekeyd status`: each target's key, its last and its next rotation.
+//! `rekeyd status`: whether the daemon works, each target's key, its last and its next rotation, and what is wrong.
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::output::{BAD, DIM, GOOD, Output, WARN, ago, minute, styled};
-use super::{Answer, Exit, found_some};
-use crate::app::View;
+use super::{Answer, Exit, found_some, runtime};
+use crate::app::{Presence, View};
 use crate::config::Settings;
 use crate::domain::{Decision, Freeze, Glob, WaitReason};
 use crate::policy::{freezes_from, next_at};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires, 1 the record cannot be read or nothing matches."
+    after_help = "With --json each line has a `kind`: `target`, `alert`, and at the end `daemon`, whose `presence` is `answers`, `mute` or `absent`.\n\nExamples:\n  rekeyd status\n  rekeyd status 'emea/billing/*'\n  rekeyd status --json | jq -r 'select(.state == \"quarantined\") | .target'\n\nExit status: 0 all is well, 3 an alert fires or the daemon does not run, 1 the record cannot be read or nothing matches."
 )]
 pub(super) struct Args {
     /// Only targets whose name matches; `*` stands for anything.
@@ -24,7 +24,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
-    let view = View::read(settings)?;
+    let presence = runtime()?.block_on(Presence::of(settings));
+    let view = match &presence {
+        Presence::Answers(daemon) => View::read_beside(settings, Some(daemon))?,
+        Presence::Mute { .. } | Presence::Absent => View::read(settings)?,
+    };
+    let amiss = amiss(&presence, &view);
     let glob = Glob::new(&args.target);
     let mut rows = Vec::new();
     let mut planned: Vec<_> = view
@@ -43,7 +48,9 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         let next = next_at(view.now, record, &view.fleet, &settings.rules);
         if args.json {
             output.json(&json!({
+                "kind": "target",
                 "target": name,
+                "target_id": planned.target,
                 "manager": record.target.manager,
                 "project": record.target.project,
                 "project_id": record.target.project_id,
@@ -77,12 +84,27 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
                 key.map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
                 age,
                 minute(record.last_rotation_at),
-                minute(next.or(due_at)),
+                minute(next.or(due_at).filter(|_| !matches!(planned.decision, Decision::Quarantined { .. }))),
                 later(&planned.decision, next),
             ]);
         }
     }
-    if !args.json {
+    if args.json {
+        for alert in &view.alerts {
+            output.json(&json!({
+                "kind": "alert",
+                "alert": alert.kind,
+                "severity": alert.severity.as_str(),
+                "subject": alert.subject,
+                "name": alert.name,
+                "since": alert.since,
+                "words": alert.words,
+            }))?;
+        }
+        let presence = word(&presence);
+        output
+            .json(&json!({ "kind": "daemon", "presence": presence, "words": amiss, "ledger_head": view.head.seq }))?;
+    } else {
         let count = rows.len();
         output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
         output.line("")?;
@@ -102,6 +124,9 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         for alert in &view.alerts {
             output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;
         }
+        if let Some(words) = &amiss {
+            output.line(format_args!("{} {words}", styled(BAD, "critical")))?;
+        }
         let alerts = match view.alerts.len() {
             0 => styled(GOOD, "no alert"),
             1 => styled(BAD, "1 alert"),
@@ -109,13 +134,46 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         };
         output.line(format_args!("{count} targets, {alerts}; ledger head {}", view.head.seq))?;
     }
-    Ok(if view.alerts.is_empty() { Exit::Done } else { Exit::Attention })
+    Ok(if view.alerts.is_empty() && amiss.is_none() { Exit::Done } else { Exit::Attention })
 }
 
-/// The decision's reason, where a column for the time does not tell it already.
+const fn word(presence: &Presence) -> &'static str {
+    match presence {
+        Presence::Answers(_) => "answers",
+        Presence::Mute { .. } => "mute",
+        Presence::Absent => "absent",
+    }
+}
+
+/// What is wrong with the daemon itself, which no record of its own can tell.
+fn amiss(presence: &Presence, view: &View) -> Option<String> {
+    match presence {
+        Presence::Answers(_) => None,
+        Presence::Mute { pid, why } => {
+            let pid = pid.as_ref().map_or_else(String::new, |pid| format!(" (process {pid})"));
+            Some(format!(
+                "The daemon{pid} does not tell how it is: {why}. Whether it makes plans and can write the ledger is not known. \
+                 Next: `systemctl status rekeyd`."
+            ))
+        }
+        Presence::Absent => {
+            let since = match &view.newest {
+                Some(last) if last.kind == "daemon_stopped" => format!("it was stopped at {:.0}", last.at),
+                Some(last) => format!("its last record is of {:.0}, and tells of no stop", last.at),
+                None => "the ledger has no record".to_owned(),
+            };
+            Some(format!(
+                "The daemon does not run: {since}. No key is rotated or watched. \
+                 Next: `systemctl start rekeyd`; `journalctl -u rekeyd` tells how it ended."
+            ))
+        }
+    }
+}
+
+/// The decision's reason, without the time that has a column of its own.
 pub(super) fn reason(decision: &Decision) -> String {
     match decision {
-        Decision::Wait { reason: WaitReason::NotDue, .. } => String::new(),
+        Decision::Wait { reason: reason @ WaitReason::NotDue, .. } => reason.to_string(),
         Decision::Wait { .. }
         | Decision::Resume { .. }
         | Decision::Withdraw { .. }

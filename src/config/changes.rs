@@ -59,6 +59,7 @@ pub fn fixed(former: &Config, next: &Config) -> Vec<&'static str> {
         (before.ledger != after.ledger || !signs_the_same, "[ledger]"),
         (before.http != after.http, "[http]"),
         (before.control != after.control, "[control]"),
+        (before.runbook != after.runbook, "[alerts]"),
         (!tells_the_same, "who is told of alerts"),
     ];
     differ.into_iter().filter(|(differ, _)| *differ).map(|(_, what)| what).collect()

@@ -50,6 +50,12 @@ pub(super) fn open(file: &ManagerFile, document: &Document<'_>, environment: &En
     })
 }
 
+/// Reads a private key that no document names.
+pub(super) fn try_out(source: &SecretSource, environment: &Environment) -> Result<(), Misfit> {
+    let files = Files { document: &Document::new(""), credentials: environment.credentials_directory.as_deref() };
+    files.line_of(source).map(drop)
+}
+
 /// Opens the key that signs checkpoints. What is in it is for others to say.
 pub(super) fn open_checkpoint_key(
     source: &Written<SecretSource>,
@@ -102,6 +108,7 @@ pub(super) fn reason(error: &io::Error) -> String {
         (io::ErrorKind::NotFound, "there is no such file"),
         (io::ErrorKind::PermissionDenied, "this user may not read it"),
         (io::ErrorKind::InvalidData, "it is not text in UTF-8"),
+        (io::ErrorKind::IsADirectory, "it is a directory"),
     ];
     let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
     known.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
@@ -128,14 +135,16 @@ impl Files<'_> {
     }
 
     fn one_line(&self, setting: &str, source: &Written<SecretSource>) -> Result<SecretString, Noted> {
-        let secret = self.path_of(&source.value).and_then(|path| {
-            let secret = self.secret(&path)?;
-            if secret.expose_secret().contains(['\n', '\r']) {
-                return Err(Misfit::new(format!("has more than one line in {}", path.display())));
-            }
-            Ok(secret)
-        });
-        self.noted(setting, source, secret)
+        self.noted(setting, source, self.line_of(&source.value))
+    }
+
+    fn line_of(&self, source: &SecretSource) -> Result<SecretString, Misfit> {
+        let path = self.path_of(source)?;
+        let secret = self.secret(&path)?;
+        if secret.expose_secret().contains(['\n', '\r']) {
+            return Err(Misfit::new(format!("has more than one line in {}", path.display())));
+        }
+        Ok(secret)
     }
 
     fn path_of(&self, source: &SecretSource) -> Result<PathBuf, Misfit> {
@@ -144,17 +153,23 @@ impl Files<'_> {
             (SecretSource::Credential(name), Some(directory)) => {
                 let path = directory.join(name);
                 // A name of which there is no file is not repeated: some will put the key itself there.
-                if path.exists() {
-                    Ok(path)
-                } else {
-                    let what = format!("names a credential that is not in {}", directory.display());
-                    Err(Misfit::new(what).with_help("the unit hands it over with LoadCredential=NAME:/PATH"))
+                match fs::symlink_metadata(&path) {
+                    Ok(_) => Ok(path),
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        let what =
+                            format!("names a credential in {}, which this user may not open", directory.display());
+                        Err(Misfit::new(what).with_help("come as root: `sudo rekeyd ...`"))
+                    }
+                    Err(_) => {
+                        let what = format!("names a credential that is not in {}", directory.display());
+                        Err(Misfit::new(what).with_help("the unit hands it over with LoadCredential=NAME:/PATH"))
+                    }
                 }
             }
             (SecretSource::Credential(_), None) => {
                 let what = "names a credential, but there is no credentials directory";
                 Err(Misfit::new(what).with_help(
-                    "systemd makes one for a unit with LoadCredential=; elsewhere set CREDENTIALS_DIRECTORY to a directory that holds a file of that name",
+                    "systemd makes one for the daemon, as long as that runs. While it does not, name the directory that holds a file of that name: `sudo env CREDENTIALS_DIRECTORY=/etc/rekeyd rekeyd ...`",
                 ))
             }
         }

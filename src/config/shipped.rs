@@ -36,8 +36,16 @@ mod tests {
             Environment { credentials_directory: Some(credentials.path().to_owned()), ..Environment::default() };
         let required = ["version", "name", "url", "public_key", "private_key"];
         // These have no default, and files and projects only where someone names them.
-        let left_out =
-            ["checkpoint_key", "web_config_file", "group", "ca_file", "client_cert_file", "client_key_file", "proxy"];
+        let left_out = [
+            "checkpoint_key",
+            "web_config_file",
+            "group",
+            "runbook",
+            "ca_file",
+            "client_cert_file",
+            "client_key_file",
+            "proxy",
+        ];
         let everything = everything();
         let (manager, _) = everything.split_once("[[ops_manager.project]]").unwrap();
         let (policies, manager) = manager.split_once("[[freeze]]").unwrap();
@@ -113,6 +121,7 @@ mod tests {
             "the file" => {
                 vec![
                     "alertmanager",
+                    "alerts",
                     "control",
                     "freeze",
                     "heartbeat",

@@ -43,6 +43,9 @@ fn write(out: &mut String, file: &ConfigFile) -> fmt::Result {
     }
     writeln!(out, "\n[inventory]")?;
     writeln!(out, "every = {}", quoted(file.inventory.every))?;
+    if let Some(runbook) = &file.runbook {
+        writeln!(out, "\n[alerts]\nrunbook = {}", quoted(runbook))?;
+    }
     for entry in file.policies.values() {
         write_policy(out, entry)?;
     }
@@ -206,6 +209,9 @@ group = "operators"
 
 [inventory]
 every = "23h"
+
+[alerts]
+runbook = "https://wiki.example.com/rekeyd/runbook.md"
 
 [policy.default]
 every = "29d 23h"

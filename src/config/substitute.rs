@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::credentials;
+use super::environment::Environment;
 use super::managers::{ManagerFile, SecretSource};
 use super::value;
 
@@ -17,6 +19,27 @@ pub struct Substitute {
 }
 
 impl Substitute {
+    /// Reads the private half once, for its own sake: what is wrong with it is no problem of the file that it is not in.
+    ///
+    /// # Errors
+    /// In words, of the argument that names it.
+    pub fn try_out(&self, environment: &Environment) -> Result<(), String> {
+        credentials::try_out(&self.source(), environment).map_err(|misfit| {
+            let help = misfit.help.map_or_else(String::new, |help| format!("\n  {help}"));
+            format!("`--credential` {}{help}", misfit.what)
+        })
+    }
+
+    fn source(&self) -> SecretSource {
+        if self.private_key.contains('/') {
+            // Whoever types a path means it from where they are.
+            let path = PathBuf::from(&self.private_key);
+            SecretSource::File(std::path::absolute(&path).unwrap_or(path))
+        } else {
+            SecretSource::Credential(self.private_key.clone())
+        }
+    }
+
     /// Puts it in the place of what the file says. An error says, in words, why there is no such place.
     pub(super) fn put_in(&self, managers: &mut [ManagerFile]) -> Result<(), String> {
         let manager = match (&self.manager, managers) {
@@ -36,13 +59,7 @@ impl Substitute {
             manager.public_key = Some(key.clone());
         }
         if let Some(source) = &mut manager.private_key {
-            source.value = if self.private_key.contains('/') {
-                // Whoever types a path means it from where they are.
-                let path = PathBuf::from(&self.private_key);
-                SecretSource::File(std::path::absolute(&path).unwrap_or(path))
-            } else {
-                SecretSource::Credential(self.private_key.clone())
-            };
+            source.value = self.source();
         }
         Ok(())
     }

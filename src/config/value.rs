@@ -274,7 +274,7 @@ pub(super) fn receiver_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
 }
 
 /// An http or https address that holds nothing but where to go.
-fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
+pub(super) fn web_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     let text = text(value)?;
     // Decided on the text, so that a secret stays hidden in an address that cannot be read, too.
     if text.contains(['@', '?', '#']) {

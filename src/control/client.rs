@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::wire::{Frozen, Orderable, Paused, Reasoned, ReloadOrder, Reloaded, TargetState};
+use super::wire::{DaemonState, Frozen, Orderable, Paused, Reasoned, ReloadOrder, Reloaded, TargetState};
 
 /// How long to wait for what only has to be told.
 const TO_TELL: Duration = Duration::from_secs(30);
@@ -68,6 +68,11 @@ impl Client {
         let url = reqwest::Url::parse_with_params("http://localhost/v1/targets", [("match", glob)]);
         let url = url.expect("a constant and an encoded parameter");
         self.exchange(self.http.get(url).timeout(TO_TELL)).await
+    }
+
+    /// What the daemon knows of itself.
+    pub async fn daemon(&self) -> Result<DaemonState, ClientError> {
+        self.exchange(self.http.get("http://localhost/v1/daemon").timeout(TO_TELL)).await
     }
 
     /// The pauses that stand.

@@ -18,6 +18,6 @@ pub use client::{Client, ClientError};
 pub use orders::Inputs;
 pub use serve::{ListenError, Socket};
 pub use wire::{
-    FreezeOrder, Frozen, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, Reasoned, ReloadOrder,
-    Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder,
+    DaemonState, FreezeOrder, Frozen, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, Reasoned,
+    ReloadOrder, Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder,
 };

@@ -17,8 +17,8 @@ use super::freezes;
 use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
-    FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder, Reloaded,
-    ResumeOrder, RotateOrder, TargetState, ThawOrder,
+    DaemonState, FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder,
+    Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder,
 };
 use crate::domain::{Caller, Decision, Event, Glob, TargetId, WaitReason};
 use crate::policy::{Rules, plan};
@@ -47,6 +47,7 @@ pub(super) type Answer<T> = Result<Json<T>, Refused>;
 /// The routes for those who may give orders.
 pub(super) fn router(inputs: Inputs) -> Router {
     Router::new()
+        .route("/v1/daemon", get(daemon))
         .route("/v1/targets", get(targets))
         .route("/v1/pauses", get(pauses))
         .route(&RotateOrder::path(), post(rotate))
@@ -77,6 +78,11 @@ struct Matching {
 async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>) -> Json<Vec<TargetState>> {
     let glob = Glob::new(matching.glob.as_deref().unwrap_or("*"));
     Json(inputs.look(|state| glob.matches(state.target.as_str())))
+}
+
+async fn daemon(State(inputs): State<Inputs>) -> Json<DaemonState> {
+    let Situation { unwritable, started_at, last_sweep, since_sweep, .. } = inputs.gauge.read();
+    Json(DaemonState { started_at, unwritable, last_sweep, since_sweep_s: since_sweep.as_secs() })
 }
 
 async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {

@@ -214,6 +214,19 @@ pub struct TargetState {
     pub last_rotation_at: Option<Timestamp>,
 }
 
+/// `GET /v1/daemon`: what the daemon knows of itself and the record does not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonState {
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Since when, and why, the ledger cannot be written.
+    pub unwritable: Option<(Timestamp, String)>,
+    /// When it last made a plan, or found it as good as new; none before the first.
+    pub last_sweep: Option<Timestamp>,
+    /// How long ago that was, or how long the first is overdue, in seconds.
+    pub since_sweep_s: u64,
+}
+
 /// How a target stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

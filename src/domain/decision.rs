@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::ids::{ManagerName, TargetId, TargetName};
 use super::rotation::RotationId;
 use super::span::Span;
@@ -55,6 +55,8 @@ pub enum Decision {
         since: Timestamp,
         /// When the slot fell due.
         due_at: Option<Timestamp>,
+        /// The failure that led to it.
+        failure: Failure,
     },
     /// The target is not rotated; the words say why.
     NotManaged {
@@ -162,7 +164,13 @@ impl fmt::Display for Decision {
                 Some(until) if !reason.tells_its_end() => write!(f, "{reason}, until {until:.0}"),
                 Some(_) | None => write!(f, "{reason}"),
             },
-            Self::Quarantined { since, .. } => write!(f, "out of attempts since {since:.0}"),
+            Self::Quarantined { since, failure, .. } => {
+                let what = match failure.verdict {
+                    Verdict::Permanent => "refused for good",
+                    Verdict::Transient | Verdict::Ambiguous | Verdict::NotThisWay => "out of attempts",
+                };
+                write!(f, "{what} since {since:.0} ({failure}); `rekeyd rearm` lets it be tried again")
+            }
             Self::NotManaged { why } => f.write_str(why),
         }
     }
@@ -204,5 +212,27 @@ impl fmt::Display for WaitReason {
                 write!(f, "{manager} has been failing since {since:.0} ({failure})")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::{Reason, Scope};
+    use super::*;
+
+    /// One refusal for good is not called a lack of attempts, and both name the way out.
+    #[test]
+    fn a_quarantine_tells_what_led_to_it() {
+        let said = |verdict| {
+            let detail = "the key lacks a role for this operation..".to_owned();
+            let (reason, scope) = (Reason::RoleMissing, Scope::Target);
+            let failure =
+                Failure { reason, verdict, scope, status: Some(401), code: None, retry_after_s: None, detail };
+            Decision::Quarantined { since: Timestamp::UNIX_EPOCH, due_at: None, failure }.to_string()
+        };
+        let rest = "since 1970-01-01T00:00:00Z (role_missing, HTTP 401: the key lacks a role for this operation); \
+                    `rekeyd rearm` lets it be tried again";
+        assert_eq!(said(Verdict::Permanent), format!("refused for good {rest}"));
+        assert_eq!(said(Verdict::Transient), format!("out of attempts {rest}"));
     }
 }

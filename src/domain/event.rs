@@ -397,6 +397,9 @@ pub struct UnknownEvent {
 }
 
 impl Event {
+    /// The persisted words of everything that this version records.
+    pub const KINDS: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
+
     /// The persisted word for what happened.
     pub fn kind(&self) -> &'static str {
         self.into()

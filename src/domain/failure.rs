@@ -151,8 +151,10 @@ impl fmt::Display for Failure {
         if let Some(code) = &self.code {
             write!(f, ", {code}")?;
         }
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
+        // It stands inside of sentences. Some servers end their own, others do not.
+        let detail = self.detail.trim_end_matches('.');
+        if !detail.is_empty() {
+            write!(f, ": {detail}")?;
         }
         Ok(())
     }

@@ -116,6 +116,7 @@ impl RotationRow {
     pub fn to_json(&self) -> Value {
         json!({
             "target": self.name,
+            "target_id": self.target,
             "manager": self.manager,
             "project_id": self.project_id,
             "cluster_id": self.cluster_id,

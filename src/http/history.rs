@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
+use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -60,7 +60,7 @@ pub(super) async fn rotations(
         project: asked.project,
         key: asked.key.map(KeyId::new),
         states: states.transpose()?.unwrap_or_default(),
-        actor: asked.actor,
+        actor: asked.actor.map(actor).transpose()?,
         limit: None,
     };
     let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
@@ -76,14 +76,15 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
     if asked.key.is_some() || asked.state.is_some() {
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
+    let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
     let filter = LedgerFilter {
         since: asked.since.as_deref().map(start).transpose()?,
         until: asked.until.as_deref().map(end).transpose()?,
         behind: asked.cursor.as_deref().map(cursor).transpose()?,
         target: asked.target,
         project: asked.project,
-        kinds: asked.kind.map(|kinds| kinds.split(',').map(str::to_owned).collect()).unwrap_or_default(),
-        actor: asked.actor,
+        kinds: kinds.transpose()?.unwrap_or_default(),
+        actor: asked.actor.map(actor).transpose()?,
         limit: None,
     };
     let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
@@ -105,6 +106,17 @@ fn unreadable(error: ArchiveError) -> Problem {
 fn state(word: &str) -> Result<crate::domain::State, Problem> {
     let known = crate::domain::State::ALL.iter().copied().find(|state| state.as_str() == word);
     known.ok_or_else(|| Problem::bad_request(&format!("{word:?} is no state of a rotation")))
+}
+
+fn kind(word: &str) -> Result<String, Problem> {
+    let known = Event::KINDS.contains(&word).then(|| word.to_owned());
+    known.ok_or_else(|| Problem::bad_request(&format!("{word:?} is no kind of record")))
+}
+
+fn actor(word: String) -> Result<String, Problem> {
+    let what = "is nobody's word; write daemon, schedule or uid:1000";
+    Actor::from_word(&word).map(|_| ()).ok_or_else(|| Problem::bad_request(&format!("{word:?} {what}")))?;
+    Ok(word)
 }
 
 fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
+use super::targets;
 use crate::domain::{Caller, TargetId, TargetName};
 use crate::policy::{freezes_from, next_at, plan};
 
@@ -45,7 +47,11 @@ struct ShownDecision {
     reason: String,
 }
 
-pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Shown>, Problem> {
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<targets::Asked>, QueryRejection>,
+) -> Result<Json<Shown>, Problem> {
+    let names = targets::names(query)?;
     let shown = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.
@@ -53,6 +59,9 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Shown
         let decisions = plan.decisions.into_iter().filter_map(|planned| {
             let record = situation.fleet.targets.get(&planned.target)?;
             let (name, state) = (record.target.name(), planned.decision.word());
+            if !names.matches(name.as_str()) {
+                return None;
+            }
             let due_at = planned.decision.due_at();
             let begins_at = next_at(situation.now, record, &situation.fleet, &rules);
             let reason = planned.decision.to_string();

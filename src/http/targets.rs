@@ -1,20 +1,35 @@
-//! `/api/v1/targets`: everything known of each target, the gone ones too.
+//! `/api/v1/targets`: everything known of each target, the gone ones too; and how it and `/api/v1/plan` are asked for some.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::domain::{
-    ClusterId, Failure, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
+    ClusterId, Failure, Glob, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
     TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Rules, due_at, next_at};
 use crate::ports::Situation;
+
+/// What may be asked for; anything else is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// A glob of targets' names.
+    target: Option<String>,
+}
+
+/// The names that are asked for.
+pub(super) fn names(query: Result<Query<Asked>, QueryRejection>) -> Result<Glob, Problem> {
+    let Query(asked) = query.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
+    Ok(Glob::new(asked.target.as_deref().unwrap_or("*")))
+}
 
 /// `{ "targets": [...] }`, in the order of their ids.
 #[derive(Serialize)]
@@ -132,10 +147,15 @@ impl Shown {
     }
 }
 
-pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Targets>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Targets>, Problem> {
+    let names = names(query)?;
     let targets = compute(shared, move |shared| {
         let (situation, rules) = shared.look();
-        situation.fleet.targets.values().map(|record| Shown::of(record, &situation, &rules)).collect()
+        let wanted = situation.fleet.targets.values().filter(|record| names.matches(record.target.name().as_str()));
+        wanted.map(|record| Shown::of(record, &situation, &rules)).collect()
     })
     .await?;
     Ok(Json(Targets { targets }))

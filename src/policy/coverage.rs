@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::domain::{Fleet, ManagerName, ProjectId, Role, Span, Standing, TargetId, TargetName, TargetRecord};
+use crate::domain::{Fleet, Listing, ManagerName, ProjectId, Role, Span, Standing, TargetId, TargetName, TargetRecord};
 
 /// One cluster in one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,20 @@ pub struct Member {
     pub rotated_at: Option<Timestamp>,
     /// Why it is not rotated, where that is so.
     pub unmanaged: Option<String>,
+    /// Whether the configuration leaves it out.
+    pub excluded: bool,
 }
 
 impl Coverage {
     /// The members that were not rotated.
     pub fn missing(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.rotated_at.is_none())
+    }
+
+    /// Whether nobody was left out but by the configuration.
+    pub fn is_as_configured(&self) -> bool {
+        let lacks = self.lacks_config_servers && !self.members.iter().all(|member| member.excluded);
+        !lacks && self.missing().all(|member| member.excluded)
     }
 
     /// One word: `all`, `some` or `none`. Never `all` without config servers.
@@ -102,5 +110,6 @@ fn member(record: &TargetRecord, period: Span, times: &BTreeMap<&TargetId, Vec<T
     let rotated_at = times.get(&target).into_iter().flatten().filter(|at| period.contains(**at)).max().copied();
     let standing = record.standing();
     let unmanaged = (standing != Standing::Managed).then(|| standing.to_string());
-    Member { name: record.target.name(), target, rotated_at, unmanaged }
+    let excluded = matches!(standing, Standing::Listed(Listing::Excluded { .. }));
+    Member { name: record.target.name(), target, rotated_at, unmanaged, excluded }
 }

@@ -132,7 +132,8 @@ pub(super) fn assess<'a>(gates: &Gates<'a>, fleet: &Fleet, record: &TargetRecord
     };
     let Some(due) = due_at else { return wait(None, WaitReason::KeyUnknown) };
     if let Some(quarantine) = &record.quarantine {
-        return Assessment::Decided(Decision::Quarantined { since: quarantine.since, due_at });
+        let (since, failure) = (quarantine.since, quarantine.failure.clone());
+        return Assessment::Decided(Decision::Quarantined { since, due_at, failure });
     }
     // The moment of an order may lie ahead, if the clock was set back since.
     if now < due && record.request.is_none() {

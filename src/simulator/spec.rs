@@ -77,7 +77,8 @@ impl Default for SimulatorSpec {
             page_cap: 500,
             put_reply: PutReply::EmptyObject,
             disabled_status: 400,
-            version: "8.0.12.500.20250722T1512Z".into(),
+            // One of a series that manages deployments whose backup keys are rotated this way.
+            version: "5.0.22.100.20231003T1512Z".into(),
             clock_ahead: SignedDuration::ZERO,
             public_url: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

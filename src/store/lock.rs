@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{DATABASE, LOCK, OpenError};
+use super::{DATABASE, LOCK, OpenError, owner};
 use crate::durable;
 
 /// How often a lock that is taken is tried: for half a second.
@@ -27,6 +27,9 @@ pub(super) struct StateLock {
 
 /// Makes the directory, closed to others, if it is missing. Not its parents: where a disk is not mounted, a new directory
 /// would stand in for it.
+///
+/// # Errors
+/// If that cannot be done, or root would work where another user does.
 pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
     let parent = durable::folder_of(state_dir);
     let failed = OpenError::file;
@@ -36,7 +39,7 @@ pub(super) fn prepare(state_dir: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // It may be from a start that died before this. A parent that may not be read was made by someone else.
             let _ = sync();
-            Ok(())
+            owner::suits_root(state_dir)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(failed(parent, error)),
         Err(error) => Err(failed(state_dir, error)),

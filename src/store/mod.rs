@@ -15,6 +15,7 @@ mod life;
 mod load;
 mod lock;
 mod log;
+mod owner;
 mod page;
 mod past;
 mod project;
@@ -95,6 +96,24 @@ pub enum OpenError {
     )]
     ReadOnly {
         /// The file or directory that was to be written.
+        path: PathBuf,
+    },
+    /// Root would make files there that their user cannot open.
+    #[error(
+        "{} belongs to {owner}, who could not open what root makes there; nothing was done: `sudo -u {owner} rekeyd ...`", path.display()
+    )]
+    NotRoots {
+        /// The state directory.
+        path: PathBuf,
+        /// Its user's name, or `#` and a number.
+        owner: String,
+    },
+    /// The database holds something else.
+    #[error(
+        "{} is another program's database: it has tables, and none of them is a ledger's; set `state_dir` to a directory of rekeyd's own", path.display()
+    )]
+    Foreign {
+        /// The database.
         path: PathBuf,
     },
     /// Another daemon works in it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::chain::Record;
-use super::{DATABASE, VerifierKey, load, schema};
+use super::{DATABASE, VerifierKey, load, owner, schema};
 use crate::domain::Fleet;
 use crate::ports::Head;
 
@@ -29,6 +29,24 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
+    /// This user may not read it.
+    #[error("{} cannot be read: {source}{}", path.display(), come_as(owner.as_deref()))]
+    Closed {
+        /// The database.
+        path: PathBuf,
+        /// Whose it is, or its directory's.
+        owner: Option<String>,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no database, or a damaged one.
+    #[error("{} cannot be read as a ledger: {source}", path.display())]
+    Unfit {
+        /// The database.
+        path: PathBuf,
+        /// What the database said.
+        source: rusqlite::Error,
+    },
     /// It was written by another version.
     #[error("the ledger has version {found}, and this program reads {known}; use the same version as the daemon")]
     OtherVersion {
@@ -43,6 +61,11 @@ pub enum ReadError {
     /// The database cannot be read.
     #[error("the ledger cannot be read: {0}")]
     Database(#[from] rusqlite::Error),
+}
+
+/// Whom to come as, if that is known.
+fn come_as(owner: Option<&str>) -> String {
+    owner.map_or_else(String::new, |owner| format!("; it belongs to {owner}: `sudo -u {owner} rekeyd ...`"))
 }
 
 impl Reader {
@@ -67,8 +90,10 @@ impl Reader {
         if std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(missing());
         }
-        let conn = schema::connect_read_only(path)?;
-        let (found, known) = (schema::version(&conn)?.ok_or_else(&missing)?, schema::newest());
+        owner::may_read(path)?;
+        let unfit = |source| ReadError::Unfit { path: path.to_owned(), source };
+        let conn = schema::connect_read_only(path).map_err(unfit)?;
+        let (found, known) = (schema::version(&conn).map_err(unfit)?.ok_or_else(&missing)?, schema::newest());
         if found != known {
             return Err(ReadError::OtherVersion { found, known });
         }

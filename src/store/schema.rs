@@ -23,6 +23,9 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     prepare(&conn)?;
+    if is_foreign(&conn)? {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
     // SQLite answers with another mode, and no error, where the file system cannot have this one.
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -96,6 +99,12 @@ pub(super) fn version(conn: &Connection) -> rusqlite::Result<Option<u32>> {
         Some(()) => conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0)),
         None => Ok(None),
     }
+}
+
+/// Whether the database has tables and was never migrated by this program.
+fn is_foreign(conn: &Connection) -> rusqlite::Result<bool> {
+    let tables = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, u64>(0))?;
+    Ok(tables > 0 && version(conn)?.is_none())
 }
 
 /// The version that this program writes.

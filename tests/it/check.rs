@@ -21,6 +21,9 @@ use crate::tls::{Authority, Signed, serve};
 /// A check is something that a person waits for.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// One that manages no deployment whose keys are rotated this way.
+const MODERN: &str = "8.0.12.500.20250722T1512Z";
+
 /// Runs `check` and gives its status and its lines.
 fn check(site: &Site, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
     let began = Instant::now();
@@ -107,6 +110,10 @@ async fn a_sound_installation_passes() {
     assert!(words("listener").contains("is in use, as it should be"), "{}", words("listener"));
     assert!(words("credential").contains("in use here since"), "{}", words("credential"));
     daemon.stop();
+
+    let database = site.state().join(rekeyd::store::DATABASE);
+    std::fs::set_permissions(&database, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    assert_line(&site, &[], ("state", "warn", "others can write into"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +127,27 @@ async fn a_way_that_does_not_lead_there() {
     ] {
         assert_line(&Site::new(&Wanted::at(url, "any")), &[], line);
     }
+    // The daemon would wait longer: that is no verdict on the manager, nor on `request_timeout`.
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let patient = Wanted { request_timeout: "30s", settle: "40s", ..Wanted::at(url, "any") };
+    let (code, lines) = check(&Site::new(&patient), &[]);
+    let login = lines.iter().find(|line| line["step"] == "login").unwrap();
+    assert_eq!((code, &login["outcome"]), (Some(3), &Value::from("warn")), "{login}");
+    assert!(
+        login["words"].as_str().unwrap().ends_with("this check waits no longer, and the daemon waits 30s"),
+        "{login}"
+    );
+    assert!(login["next"].as_str().unwrap().contains("--within"), "{login}");
+}
+
+/// What was not asked says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_matches_nothing_proves_nothing() {
+    let spec = SimulatorSpec { version: MODERN.to_owned(), ..SimulatorSpec::default() };
+    let simulator = simulator(spec).await;
+    let answer = Site::new(&Wanted::of(&simulator)).ask(&["check", "--target", "nobody"]);
+    assert!(answer.code == Some(1) && answer.err.contains("no target's name matches"), "{answer:?}");
+    assert!(answer.out.contains("manages no deployment") && !answer.out.contains("says otherwise"), "{answer:?}");
 }
 
 fn trusting(authority: &Authority, url: String) -> Site {
@@ -329,7 +357,8 @@ async fn what_can_not_be_read_or_rotated() {
         no_put(&simulator);
     }
     // An Ops Manager that manages no old deployment: said plainly, and nothing is left to rotate.
-    let modern = simulator(fleet(ClusterSpec::replica_set("ledger").governed_by_deployment())).await;
+    let governed = fleet(ClusterSpec::replica_set("ledger").governed_by_deployment());
+    let modern = simulator(SimulatorSpec { version: MODERN.to_owned(), ..governed }).await;
     let (code, lines) = check(&Site::new(&Wanted::of(&modern)), &[]);
     let version = lines.iter().find(|line| line["step"] == "version").unwrap();
     assert_eq!(version["outcome"], "warn", "{version}");
@@ -414,7 +443,8 @@ async fn a_new_credential_is_tried_before_the_switch() {
     std::fs::write(&new, &simulator.credentials().private_key).unwrap();
     let path = new.to_str().unwrap();
     let open = site.ask(&["check", "--credential", path, "--public-key", "simulator"]);
-    assert!(open.code == Some(78) && open.err.contains("open to others"), "{open:?}");
+    let said = "error: `--credential` is open to others";
+    assert!(open.code == Some(78) && open.err.contains(said) && !open.err.contains("rekeyd.toml"), "{open:?}");
     std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (code, lines) = check(&site, &["--credential", path, "--public-key", "simulator"]);
     assert_eq!(code, Some(0), "{lines:?}");

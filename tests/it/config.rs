@@ -208,9 +208,17 @@ fn an_unreadable_file_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rekeyd.toml");
     let shown = || config::load(&path, &Environment::default()).unwrap_err().render(Path::new("rekeyd.toml"), false);
-    assert!(shown().starts_with("error: the configuration cannot be read: there is no such file\n"), "{}", shown());
+    let is = |why: &str, help: &str| {
+        let shown = shown();
+        assert!(shown.starts_with(&format!("error: the configuration cannot be read: {why}\n")), "{shown}");
+        assert!(shown.contains(help), "{shown}");
+    };
+    is("there is no such file", "`rekeyd config default` prints one");
     fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert!(shown().starts_with("error: the configuration cannot be read: it is not text in UTF-8\n"), "{}", shown());
+    is("it is not text in UTF-8", "save it again as UTF-8");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    is("it is a directory", "`--config` names a file");
 }
 
 /// Colors come only where they are asked for.

@@ -108,7 +108,8 @@ impl World {
     }
 
     fn desk(self: &Arc<Self>) -> Desk {
-        Desk { instance: "db-7".into(), clock: self.clone(), notebook: self.clone(), observer: self.clone() }
+        let runbook = Some("https://wiki.example.com/runbook.md".into());
+        Desk { instance: "db-7".into(), runbook, clock: self.clone(), notebook: self.clone(), observer: self.clone() }
     }
 
     /// What was recorded of the receiver's state, in order.
@@ -215,7 +216,7 @@ async fn a_webhook_gets_what_alertmanager_would_send() {
                 },
                 "annotations": {
                     "summary": "emea/billing/c7/rs: 2 of 8 attempts failed. Next: look.",
-                    "runbook_url": "docs/runbook.md#rekeydrotationfailing",
+                    "runbook_url": "https://wiki.example.com/runbook.md#rekeydrotationfailing",
                 },
                 "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
                 "fingerprint": message["alerts"][0]["fingerprint"],

@@ -150,6 +150,25 @@ fn relative_links_lead_to_files() {
     }
 }
 
+/// Whoever installed the package has what its documents name, but for tests and licences, which Debian keeps elsewhere.
+#[test]
+fn the_package_has_what_its_documents_name() {
+    let manifest = document("Cargo.toml");
+    let packaged = |path: &str| {
+        let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let as_it_is = manifest.contains(&format!("usr/share/doc/rekeyd/{path}"));
+        as_it_is || (!folder.is_empty() && manifest.contains(&format!("\"usr/share/doc/rekeyd/{folder}\"")))
+    };
+    for name in ["README.md", "docs/runbook.md"] {
+        let text = document(name);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let elsewhere =
+                link.is_empty() || link.contains(':') || link.starts_with("tests/") || link.starts_with("LICENSE");
+            assert!(elsewhere || packaged(link), "{name} names {link}, which is not in the package");
+        }
+    }
+}
+
 /// As the usual hosts make it from a heading.
 fn anchor_of(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();

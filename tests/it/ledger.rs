@@ -178,6 +178,21 @@ async fn a_newer_database_is_refused() {
     assert!(matches!(Reader::open(dir.path()), Err(ReadError::OtherVersion { found: 999, .. })));
 }
 
+/// What is no ledger is neither read nor written as one, and is left as it was.
+#[test]
+fn another_programs_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(rekeyd::store::DATABASE);
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Foreign { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::write(&path, "no database, but a text that is longer than the header of one").unwrap();
+    let unfit = Reader::open(dir.path()).err().unwrap().to_string();
+    assert!(unfit.contains("rekeyd.db cannot be read as a ledger: file is not a database"), "{unfit}");
+}
+
 #[test]
 fn a_missing_ledger_is_said_to_be_missing() {
     let dir = tempfile::tempdir().unwrap();

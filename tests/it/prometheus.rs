@@ -76,7 +76,7 @@ fn the_daemons_own_alerts_are_those_of_the_rules() {
     for &kind in AlertKind::ALL {
         let rule = alerts::rule(kind);
         assert_eq!(told.get(rule), Some(&alerts::Severity::of(kind).as_str()), "{rule}");
-        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook(kind))), "{rule}");
+        assert!(RULES.contains(&format!("runbook_url: {}\n", alerts::runbook("docs/runbook.md", kind))), "{rule}");
     }
 }
 
@@ -165,7 +165,7 @@ async fn the_daemon_tells_an_alertmanager_by_itself() {
     let alertmanager = alertmanager().await;
     // Told so seldom, an alert would fire for forty minutes more if its end were not told.
     let direct = format!(
-        "[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
+        "[alerts]\nrunbook = \"https://wiki.example.com/runbook.md\"\n[[alertmanager]]\nname = \"direct\"\nurl = \"http://127.0.0.1:{}\"\nresend_every = \"10m\"\n",
         alertmanager.port
     );
     let _daemon = daemon(&simulator, &direct).await;
@@ -178,7 +178,7 @@ async fn the_daemon_tells_an_alertmanager_by_itself() {
     assert_eq!(alert["labels"]["job"], "rekeyd");
     let summary = alert["annotations"]["summary"].as_str().unwrap();
     assert!(summary.starts_with(&format!("{target}: its key ")), "{summary}");
-    assert_eq!(alert["annotations"]["runbook_url"], "docs/runbook.md#rekeydkeytooold");
+    assert_eq!(alert["annotations"]["runbook_url"], "https://wiki.example.com/runbook.md#rekeydkeytooold");
     assert_eq!(alert["status"]["state"], "active");
 
     simulator.set_faults(Vec::new());
@@ -259,6 +259,9 @@ fn the_dashboard_shows_every_part() {
         "manager_failing_since_timestamp_seconds",
         "api_request_duration_seconds_bucket",
         "ledger_writable",
+        "ledger_verified",
+        "ledger_checkpoint_wanted_seq",
+        "target_info",
         "scheduler_last_sweep_timestamp_seconds",
         "receiver_requests_total",
         "receiver_failing_since_timestamp_seconds",
@@ -290,6 +293,12 @@ fn every_expression_of_the_dashboard_is_sound() {
 fn every_panel_takes_its_data_from_the_variable() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     assert_eq!(dashboard["templating"]["list"][0]["type"], "datasource");
+    // Nor do two daemons add up to one, unless that is asked for.
+    assert_eq!(dashboard["templating"]["list"][1]["name"], "instance");
+    for expression in expressions(&dashboard) {
+        let series = expression.matches("rekeyd_").count();
+        assert_eq!(expression.matches(r#"{instance=~"$instance""#).count(), series, "{expression}");
+    }
     for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
         assert!(panel["description"].as_str().is_some_and(|text| !text.is_empty()), "{}", panel["title"]);

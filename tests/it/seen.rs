@@ -503,7 +503,8 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
     let planned = &plan["plan"][0];
     assert_eq!(planned["name"], "emea/billing/ledger/ledger-0");
     assert_eq!(planned["state"], "quarantined");
-    assert_eq!(planned["reason"], "out of attempts since 2026-01-31T23:30:00Z");
+    let why = "refused for good since 2026-01-31T23:30:00Z (role_missing, HTTP 401: no)";
+    assert_eq!(planned["reason"], format!("{why}; `rekeyd rearm` lets it be tried again"));
     let alerts = shown.json("/api/v1/alerts").await;
     let alert = &alerts["alerts"][0];
     assert_eq!(alert["alert"], "target_quarantined");

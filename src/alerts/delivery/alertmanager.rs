@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::Desk;
 use super::item::Item;
 use crate::domain::Period;
 
@@ -23,14 +24,14 @@ struct Postable {
     ends_at: Timestamp,
 }
 
-pub(super) fn body(instance: &str, items: &[Item<'_>], now: Timestamp, resend_every: Period) -> String {
+pub(super) fn body(desk: &Desk, items: &[Item<'_>], now: Timestamp, resend_every: Period) -> String {
     let length = SignedDuration::from_secs(i64::try_from(resend_every.as_secs()).unwrap_or(i64::MAX));
     let open = now.saturating_add(length.saturating_mul(OVER_AFTER as i32)).unwrap_or(Timestamp::MAX);
     let alerts: Vec<_> = items
         .iter()
         .map(|item| Postable {
-            labels: item.labels(instance),
-            annotations: item.annotations(),
+            labels: item.labels(&desk.instance),
+            annotations: item.annotations(desk.runbook.as_deref()),
             starts_at: item.since,
             // Of a clock that was set back since: an alert that ends before it begins is refused, and all with it.
             ends_at: item.ended.unwrap_or(open).max(item.since),

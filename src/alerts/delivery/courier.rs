@@ -149,8 +149,8 @@ impl Courier {
         let firing = letter.firing.iter().filter_map(|key| Item::firing(key, tidings, told.get(key)));
         let items: Vec<_> = over.chain(firing).collect();
         match self.form {
-            Form::Webhook { .. } => webhook::body(&self.line.name, &desk.instance, &items),
-            Form::Alertmanager { resend_every } => alertmanager::body(&desk.instance, &items, now, resend_every),
+            Form::Webhook { .. } => webhook::body(&self.line.name, desk, &items),
+            Form::Alertmanager { resend_every } => alertmanager::body(desk, &items, now, resend_every),
         }
     }
 }

@@ -62,11 +62,12 @@ impl<'a> Item<'a> {
         labels
     }
 
-    /// For people.
-    pub(super) fn annotations(&self) -> BTreeMap<&'static str, String> {
+    /// For people. Where nobody said where the runbook is, there is no link to it: one to nowhere is worse than none.
+    pub(super) fn annotations(&self, base: Option<&str>) -> BTreeMap<&'static str, String> {
         let over = || format!("{}: this is over: {}", self.name, self.key.0.as_str().replace('_', " "));
         let summary = self.words.map_or_else(over, str::to_owned);
-        BTreeMap::from([("summary", summary), ("runbook_url", runbook(self.key.0))])
+        let link = base.map(|base| ("runbook_url", runbook(base, self.key.0)));
+        [("summary", summary)].into_iter().chain(link).collect()
     }
 
     /// 16 hexadecimal digits, the same in every telling of one alert, whatever its subject is called.

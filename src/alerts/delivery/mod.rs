@@ -60,6 +60,8 @@ pub enum Form {
 pub struct Desk {
     /// The label `instance`: which daemon speaks.
     pub instance: Arc<str>,
+    /// Where the runbook is; none if nobody said.
+    pub runbook: Option<Arc<str>>,
     /// For time-outs and pauses.
     pub clock: Arc<dyn Clock>,
     /// Where deliveries are recorded.

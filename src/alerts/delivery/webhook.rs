@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Desk;
 use super::item::Item;
 use crate::domain::ReceiverName;
 
@@ -43,11 +44,12 @@ struct Told {
     fingerprint: String,
 }
 
-pub(super) fn body(receiver: &ReceiverName, instance: &str, items: &[Item<'_>]) -> String {
+pub(super) fn body(receiver: &ReceiverName, desk: &Desk, items: &[Item<'_>]) -> String {
+    let (instance, runbook) = (&*desk.instance, desk.runbook.as_deref());
     let alerts = items.iter().map(|item| Told {
         status: status(item.ended.is_none()),
         labels: item.labels(instance),
-        annotations: item.annotations(),
+        annotations: item.annotations(runbook),
         starts_at: item.since.to_string(),
         ends_at: item.ended.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
         generator_url: "",

@@ -53,7 +53,7 @@ pub(super) fn version(greeting: &Greeting, readable: Option<usize>) -> Line {
     }
 }
 
-pub(super) fn projects(discovery: &Discovery) -> Vec<Line> {
+pub(super) fn projects(discovery: &Discovery, failed: impl Fn(&Failure) -> Line) -> Vec<Line> {
     let step = Step::Projects;
     let read: BTreeSet<&str> = discovery.sightings.iter().map(|sighting| sighting.target.project.as_str()).collect();
     let mut lines = Vec::new();
@@ -61,13 +61,14 @@ pub(super) fn projects(discovery: &Discovery) -> Vec<Line> {
         lines.push(step.pass(format!("{} targets are listed in {} projects", discovery.sightings.len(), read.len())));
     }
     for project in &discovery.unread {
-        // It is a project that is not found, and no deployment.
-        let next = if project.failure.reason == Reason::NotFound {
-            "check its name or id in the configuration, and that the API key belongs to it"
-        } else {
-            crate::alerts::against(project.failure.reason)
-        };
-        lines.push(step.fail(format!("project {}: {}", project.name, project.failure), next));
+        let mut line = failed(&project.failure);
+        line.words = format!("project {}: {}", project.name, line.words);
+        if project.failure.reason == Reason::NotFound {
+            // It is a project that is not found, and no deployment.
+            let next = "check its name or id in the configuration, and that the API key belongs to it";
+            line.next = Some(next.to_owned());
+        }
+        lines.push(line);
     }
     for gap in &discovery.gaps {
         let words = format!(

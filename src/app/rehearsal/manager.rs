@@ -14,21 +14,23 @@ use super::{Line, Step, certificates};
 use crate::alerts::length;
 use crate::config::Manager;
 use crate::domain::{
-    Credential, Excess, Failure, Glob, Grant, KeyId, Period, Power, Reason, Standing, TargetId, TargetRecord,
+    Credential, Excess, Failure, Glob, Grant, KeyId, Period, Power, Reason, Sighting, Standing, TargetId, TargetRecord,
 };
 use crate::policy::Rules;
 use crate::ports::{Access, Clock, Discovery, Greeting, KeyService};
 use crate::remote::ops_manager::OpsManager;
 
-/// The longest wait for a name, a connection, or one reply. The daemon itself waits longer; whoever sits before a check
-/// wants to know that it takes long.
+/// The longest wait for a name, a connection, or one reply, if no more time is given. The daemon itself waits longer; whoever
+/// sits before a check wants to know that it takes long.
 pub(super) const PATIENCE: Period = Period::seconds(3);
 /// Clocks that differ by more than this, in seconds, make times in the two logs hard to match.
 const CLOCK_TOLERANCE_S: i64 = 30;
 
-/// The time-out of one request in a rehearsal.
-pub(super) fn patience(manager: &Manager) -> Period {
-    manager.request_timeout.min(PATIENCE)
+/// The time-out of one request in a rehearsal that may take so long: a third of it is left to each, so that a slow reply is not
+/// the end of it all.
+pub(super) fn patience(within: Duration, manager: &Manager) -> Period {
+    let share = Period::from_secs(within.as_secs() / 3).unwrap_or(PATIENCE);
+    manager.request_timeout.min(share.max(PATIENCE))
 }
 
 /// What is needed to go.
@@ -38,6 +40,8 @@ pub(super) struct Way {
     pub(super) clock: Arc<dyn Clock>,
     /// By the monotonic clock, when it has to end.
     pub(super) until: Duration,
+    /// How long one request may take.
+    pub(super) patience: Period,
     pub(super) rules: Rules,
     pub(super) glob: Glob,
     /// The API key on record.
@@ -95,7 +99,7 @@ impl Way {
             Err(failure) => {
                 // What ends before a reply ends at TLS or at whoever answers.
                 let step = if failure.reason == Reason::Tls { Step::Tls } else { Step::Login };
-                lines.push(step.failed(&failure));
+                lines.push(self.failed(step, &failure));
                 return Err(Ended);
             }
         };
@@ -107,7 +111,7 @@ impl Way {
             Ok(Ok(discovery)) => discovery,
             Ok(Err(failure)) => {
                 let step = if failure.reason == Reason::AddressRefused { Step::AccessList } else { Step::Projects };
-                lines.push(step.failed(&failure));
+                lines.push(self.failed(step, &failure));
                 return Err(Ended);
             }
             Err(_) => {
@@ -116,10 +120,12 @@ impl Way {
             }
         };
         lines.push(Step::AccessList.pass("the manager lets this machine's address in"));
-        lines.extend(projects(&discovery));
+        lines.extend(projects(&discovery, |failure| self.failed(Step::Projects, failure)));
         let unasked = self.read_keys(&discovery, &mut found.keys).await;
         found.lines.extend(targets(&found.keys, unasked));
+        let asked = |sighting: &Sighting| self.glob.matches(sighting.target.name().as_str());
         if unasked == 0
+            && discovery.sightings.iter().any(asked)
             && let Some(told) = found.lines.iter_mut().find(|line| line.step == Step::Version)
         {
             // What a version implies is known from tables; the keys themselves know better.
@@ -129,6 +135,21 @@ impl Way {
         found.lines.extend(self.roles().await);
         found.discovery = Some(discovery);
         Ok(())
+    }
+
+    /// Whether a request ended because we wait less long than the daemon would.
+    fn was_impatient(&self, failure: &Failure) -> bool {
+        failure.reason == Reason::TimedOut && self.patience < self.config.request_timeout
+    }
+
+    /// What failed, and what to do about it.
+    fn failed(&self, step: Step, failure: &Failure) -> Line {
+        if self.was_impatient(failure) {
+            let theirs = self.config.request_timeout;
+            step.warn(format!("{failure}; this check waits no longer, and the daemon waits {theirs}"), MORE_TIME)
+        } else {
+            step.failed(failure)
+        }
     }
 
     fn left(&self) -> Duration {
@@ -165,7 +186,7 @@ impl Way {
     async fn resolve(&self) -> Result<(Vec<SocketAddr>, Line), Line> {
         let (host, port) = self.host();
         let next = "check the name in `url`, and this machine's resolver";
-        let looked_up = timeout(self.left().min(PATIENCE.as_duration()), lookup_host((host.as_str(), port))).await;
+        let looked_up = timeout(self.left().min(self.patience.as_duration()), lookup_host((host.as_str(), port))).await;
         match looked_up {
             Err(_) => Err(Step::Dns.fail(format!("the resolver gave no answer for {host} in time"), next)),
             Ok(Err(error)) => Err(Step::Dns.fail(format!("the name {host} is not known: {error}"), next)),
@@ -192,7 +213,7 @@ impl Way {
             Err(last.map_or_else(|| "no address".to_owned(), |error| error.to_string()))
         };
         let next = crate::alerts::against(Reason::Unreachable);
-        match timeout(self.left().min(PATIENCE.as_duration()), connect).await {
+        match timeout(self.left().min(self.patience.as_duration()), connect).await {
             Ok(Ok(address)) => Ok(Step::Tcp.pass(format!("{address} takes connections"))),
             Ok(Err(error)) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port}: {error}"), next)),
             Err(_) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port} does not answer"), next)),
@@ -247,12 +268,15 @@ impl Way {
             let service = Arc::clone(&self.service);
             reading.spawn(async move { (target.id(), service.current_key(&target).await) });
         }
+        let mut unreached = 0;
         while let Ok(Some(read)) = timeout(self.left(), reading.join_next()).await {
-            if let Ok((target, key)) = read {
-                keys.insert(target, key);
+            match read {
+                Ok((_, Err(failure))) if self.was_impatient(&failure) => unreached += 1,
+                Ok((target, key)) => drop(keys.insert(target, key)),
+                Err(_) => {}
             }
         }
-        reading.len()
+        unreached + reading.len()
     }
 
     /// The roles of our own key, as far as it can see itself.

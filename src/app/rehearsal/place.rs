@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Access, StatVfsMountFlags};
 
+use super::super::presence::holder;
 use super::{Line, Step, listener};
 use crate::config::Settings;
 use crate::domain::Fleet;
@@ -24,7 +25,10 @@ const NEWEST: u32 = 1_000;
 /// What stands in the way of a start on this machine, and what is on record there.
 pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
     let mut lines = Vec::new();
-    if settings.warnings.is_empty() {
+    if settings.rules.managers.is_empty() {
+        let next = "add a section [[ops_manager]]";
+        lines.push(Step::Config.fail("no manager is configured, so there is nothing to rotate", next));
+    } else if settings.warnings.is_empty() {
         lines.push(Step::Config.pass("the configuration has no problem"));
     }
     lines.extend(settings.warnings.iter().map(|warning| {
@@ -54,6 +58,13 @@ fn state(dir: &Path) -> Line {
             if data.mode() & 0o022 != 0 {
                 let words = format!("others can write into {shown}: mode {:03o}", data.mode() & 0o777);
                 return step.warn(words, format!("chmod 700 {shown}"));
+            }
+            let database = dir.join(store::DATABASE);
+            if let Some(mode) = fs::metadata(&database).ok().map(|data| data.mode() & 0o777)
+                && mode & 0o022 != 0
+            {
+                let words = format!("others can write into {}: mode {mode:03o}", database.display());
+                return step.warn(words, format!("chmod 600 {}", database.display()));
             }
             dir
         }
@@ -130,20 +141,6 @@ fn kind(magic: u64) -> Kind {
     }
 }
 
-/// The process that holds the lock on the directory. Read from the kernel's list (`proc_locks(5)`): to try the lock, even
-/// for a moment, could keep a daemon that starts just then from having it.
-fn holder(dir: &Path) -> Option<String> {
-    let data = fs::metadata(dir).ok()?;
-    let (major, minor) = (rustix::fs::major(data.dev()), rustix::fs::minor(data.dev()));
-    let place = format!("{major:02x}:{minor:02x}:{}", data.ino());
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, _, _, pid, held) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        (kind == "FLOCK" && held == place).then(|| pid.to_owned())
-    })
-}
-
 /// Whether the ledger can be gone on with, and what it knows.
 fn ledger(dir: &Path) -> (Line, Fleet) {
     let step = Step::Ledger;
@@ -164,9 +161,13 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
         Err(error @ ReadError::OtherVersion { .. }) => {
             step.fail(error.to_string(), "use the version of rekeyd that wrote it")
         }
-        Err(error @ (ReadError::Database(_) | ReadError::Damaged(_) | ReadError::NoLedger { .. })) => {
-            step.fail(error.to_string(), verify)
-        }
+        Err(error @ ReadError::Closed { .. }) => step.fail(error.to_string(), "check as the user that it belongs to"),
+        Err(
+            error @ (ReadError::Database(_)
+            | ReadError::Unfit { .. }
+            | ReadError::Damaged(_)
+            | ReadError::NoLedger { .. }),
+        ) => step.fail(error.to_string(), verify),
         Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.newest(NEWEST)?))) {
             Ok((fleet, newest)) => {
                 let broken = newest.windows(2).find_map(|pair| match pair {

@@ -3,12 +3,14 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use clap::builder::PossibleValuesParser;
+
 use super::super::asked::Asked;
 use super::super::output::{Output, moment};
 use super::super::{Answer, Exit};
 use crate::app::SystemClock;
 use crate::config::Settings;
-use crate::domain::{LedgerFilter, LedgerRow};
+use crate::domain::{Event, LedgerFilter, LedgerRow};
 use crate::evidence::{RECORD_COLUMNS, csv_heading, csv_line};
 use crate::store::Reader;
 
@@ -21,7 +23,7 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     asked: Asked,
     /// Only records of this kind; may be repeated.
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(Event::KINDS))]
     kind: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn records(args: &Args, settings: &Settings, output: &mut Output) -> 
         limit: asked.limit(),
     };
     let reader = Reader::open(&settings.state_dir)?;
+    asked.fits_something(&reader)?;
     let (mut rows, mut last) = (Vec::new(), None);
     if asked.csv {
         output.raw(csv_heading(RECORD_COLUMNS).as_bytes())?;

@@ -80,7 +80,7 @@ impl Narrator {
             Event::TargetQuarantined { .. } => {
                 output.line(format_args!(
                     "{at}  {name:<38}  {}",
-                    styled(BAD, "out of attempts: waits for an operator")
+                    styled(BAD, "not tried any more: waits for an operator")
                 ))?;
             }
             Event::AlertRaised { words, .. } => output.line(format_args!("{at}  {} {words}", styled(BAD, "alert")))?,

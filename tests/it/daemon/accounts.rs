@@ -112,7 +112,7 @@ pub(super) fn agree(site: &Site, truth: &Truth) -> usize {
     });
     assert_same("the ledger", &once(recorded.collect()), &happened);
 
-    let status = site.json(&["status"]);
+    let status = site.targets();
     assert_eq!(status.len(), truth.targets.len());
     for target in &status {
         let name = text(target, "target");

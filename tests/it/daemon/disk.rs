@@ -85,6 +85,8 @@ async fn holds_still(
         let health: Value = serde_json::from_str(&health).unwrap();
         assert_eq!((status, &health["status"]), (503, &Value::from("fail")), "{health}");
         assert_eq!(daemon.get("/livez").await.0, 200, "a restart would mend nothing");
+        let status = site.ask(&["status"]);
+        assert!(status.code == Some(3) && status.out.contains("critical Nothing is rotated since"), "{status:?}");
         let (head, began) = (site.reader().head().unwrap(), Instant::now());
         // What had been recorded as sent may still arrive; nothing else does.
         while began.elapsed() < A_WHILE {

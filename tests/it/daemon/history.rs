@@ -53,7 +53,18 @@ async fn it_is_found_by_whatever_is_known_of_it() {
     let failed = ask(&daemon, "/api/v1/rotations?state=failed,unconfirmed&project=billing&actor=schedule").await;
     let failed = failed["rotations"].as_array().unwrap().clone();
     assert!(!failed.is_empty() && failed.iter().all(|row| row["target"].as_str().unwrap().contains("/billing/")));
-    assert!(site.json(&["history", "--project", "nobody"]).is_empty());
+    // A name that nobody has is no answer, nor is a word that nothing has.
+    for (arguments, code, said) in [
+        (&["history", "--project", "nobody"][..], 1, "these are: analytics, billing"),
+        (&["history", "nobody*"], 1, "no target's name matches"),
+        (&["audit", "records", "nobody*"], 1, "no target's name matches"),
+        (&["audit", "records", "--kind", "rotation_dune"], 2, "rotation_done"),
+        (&["history", "--actor", "no-such-user"], 2, "no user of this machine"),
+    ] {
+        let answer = site.ask(arguments);
+        assert!(answer.code == Some(code) && answer.out.is_empty() && answer.err.contains(said), "{answer:?}");
+    }
+    assert!(site.json(&["audit", "records", "--actor", "root"]).is_empty(), "root gave no order yet");
 
     // A key's life, from the key that a rotation brought.
     let (key, target) = (by_page[0]["key_after"].as_str().unwrap(), &by_page[0]["target"]);
@@ -81,7 +92,20 @@ async fn it_is_found_by_whatever_is_known_of_it() {
 
     let csv = site.ask(&["history", "--csv", "--limit", "2"]).out;
     assert!(csv.starts_with("begun_at,target,slot,") && csv.lines().count() == 3, "{csv}");
-    for wrong in ["rotations?state=x", "rotations?cursor=x", "ledger?since=x", "ledger?tarhet=x", "rotations?kind=x"] {
+    let some = ask(&daemon, "/api/v1/targets?target=emea/billing/*").await["targets"].as_array().unwrap().len();
+    let planned = ask(&daemon, "/api/v1/plan?target=emea/billing/*").await["plan"].as_array().unwrap().len();
+    assert_eq!((some, planned), (7, 7));
+    for wrong in [
+        "rotations?state=x",
+        "rotations?cursor=x",
+        "rotations?kind=x",
+        "rotations?actor=root",
+        "ledger?since=x",
+        "ledger?tarhet=x",
+        "ledger?kind=x",
+        "targets?tarhet=x",
+        "plan?tarhet=x",
+    ] {
         assert_eq!(daemon.get(&format!("/api/v1/{wrong}")).await.0, 400, "{wrong}");
     }
 

@@ -2,6 +2,7 @@
 
 use rekeyd::domain::{AlertKind, Event};
 use rekeyd::simulator::{FaultKind, FleetSpec, KeyTiming, Simulator, SimulatorSpec};
+use serde_json::Value;
 
 use super::accounts::{agree, ledger, settled};
 use super::site::{Running, Site, Wanted, until};
@@ -97,6 +98,14 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     assert!(refused.code == Some(1) && refused.err.contains("evry"), "{refused:?}");
     assert_eq!(told(&site).len(), before + 1);
     assert_eq!(site.ask(&["reload"]).code, Some(78), "and where it is to be found, nobody knows");
+    // An order need not wait for the file to be mended.
+    let pause = ["pause", "nothing", "--until", "1h", "--reason", "INC-1"];
+    assert_eq!(site.ask(&pause).code, Some(78));
+    let paused = site.ask(&[&pause[..], &["--socket", socket.to_str().unwrap()]].concat());
+    assert!(paused.code == Some(0) && paused.out.contains("INC-1"), "{paused:?}");
+    let standing = site.ask(&["pause", "--json", "--socket", socket.to_str().unwrap()]).out;
+    let standing: Value = serde_json::from_str(&standing).unwrap();
+    assert_eq!((&standing["scope"], &standing["reason"]), (&"nothing".into(), &"INC-1".into()), "{standing}");
     assert_eq!(daemon.get("/livez").await.0, 200);
     site.configure(&good);
 

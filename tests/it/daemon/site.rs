@@ -131,6 +131,11 @@ impl Site {
         answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// What `status --json` tells of each target.
+    pub(crate) fn targets(&self) -> Vec<Value> {
+        self.json(&["status"]).into_iter().filter(|line| line["kind"] == "target").collect()
+    }
+
     /// Starts the daemon and waits until it listens.
     pub(crate) fn start(&self) -> Running {
         Running::listening(self.command(&["run"]))

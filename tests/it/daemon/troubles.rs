@@ -73,7 +73,7 @@ async fn an_unknown_project() {
     })
     .unwrap();
     assert!(daemon.stop().contains("emea/nowhere cannot be listed"));
-    let targets = site.json(&["status"]);
+    let targets = site.targets();
     assert!(targets.iter().all(|target| target["project"] == "billing"), "{targets:?}");
 }
 
@@ -118,7 +118,7 @@ async fn a_role_that_may_only_read() {
     no_put(&simulator);
     let daemon = site.start();
     let quarantined = || {
-        let targets = site.json(&["status"]);
+        let targets = site.targets();
         targets.into_iter().filter(|target| target["state"] == "quarantined").collect::<Vec<_>>()
     };
     until("every target waits for an operator", || (quarantined().len() == 14).then_some(())).unwrap();
@@ -130,7 +130,16 @@ async fn a_role_that_may_only_read() {
     assert_eq!(simulator.truth().puts.len(), 14, "one try each");
     let status = site.ask(&["status"]);
     assert_eq!(status.code, Some(3));
-    assert!(status.out.contains("quarantined") && status.out.contains("role_missing"), "{}", status.out);
+    let row = status.out.lines().find(|line| line.contains("quarantined")).unwrap();
+    let (times, why) = row.split_once("refused for good since ").unwrap();
+    assert!(!times.contains('Z') && why.contains("role_missing") && why.contains("`rekeyd rearm`"), "{row}");
+    assert!(!status.out.contains(".. Next"), "{}", status.out);
+    let told = site.json(&["status"]);
+    let alerts: Vec<_> = told.iter().filter(|line| line["kind"] == "alert").collect();
+    assert_eq!(alerts.len(), 14, "what explains the exit status is in JSON too: {told:?}");
+    assert!(
+        alerts.iter().all(|alert| alert["alert"] == "target_quarantined" && alert["subject"]["target"].is_string())
+    );
 
     // The way out that the documentation shows.
     simulator.set_faults(Vec::new());
@@ -203,6 +212,19 @@ async fn a_key_file_that_others_can_read_or_that_is_missing() {
     assert!(answer.text().contains("there is no such file"), "{answer:?}");
     // What only shows needs no secret.
     assert_eq!(site.ask(&["config", "show"]).code, Some(0));
+}
+
+/// A start without a manager is wrong configuration, which systemd does not try again and again; `check` says it once.
+#[test]
+fn a_configuration_without_a_manager() {
+    let site = Site::new(&Wanted::at("http://127.0.0.1:1".to_owned(), "any"));
+    site.configure(&format!("version = 1\nstate_dir = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n", site.state()));
+    let refused = site.ask(&["run"]);
+    assert!(refused.code == Some(78) && refused.err.lines().count() == 1, "{refused:?}");
+    assert!(refused.err.contains("add an [[ops_manager]] section"), "{refused:?}");
+    let checked = site.json(&["check"]);
+    let said: Vec<_> = checked.iter().filter(|line| line["step"] == "config").map(|line| &line["outcome"]).collect();
+    assert_eq!(said, ["fail"], "{checked:?}");
 }
 
 /// A place where no directory can be made.

@@ -251,6 +251,14 @@ async fn coverage_names_whoever_was_left_out() {
     let mut events: Vec<_> = members.iter().flat_map(|target| found(ago(200), target)).collect();
     let gap = Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "lonely".to_owned() };
     events.push((ago(199), Event::GapFound { manager: "emea".into(), gap }));
+    let scratch = Target {
+        cluster: "scratch".to_owned(),
+        replica_set: "scratch".to_owned(),
+        cluster_id: "99".into(),
+        ..orders.clone()
+    };
+    let listing = Listing::Excluded { pattern: "scratch*".to_owned() };
+    events.push((ago(200), Event::TargetFound { description: scratch, listing }));
     events.push(rotated(ago(120), &ledger_1.id()));
     events.extend([ledger_0, config, orders, lonely].map(|target| rotated(ago(10), &target.id())));
     let site = Site::new(events).await;
@@ -277,11 +285,15 @@ async fn coverage_names_whoever_was_left_out() {
             ("emea/billing/lonely", "some", vec![]),
             ("emea/billing/orders", "none", vec!["emea/billing/orders/orders"]),
             ("emea/billing/orders", "all", vec![]),
+            ("emea/billing/scratch", "none", vec!["emea/billing/scratch/scratch"]),
+            ("emea/billing/scratch", "none", vec!["emea/billing/scratch/scratch"]),
         ]
     );
     assert_eq!(site.ask(&["coverage"]).status.code(), Some(3));
     assert_eq!(site.ask(&["coverage", "*/orders"]).status.code(), Some(0));
     assert_eq!(site.ask(&["coverage", "*/orders", "--periods", "2"]).status.code(), Some(3));
+    // Whoever excludes a cluster is not told of it for ever.
+    assert_eq!(site.ask(&["coverage", "*/scratch"]).status.code(), Some(0));
     assert_eq!(site.ask(&["coverage", "nobody"]).status.code(), Some(1));
     let table = site.text(&["coverage", "*/lonely"]);
     assert!(table.contains("the config servers, which its manager does not list"), "{table}");
