@@ -258,6 +258,8 @@ pub struct Situation {
     pub unwritable: Option<(Timestamp, String)>,
     /// When the daemon started.
     pub started_at: Timestamp,
+    /// When each manager last came back from an outage, in this life of the daemon.
+    pub recovered: BTreeMap<ManagerName, Timestamp>,
     /// When the newest plan was made, or found as good as new; none before the first.
     pub last_sweep: Option<Timestamp>,
     /// By the monotonic clock, how long ago that was, or how long the first is overdue.

@@ -6,6 +6,8 @@ mod gone;
 mod target;
 mod upkeep;
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use self::target::Look;
@@ -39,7 +41,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
     let receivers = fleet.receivers.iter().filter_map(|(name, record)| receiver(name, record, situation.now));
-    ledger(situation)
+    let alerts = ledger(situation)
         .into_iter()
         .chain(upkeep::upkeep(situation))
         .chain(scheduler(situation, rules))
@@ -48,8 +50,23 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .chain(managers)
         .chain(api_keys)
         .chain(targets.flat_map(|look| look.alerts()))
-        .chain(gone::gone(situation, rules))
-        .collect()
+        .chain(gone::gone(situation, rules));
+    told_apart(alerts.collect())
+}
+
+/// Targets of one name have their ids behind it, as in the series: to a receiver two alerts of one name would be one.
+fn told_apart(mut alerts: Vec<Alert>) -> Vec<Alert> {
+    let mut once = HashSet::new();
+    let again = alerts.iter().filter(|alert| !once.insert((alert.kind, alert.name.as_str())));
+    let twice: HashSet<_> = again.map(|alert| (alert.kind, alert.name.clone())).collect();
+    for alert in alerts.iter_mut().filter(|alert| twice.contains(&(alert.kind, alert.name.clone()))) {
+        if let AlertSubject::Target(id) = &alert.subject
+            && let Some((_, ids)) = id.as_str().split_once('/')
+        {
+            alert.name = format!("{} ({ids})", alert.name);
+        }
+    }
+    alerts
 }
 
 /// No record, no rotation: whoever is told by this alert has to make room, or the fleet grows old.
@@ -81,8 +98,11 @@ fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
 fn clock(situation: &Situation) -> Option<Alert> {
     let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
     let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
+    let held = step.doubted_until().map_or(String::new(), |until| {
+        format!(" If it was not set right again, it is gone by from {until:.0} on, and nothing is begun before.")
+    });
     let words = format!(
-        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it. \
+        "The wall clock of this machine was set {way} by {seconds}s at {:.0}: ages and due times are read off it.{held} \
          Next: see that the machine follows a time server (`timedatectl`), and that what was due was rotated.",
         step.at
     );

@@ -4,12 +4,12 @@
 
 mod news;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::managers::Accesses;
@@ -37,28 +37,31 @@ impl Inventories {
     pub(super) async fn run(self, wake: Arc<Notify>, closing: CancellationToken) {
         let inventories = Arc::new(self);
         let mut due: BTreeMap<ManagerName, Duration> = BTreeMap::new();
+        // One a manager, and none waits for another's.
+        let mut under_way = JoinSet::new();
+        let mut busy: HashMap<Id, ManagerName> = HashMap::new();
         loop {
             let now = inventories.clock.monotonic();
             let asked = Arc::clone(&inventories.asked.borrow());
             due.retain(|name, _| asked.managers.contains_key(name));
-            let mut under_way = JoinSet::new();
-            for name in asked.managers.keys().filter(|name| due.get(*name).is_none_or(|due| *due <= now)) {
-                let (inventories, asked, name) = (Arc::clone(&inventories), Arc::clone(&asked), name.clone());
-                under_way.spawn(async move { (inventories.take(&asked, &name).await, name) });
+            let idle = |name: &ManagerName| busy.values().all(|busy| busy != name);
+            let is_due = |name: &ManagerName| due.get(name).is_none_or(|due| *due <= now) && idle(name);
+            let now_due: Vec<_> = asked.managers.keys().filter(|name| is_due(name)).cloned().collect();
+            let next = due.iter().filter(|(name, due)| **due > now && idle(name)).map(|(_, due)| *due - now).min();
+            for name in now_due {
+                let (inventories, asked, of) = (Arc::clone(&inventories), Arc::clone(&asked), name.clone());
+                let task = under_way.spawn(async move { inventories.take(&asked, &of).await });
+                busy.insert(task.id(), name);
             }
-            while let Some(taken) = tokio::select! {
-                taken = under_way.join_next() => taken,
-                () = closing.cancelled() => return,
-            } {
-                if let Ok((next, name)) = taken {
-                    due.insert(name, inventories.clock.monotonic() + next);
-                }
-            }
-            let now = inventories.clock.monotonic();
-            let next = due.values().min().map_or(RETRY, |due| due.saturating_sub(now));
             tokio::select! {
+                Some(taken) = under_way.join_next_with_id() => {
+                    let (id, again) = taken.unwrap_or_else(|panicked| (panicked.id(), RETRY));
+                    if let Some(name) = busy.remove(&id) {
+                        due.insert(name, inventories.clock.monotonic() + again);
+                    }
+                }
                 () = wake.notified() => {}
-                () = inventories.clock.sleep(next) => {}
+                () = inventories.clock.sleep(next.unwrap_or(RETRY)) => {}
                 () = closing.cancelled() => return,
             }
         }
@@ -79,5 +82,98 @@ impl Inventories {
                 RETRY
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::{ApiKey, Event, Failure};
+    use crate::ports::{Access, Gauge, Greeting, Head, Inventory, JournalError, Situation};
+
+    /// Time passes by sleeping, and for whoever sleeps at once.
+    #[derive(Default)]
+    struct Hasty(Mutex<Duration>);
+
+    #[async_trait]
+    impl Clock for Hasty {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH + self.monotonic()
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+
+        async fn sleep(&self, length: Duration) {
+            tokio::task::yield_now().await;
+            *self.0.lock().unwrap() += length;
+        }
+    }
+
+    /// Answers, or never does; and counts how often it was asked.
+    struct Manager(bool, watch::Sender<u32>);
+
+    #[async_trait]
+    impl Access for Manager {
+        async fn greet(&self) -> Result<Greeting, Failure> {
+            unreachable!("an inventory does not greet")
+        }
+
+        async fn api_keys(&self) -> Result<Inventory, Failure> {
+            self.1.send_modify(|asked| *asked += 1);
+            if self.0 { Ok(Inventory::default()) } else { std::future::pending().await }
+        }
+
+        async fn access_list(&self, _: &ApiKey) -> Result<Vec<String>, Failure> {
+            unreachable!("an inventory does not read access lists")
+        }
+    }
+
+    struct Blank;
+
+    impl Gauge for Blank {
+        fn read(&self) -> Situation {
+            Situation {
+                now: Timestamp::UNIX_EPOCH,
+                fleet: Arc::default(),
+                head: Head { seq: 1, hash: [0; 32] },
+                unwritable: None,
+                started_at: Timestamp::UNIX_EPOCH,
+                recovered: BTreeMap::new(),
+                last_sweep: None,
+                since_sweep: Duration::ZERO,
+                upkeep: None,
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Notebook for Blank {
+        async fn note(&self, _: Vec<Event>) -> Result<(), JournalError> {
+            Ok(())
+        }
+    }
+
+    /// A manager whose lists take for ever keeps no other manager's from being read again, and is asked once.
+    #[tokio::test]
+    async fn one_slow_manager_keeps_nobody_waiting() {
+        let (slow, quick) = (watch::Sender::new(0), watch::Sender::new(0));
+        let mut asked = quick.subscribe();
+        let managers = [("slow", Manager(false, slow.clone())), ("quick", Manager(true, quick))];
+        let managers = managers.into_iter().map(|(name, it)| (name.into(), Arc::new(it) as Arc<dyn Access>)).collect();
+        let (_asked, now_asked) = watch::channel(Arc::new(Asked { managers, every: Period::days(1) }));
+        let clock = Arc::new(Hasty::default());
+        let inventories = Inventories { notebook: Arc::new(Blank), asked: now_asked, clock };
+        let task = tokio::spawn(inventories.run(Arc::default(), CancellationToken::new()));
+        let again = tokio::time::timeout(Duration::from_secs(10), asked.wait_for(|asked| *asked == 5)).await.is_ok();
+        assert!(again, "the quick one was asked {} times", asked.borrow().to_owned());
+        assert_eq!(*slow.borrow(), 1);
+        task.abort();
     }
 }

@@ -1,6 +1,6 @@
 //! The state of affairs as the commands show it, read from the record: with the daemon up, down or dead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ impl View {
             unwritable: daemon.and_then(|daemon| daemon.unwritable.clone()),
             // Where nothing is known of the daemon, nothing excuses a key that has not been read for long.
             started_at: daemon.map_or(Timestamp::UNIX_EPOCH, |daemon| daemon.started_at),
+            recovered: BTreeMap::new(),
             last_sweep: daemon.and_then(|daemon| daemon.last_sweep),
             since_sweep: Duration::from_secs(daemon.map_or(0, |daemon| daemon.since_sweep_s)),
             upkeep: None,

@@ -31,7 +31,7 @@ pub(super) struct PolicyEntry {
     pub(super) settle_at: Option<Spot>,
     /// By whose clocks it reads calendars and windows.
     pub(super) zone: TimeZone,
-    /// Its own windows, how long each is and where it was written.
+    /// How long each of its windows is and where it was written, in its own section or in the one that it inherits from.
     pub(super) windows_at: Vec<(SignedDuration, Spot)>,
 }
 
@@ -89,7 +89,10 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
         (_, Some(cron)) => Rhythm::Cron(Box::new(cron.value.clone())),
         (None, None) => inherited_rhythm(&base.policy.rhythm, &zone, &section),
     };
-    let windows_at = windows.iter().flatten().map(|window| (window.value.length(), window.spot.clone())).collect();
+    let windows_at = match &windows {
+        Some(windows) => windows.iter().map(|window| (window.value.length(), window.spot.clone())).collect(),
+        None => base.windows_at.clone(),
+    };
     let written = match windows {
         Some(windows) => windows.into_iter().map(|window| window.value).collect(),
         None => base.policy.windows.written().to_vec(),

@@ -213,6 +213,7 @@ fn how(decision: &Decision) -> Readiness {
             WaitReason::Paused { .. }
             | WaitReason::OutsideWindow { .. }
             | WaitReason::Frozen { .. }
+            | WaitReason::ClockDoubted { .. }
             | WaitReason::MemberFailed { .. } => Readiness::Held,
             WaitReason::BackingOff { .. }
             | WaitReason::MemberFirst { .. }

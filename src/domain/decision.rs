@@ -100,6 +100,11 @@ pub enum WaitReason {
         /// Its end.
         end: Timestamp,
     },
+    /// The wall clock was set far ahead a short while ago: nobody knows yet whether what it makes due is due.
+    ClockDoubted {
+        /// By so many seconds.
+        by_s: i64,
+    },
     /// Another member of its cluster failed, and its policy stops the cluster then.
     MemberFailed {
         /// The member.
@@ -180,6 +185,7 @@ impl WaitReason {
             | Self::KeyUnknown
             | Self::BackingOff { .. }
             | Self::Paused { .. }
+            | Self::ClockDoubted { .. }
             | Self::MemberFailed { .. }
             | Self::MemberFirst { .. }
             | Self::ManagerFull { .. }
@@ -198,6 +204,7 @@ impl fmt::Display for WaitReason {
             Self::OutsideWindow { next: Some(next) } => write!(f, "outside its windows; the next is {next}"),
             Self::OutsideWindow { next: None } => f.write_str("outside its windows, and none comes"),
             Self::Frozen { freeze, reason, end } => write!(f, "held by freeze {freeze} until {end:.0} ({reason})"),
+            Self::ClockDoubted { by_s } => write!(f, "the clock was set ahead by {by_s} s, and may be wrong"),
             Self::MemberFailed { member } => write!(f, "{member} failed, and stops its cluster"),
             Self::MemberFirst { member } => write!(f, "{member} goes first"),
             Self::ManagerFull { limit } => write!(f, "its manager has {limit} rotations in hand"),

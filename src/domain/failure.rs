@@ -129,6 +129,13 @@ impl Failure {
         Self { reason, verdict, scope, status: None, code: None, retry_after_s: None, detail: detail.into() }
     }
 
+    /// The same as one target's own trouble, where the manager lets others in with the same login. A login that is refused there
+    /// may be the luck of one call, with servers behind one address that do not share what they know: it may be tried again.
+    pub fn of_target(self) -> Self {
+        let verdict = if self.reason == Reason::CredentialsRefused { Verdict::Transient } else { self.verdict };
+        Self { scope: Scope::Target, verdict, ..self }
+    }
+
     /// How long the server asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_s.map(Duration::from_secs)

@@ -13,6 +13,7 @@ use super::freeze::{Freeze, OrderedFreeze};
 use super::glob::Glob;
 use super::ids::{ApiKeyId, ManagerName, PolicyName, ReceiverName, TargetId};
 use super::order::Pause;
+use super::period::Period;
 use super::receiver::ReceiverRecord;
 use super::record::TargetRecord;
 use super::span::Span;
@@ -53,6 +54,19 @@ pub struct ClockStep {
     pub at: Timestamp,
     /// By so many seconds; negative: it was set back.
     pub by_s: i64,
+}
+
+/// A step ahead of this is more than the ordinary work of time servers, and than a machine that was suspended for a moment.
+const DOUBTED_STEP: Period = Period::minutes(15);
+/// A time server corrects a clock that it trusts wrongly, or that leapt by itself, within this.
+const CLOCK_SETTLES: Period = Period::minutes(60);
+
+impl ClockStep {
+    /// Until when nobody should go by the clock because of this step; none if it was set back, which makes nothing due, or
+    /// ahead by minutes only.
+    pub fn doubted_until(&self) -> Option<Timestamp> {
+        (self.by_s > 0 && self.by_s.unsigned_abs() > DOUBTED_STEP.as_secs()).then(|| CLOCK_SETTLES.after(self.at))
+    }
 }
 
 /// What is known of a manager.
@@ -218,6 +232,14 @@ impl Fleet {
                 Some(Change::Target(id, Some(Arc::new(record.after(at, event)?))))
             }
         })
+    }
+
+    /// Until when the wall clock may be one that leapt ahead, and by how many seconds it did; none if it may be gone by.
+    pub fn doubts_clock(&self, now: Timestamp) -> Option<(Timestamp, i64)> {
+        let step = self.clock_step?;
+        // Of a date that a clock set back since has left in the future nothing is held against this one.
+        let until = step.doubted_until().filter(|until| (step.at..*until).contains(&now))?;
+        Some((until, step.by_s))
     }
 
     /// Takes an event in without a way back, for who goes through a long history: a target that is known is changed where it

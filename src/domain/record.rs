@@ -168,7 +168,9 @@ impl TargetRecord {
             None if transition.id == self.next_rotation() => None,
             None => return Err(refuse(&format!("the next one would be {}", self.next_rotation()))),
         };
-        if State::permits(from, transition.to) {
+        // A lost reply leaves a rotation sending; a PUT, of which there is one, makes it so.
+        let sent_before = matches!(event, Event::RotationSending { .. }) && from == Some(State::Sending);
+        if State::permits(from, transition.to) && !sent_before {
             Ok(())
         } else {
             let from = from.map_or("nothing", State::as_str);

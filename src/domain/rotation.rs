@@ -227,6 +227,7 @@ impl How {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Event, Fleet, Listing, Reason, sample};
 
     /// The persisted words are part of the ledger: a rename would orphan old records.
     #[test]
@@ -250,6 +251,26 @@ mod tests {
         assert!(!State::permits(None, State::Sending));
         assert!(!State::permits(Some(State::Confirming), State::Sending));
         assert!(!State::permits(Some(State::Unconfirmed), State::Sending));
+    }
+
+    /// A lost reply leaves a rotation sending. A second PUT would, too, and is no way to go on.
+    #[test]
+    fn one_attempt_is_sent_once() {
+        let at: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let (mut fleet, description, rotation) =
+            (Fleet::default(), sample::target(), RotationId { slot: 1, attempt: 1 });
+        let target = description.id();
+        let seen = Event::KeySeen { target: target.clone(), key: "k".into(), looked_at: None };
+        let (key_before, due_at, looked_at) = ("k".into(), at, at);
+        let intended = Event::RotationIntended { target: target.clone(), rotation, due_at, key_before, looked_at };
+        let sending = Event::RotationSending { target: target.clone(), rotation, looked_at: None };
+        let failure = sample::failure(Reason::CutOff);
+        let lost = Event::RotationReplyLost { target, rotation, failure };
+        let found = Event::TargetFound { description, listing: Listing::Eligible };
+        for event in [&found, &seen, &intended, &sending, &lost, &lost] {
+            sample::tell(&mut fleet, at, event);
+        }
+        assert!(fleet.consequence(at, &sending).is_err());
     }
 
     #[test]

@@ -60,8 +60,9 @@ impl Engine {
             listings.under_way = true;
             let (engine, name) = (Arc::clone(self), name.clone());
             hand.start(Job::List(name.clone()), async move {
-                match engine.parts().managers.get(&name) {
-                    Some(manager) => Ended::Listed(manager.service.discover().await),
+                let parts = engine.parts();
+                match parts.managers.get(&name) {
+                    Some(manager) => Ended::Listed(Arc::clone(&parts), manager.service.discover().await),
                     None => Ended::Worked,
                 }
             });
@@ -72,7 +73,15 @@ impl Engine {
     pub(super) async fn listed(self: &Arc<Self>, hand: &mut Hand, name: &ManagerName, ended: Ended) {
         let parts = self.parts();
         let Some(manager) = parts.managers.get(name) else { return };
-        if let Ended::Listed(Ok(_)) = &ended
+        if let Ended::Listed(began_with, _) = &ended
+            && !Arc::ptr_eq(began_with, &parts)
+        {
+            // It was asked with another login, or for other projects, than are in force by now: it says nothing of these.
+            let listings = hand.listings.entry(name.clone()).or_default();
+            (listings.under_way, listings.due) = (false, Duration::ZERO);
+            return;
+        }
+        if let Ended::Listed(_, Ok(_)) = &ended
             && self.is_doubtful(name)
             && self.prove(hand, name)
         {
@@ -83,18 +92,20 @@ impl Engine {
         let now = self.clock.monotonic();
         listings.under_way = false;
         match ended {
-            Ended::Listed(Ok(discovery)) => {
+            Ended::Listed(_, Ok(discovery)) => {
                 let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
-                if !std::mem::take(&mut listings.probing) {
+                if std::mem::take(&mut listings.probing) {
+                    self.state.recovered(name, self.clock.now());
+                } else {
                     listings.failures = 0;
                 }
                 listings.due = now + if recorded { manager.discover_every.as_duration() } else { probe_after(1) };
             }
-            Ended::Listed(Err(failure)) => {
+            Ended::Listed(_, Err(failure)) => {
                 listings.fail(now);
                 // A ledger that cannot be written is dealt with by the loop.
                 let _ = self.manager_failed(name, &failure).await;
@@ -104,7 +115,7 @@ impl Engine {
         self.state.heard_of(name);
     }
 
-    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
+    /// Whether the manager is called failing for what its keys met, so that a listing alone does not show that it works.
     pub(super) fn is_doubtful(&self, manager: &ManagerName) -> bool {
         self.breakers().get(manager).is_some_and(Breaker::is_open)
     }

@@ -10,7 +10,7 @@ use super::look::{Seen, Slot, refusal};
 use crate::domain::{
     Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
 };
-use crate::policy::{Policy, Rules, give_up_after, poll_after, retry_at, shut_by};
+use crate::policy::{Policy, give_up_after, may_send, poll_after, retry_at};
 use crate::ports::{JournalError, KeyService};
 
 /// One attempt and what it works with.
@@ -18,7 +18,6 @@ pub(super) struct Attempt<'a> {
     pub(super) engine: &'a Engine,
     pub(super) service: &'a dyn KeyService,
     pub(super) policy: &'a Policy,
-    pub(super) rules: &'a Rules,
     /// What was known when it was planned; nothing else touches the target meanwhile.
     pub(super) record: &'a TargetRecord,
     /// The key that was in use when last looked.
@@ -38,9 +37,10 @@ impl Attempt<'_> {
                 Ok(())
             }
             Seen::Nothing(failure) => self.failed(rotation, due_at, Stage::Precheck, failure).await,
-            Seen::Same if self.closing.is_cancelled() => Ok(()),
-            // The look took so long that the window is over: the next plan says what it waits for.
-            Seen::Same if self.is_shut() => Ok(()),
+            // The clock was set back since the plan: done before its date, the slot would fall due again.
+            Seen::Same if self.engine.clock.now() < due_at && self.record.request.is_none() => Ok(()),
+            // The look took so long that something else is so by now: the next plan says what it waits for.
+            Seen::Same if !self.may_send() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -83,20 +83,25 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether a window, a freeze or a pause keeps a PUT from leaving now.
-    fn is_shut(&self) -> bool {
-        shut_by(self.engine.clock.now(), self.record, self.policy, &self.engine.scribe.fleet(), self.rules).is_some()
+    /// Whether a PUT may leave now, by what is in force and known by now, and not when the attempt was planned.
+    fn may_send(&self) -> bool {
+        let (now, fleet, parts) = (self.engine.clock.now(), self.engine.scribe.fleet(), self.engine.parts());
+        !self.closing.is_cancelled() && may_send(now, &self.record.target.id(), &fleet, &parts.rules)
     }
 
-    /// `looked_again` is when the key was read after the intent, if it was. If the time is not right any more nothing is sent,
+    /// `looked_again` is when the key was read after the intent, if it was. If the PUT may not leave any more nothing is sent,
     /// and the next plan withdraws the intent.
     async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
-        if self.closing.is_cancelled() || self.is_shut() {
+        if !self.may_send() {
             return Ok(());
         }
         let target = self.record.target.id();
         let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
         self.write(sending).await?;
+        // A disk may have hung for as long as it liked. What is on record as sent and was not is settled as after a crash.
+        if !self.may_send() {
+            return Ok(());
+        }
         let since = self.engine.clock.now();
         let reply = self.service.rotate(&self.record.target).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.
@@ -122,7 +127,9 @@ impl Attempt<'_> {
                     rotation.phase = Phase::Sending { since, lost };
                     self.confirm(rotation, How::Recovered, replied, 0).await
                 }
-                Verdict::Transient | Verdict::Permanent | Verdict::NotThisWay => {
+                // Its key was just read with the same login, from the same address: what is refused is this request.
+                Verdict::Permanent => self.failed(rotation.id, rotation.due_at, Stage::Put, failure.of_target()).await,
+                Verdict::Transient | Verdict::NotThisWay => {
                     self.failed(rotation.id, rotation.due_at, Stage::Put, failure).await
                 }
             },

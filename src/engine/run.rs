@@ -77,7 +77,8 @@ pub(super) enum Ended {
     Worked,
     /// It could not record what it had to.
     Unrecorded,
-    Listed(Result<Discovery, Failure>),
+    /// With what was in force when the listing began.
+    Listed(Arc<Parts>, Result<Discovery, Failure>),
 }
 
 impl Engine {
@@ -176,10 +177,14 @@ impl Engine {
         true
     }
 
-    /// Records that a pause or a freeze is over when its time has come; the planner knows without.
+    /// Records that a pause or a freeze is over when its time has come; the planner knows without. Not by a clock that may have
+    /// leapt: a pause that is recorded as over does not stand again when the clock is right.
     async fn end_holds(&self) -> bool {
         let now = self.clock.now();
         let fleet = self.scribe.fleet();
+        if fleet.doubts_clock(now).is_some() {
+            return true;
+        }
         let over = fleet.pauses.iter().filter(|(_, pause)| pause.until <= now);
         let pauses = over.map(|(scope, _)| Event::PauseEnded { scope: scope.clone(), reason: None, by: None });
         let over = fleet.freezes.iter().filter(|(_, ordered)| !ordered.ended && ordered.freeze.span.end <= now);
@@ -251,11 +256,12 @@ impl Engine {
         }
         hand.line = plan.line;
         self.look_around(hand);
-        // That a hold is over is recorded when its time has come.
+        // That a hold is over is recorded when its time has come, and the clock can be gone by.
+        let doubted = fleet.doubts_clock(now).map(|(until, _)| until);
         let pauses = fleet.pauses.values().map(|pause| pause.until);
         let freezes = fleet.freezes.values().filter(|ordered| !ordered.ended).map(|ordered| ordered.freeze.span.end);
-        let until =
-            plan.next_at.into_iter().chain(pauses).chain(freezes).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
+        let over = pauses.chain(freezes).map(|end| doubted.map_or(end, |until| until.max(end)));
+        let until = plan.next_at.into_iter().chain(over).min().map_or(LONGEST_PAUSE, |at| wait(now, at));
         Some(until.min(listing_due).min(LONGEST_PAUSE))
     }
 
@@ -308,8 +314,8 @@ impl Engine {
         else {
             return Ok(());
         };
-        let (service, rules) = (manager.service.as_ref(), parts.rules.as_ref());
-        let attempt = Attempt { engine: self, service, policy, rules, record, known, closing };
+        let service = manager.service.as_ref();
+        let attempt = Attempt { engine: self, service, policy, record, known, closing };
         match (task, &record.rotation) {
             (Task::Begin(rotation, due_at), _) => attempt.begin(rotation, due_at).await,
             (Task::Resume(found), Some(rotation)) => attempt.resume(Rotation::clone(rotation), found).await,

@@ -1,6 +1,6 @@
 //! What the engine shows of itself: when it last planned, or saw that its plan still holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(super) struct State {
     /// By the wall clock, none before the first; and by the monotonic clock, the start before the first.
     swept: Mutex<(Option<Timestamp>, Duration)>,
     sweeps: watch::Sender<u64>,
+    /// When each manager last came back from an outage.
+    recovered: Mutex<BTreeMap<ManagerName, Timestamp>>,
     /// The managers that have answered or failed since the start.
     heard_of: watch::Sender<BTreeSet<ManagerName>>,
 }
@@ -27,6 +29,7 @@ impl State {
             started_at: clock.now(),
             swept: Mutex::new((None, clock.monotonic())),
             sweeps: watch::Sender::new(0),
+            recovered: Mutex::default(),
             heard_of: watch::Sender::new(BTreeSet::new()),
         }
     }
@@ -43,6 +46,10 @@ impl State {
 
     pub(super) fn sweeps(&self) -> watch::Receiver<u64> {
         self.sweeps.subscribe()
+    }
+
+    pub(super) fn recovered(&self, manager: &ManagerName, at: Timestamp) {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).insert(manager.clone(), at);
     }
 
     pub(super) fn heard_of(&self, manager: &ManagerName) {
@@ -66,6 +73,7 @@ impl Gauge for Engine {
             head: self.scribe.head(),
             unwritable: self.scribe.unwritable(),
             started_at: self.state.started_at,
+            recovered: self.state.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             last_sweep,
             since_sweep: self.clock.monotonic().saturating_sub(swept),
             upkeep: None,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{Event, Fleet, Standing, TargetId, TargetRecord};
 
-/// Keys are looked at several times in this time, unless they can not be.
+/// Keys are looked at several times in this time, unless they cannot be.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A stretch in which a target's key could not be looked at, and after which nothing shows that it was in use all the time.

@@ -1,4 +1,4 @@
-//! What each day of a target was: was its key within its cryptoperiod, and if that can not be shown, why not. Pure.
+//! What each day of a target was: was its key within its cryptoperiod, and if that cannot be shown, why not. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 

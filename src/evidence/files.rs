@@ -79,7 +79,7 @@ pub struct Wanted<'a> {
 /// while the ledger does not. `progress` is told records done and to do.
 ///
 /// # Errors
-/// If the ledger is broken, or the bundle can not be written; nothing is left behind then.
+/// If the ledger is broken, or the bundle cannot be written; nothing is left behind then.
 pub fn export(
     reader: &Reader,
     checkpoints: &[Checkpoint],
@@ -194,7 +194,7 @@ fn coverage(story: &TargetStory) -> Value {
     })
 }
 
-/// Every stretch in which it can not be shown that the key was within its cryptoperiod, while the target was there.
+/// Every stretch in which it cannot be shown that the key was within its cryptoperiod, while the target was there.
 fn gaps(story: &TargetStory) -> Vec<Value> {
     let shown = story.stretches.iter().filter(|stretch| !matches!(stretch.class, Class::Within | Class::NotThere));
     shown

@@ -71,12 +71,12 @@ pub(super) struct TargetStory {
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     /// The ledger does not verify, so nothing that it says is evidence.
-    #[error("the ledger can not be shown to be whole, so nothing is exported: {0}")]
+    #[error("the ledger cannot be shown to be whole, so nothing is exported: {0}")]
     Verify(#[from] VerifyError),
-    /// It can not be read.
+    /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It can not be written down.
+    /// It cannot be written down.
     #[error("cannot write the evidence: {0}")]
     Write(#[from] PackError),
 }

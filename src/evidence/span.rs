@@ -13,7 +13,7 @@ pub struct Span {
     pub to: Date,
 }
 
-/// Why a period can not be reported.
+/// Why a period cannot be reported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpanError {
     /// It ends before it begins.

@@ -15,7 +15,7 @@ const ENOUGH: usize = 5;
 pub struct Breaker {
     /// Targets that could not be read since one could.
     doubts: BTreeSet<TargetId>,
-    /// Targets whose failures had the manager called failing.
+    /// Targets whose failures had the manager called failing, until it answers.
     accusers: BTreeSet<TargetId>,
     /// Targets that accused a manager which then answered: until they are read themselves they speak for themselves alone.
     discounted: BTreeSet<TargetId>,
@@ -24,16 +24,14 @@ pub struct Breaker {
 impl Breaker {
     /// A target's key was read.
     pub fn read(&mut self, target: &TargetId) {
-        self.doubts.clear();
-        self.accusers.remove(target);
+        self.answers();
         self.discounted.remove(target);
     }
 
     /// A target's key could not be read. Returns the failure, with the scope that it has in the light of the others.
     pub fn failed(&mut self, target: &TargetId, failure: Failure) -> Failure {
-        let of_the_credential = matches!(failure.reason, Reason::CredentialsRefused | Reason::AddressRefused);
-        if self.discounted.contains(target) && !of_the_credential {
-            return Failure { scope: Scope::Target, ..failure };
+        if self.discounted.contains(target) {
+            return failure.of_target();
         }
         if failure.scope == Scope::Manager {
             self.accusers.insert(target.clone());
@@ -45,14 +43,14 @@ impl Breaker {
             | Reason::CutOff
             | Reason::ServerError
             | Reason::Unreadable => {}
-            // The manager speaks of this target, so it works.
+            // The manager speaks of this target, so it works, and takes our login.
             Reason::RoleMissing
             | Reason::Refused
             | Reason::NotFound
             | Reason::Conflict
             | Reason::NotThisWay
             | Reason::NotEncrypted => {
-                self.doubts.clear();
+                self.answers();
                 return failure;
             }
             // Told of the manager as a whole already, by us, or after the fact.
@@ -61,7 +59,7 @@ impl Breaker {
             }
         }
         self.doubts.insert(target.clone());
-        if !self.is_open() || failure.scope == Scope::Manager {
+        if self.doubts.len() < ENOUGH || failure.scope == Scope::Manager {
             return failure;
         }
         self.accusers.extend(self.doubts.iter().cloned());
@@ -70,9 +68,10 @@ impl Breaker {
         Failure { scope: Scope::Manager, verdict: Verdict::Transient, detail, ..failure }
     }
 
-    /// Whether so many targets failed in a row that a listing alone does not show that the manager works.
+    /// Whether a key that could not be read had the manager called failing, and none was read since. Then a listing alone
+    /// does not show that it works: it may refuse our login, or our address, for keys alone.
     pub fn is_open(&self) -> bool {
-        self.doubts.len() >= ENOUGH
+        !self.accusers.is_empty()
     }
 
     /// The manager answers: who said otherwise is not believed again before it was read itself.
@@ -138,7 +137,6 @@ mod tests {
         assert_eq!(blame(&mut breaker, 1), Scope::Manager);
         // The others' luck does not take back what it said.
         breaker.read(&target(2));
-        breaker.answers();
         assert_eq!([(); 3].map(|()| blame(&mut breaker, 1)), [Scope::Target; 3]);
         assert_eq!(blame(&mut breaker, 3), Scope::Manager);
         breaker.read(&target(1));
@@ -151,5 +149,27 @@ mod tests {
         assert_eq!(row(&mut breaker), Some(Scope::Manager));
         breaker.answers();
         assert_eq!(row(&mut breaker), Some(Scope::Target));
+    }
+
+    /// A login that is refused for keys alone is the manager's trouble until a key is read, however well it lists; and one
+    /// key's alone is that target's.
+    #[test]
+    fn a_refused_login_stands_until_a_key_is_read() {
+        // A login that is good for others may be good the next time; an address is refused by rule.
+        let cases = [(Reason::CredentialsRefused, Verdict::Transient), (Reason::AddressRefused, Verdict::Permanent)];
+        for (reason, verdict) in cases {
+            let mut breaker = Breaker::default();
+            let refused = |breaker: &mut Breaker, n| {
+                let failure = Failure { verdict: Verdict::Permanent, ..failure(reason, Scope::Manager) };
+                let told = breaker.failed(&target(n), failure);
+                (told.scope, told.verdict)
+            };
+            assert_eq!(refused(&mut breaker, 1), (Scope::Manager, Verdict::Permanent));
+            assert!(breaker.is_open());
+            assert_eq!(refused(&mut breaker, 2).0, Scope::Manager, "nobody's word is enough to end it");
+            breaker.read(&target(2));
+            assert!(!breaker.is_open());
+            assert_eq!(refused(&mut breaker, 1), (Scope::Target, verdict));
+        }
     }
 }

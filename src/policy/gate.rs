@@ -1,7 +1,8 @@
-//! Whether the time is right: windows, freezes and pauses.
+//! Whether the time is right: windows, freezes and pauses, and a clock that can be gone by.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -9,7 +10,10 @@ use super::freeze::freezes;
 use super::rules::Rules;
 use super::settings::Policy;
 use super::window::Windows;
-use crate::domain::{Fleet, Freeze, Glob, Pause, Period, PolicyName, Span, TargetName, TargetRecord, WaitReason};
+use crate::domain::{
+    Fleet, Freeze, Glob, Listing, Pause, Period, PolicyName, Sighting, Span, Standing, TargetId, TargetName,
+    TargetRecord, WaitReason,
+};
 
 /// A window that is too short to begin in is passed over; after so many there is none.
 const LONGEST_SEARCH: usize = 520;
@@ -23,18 +27,26 @@ pub(super) struct Shut {
     pub(super) reason: WaitReason,
 }
 
-/// What keeps an attempt from being sent at `at`, in words; none if nothing does.
+/// Whether an attempt at this target may be sent at `at`, by what is known and in force then: it is rotated at all, and nothing
+/// holds it.
 ///
 /// An attempt begins only while its window has a request's time-out left: whatever it sends has left by the window's end, or
 /// has been given up. The engine asks again right before it sends.
-pub fn shut_by(at: Timestamp, record: &TargetRecord, policy: &Policy, fleet: &Fleet, rules: &Rules) -> Option<String> {
-    Gates::new(at, fleet, rules).shut(record, policy).map(|shut| shut.reason.to_string())
+pub fn may_send(at: Timestamp, target: &TargetId, fleet: &Fleet, rules: &Rules) -> bool {
+    let Some(record) = fleet.targets.get(target) else { return false };
+    // The rules may leave it out since a moment ago, which is not on record yet.
+    let sighting = Sighting { target: record.target.clone(), listing: record.listing.clone() };
+    let managed = record.standing() == Standing::Managed && rules.listing_of(&sighting) == Listing::Eligible;
+    let open = |policy: &Arc<Policy>| Gates::new(at, fleet, rules).shut(record, policy).is_none();
+    managed && rules.policy_of(&record.target).is_some_and(open)
 }
 
-/// A pause or a freeze that holds somebody up at a moment.
+/// What holds somebody up at a moment, other than a window that is shut.
 enum Hold<'a> {
     Pause(Glob, &'a str, &'a Pause),
     Freeze(&'a Freeze),
+    /// A clock that was set ahead, until it is believed, and by how many seconds.
+    Clock(Timestamp, i64),
 }
 
 impl Hold<'_> {
@@ -42,6 +54,7 @@ impl Hold<'_> {
         match self {
             Self::Pause(glob, _, _) => glob.matches(name.as_str()),
             Self::Freeze(freeze) => freeze.covers(name),
+            Self::Clock(..) => true,
         }
     }
 
@@ -49,6 +62,7 @@ impl Hold<'_> {
         match self {
             Self::Pause(_, _, pause) => pause.until,
             Self::Freeze(freeze) => freeze.span.end,
+            Self::Clock(until, _) => *until,
         }
     }
 
@@ -60,6 +74,7 @@ impl Hold<'_> {
             Self::Freeze(Freeze { name, reason, span, .. }) => {
                 WaitReason::Frozen { freeze: name.clone(), reason: reason.clone(), end: span.end }
             }
+            Self::Clock(_, by_s) => WaitReason::ClockDoubted { by_s: *by_s },
         }
     }
 }
@@ -78,10 +93,11 @@ impl<'a> Gates<'a> {
         let mut gates = Self::unpaused(at, fleet, rules);
         let standing = fleet.standing_pauses(at);
         gates.holds.extend(standing.map(|(scope, pause)| Hold::Pause(Glob::new(scope), scope, pause)));
+        gates.holds.extend(fleet.doubts_clock(at).map(|(until, by_s)| Hold::Clock(until, by_s)));
         gates
     }
 
-    /// The same without pauses: what was to be foreseen.
+    /// The same without pauses and leaps of the clock: what was to be foreseen.
     pub(super) fn unpaused(at: Timestamp, fleet: &'a Fleet, rules: &'a Rules) -> Self {
         let freezes = freezes(rules, fleet).filter(|freeze| freeze.span.contains(at));
         Self { at, rules, holds: freezes.map(Hold::Freeze).collect(), windows: RefCell::default() }
@@ -92,7 +108,7 @@ impl<'a> Gates<'a> {
         self.held(record).or_else(|| self.outside(record, policy))
     }
 
-    /// The pause or the freeze that holds the target up the longest.
+    /// The pause, the freeze or the leap of the clock that holds the target up the longest.
     pub(super) fn held(&self, record: &TargetRecord) -> Option<Shut> {
         // Names are put together only where somebody asks for them.
         if self.holds.is_empty() || record.overrides() {

@@ -165,6 +165,8 @@ impl Look<'_> {
         } else if let Some(outage) = outage.filter(|outage| outage.since < closed_at) {
             let manager = &self.record.target.manager;
             format!("{manager} has been failing since {:.0} ({})", outage.since, outage.failure)
+        } else if let Some((_, by_s)) = self.fleet.doubts_clock(self.now) {
+            format!("the clock was set ahead by {by_s} s")
         } else if let Some((scope, pause)) = self.paused_before(closed_at) {
             format!("paused with {scope} ({})", pause.reason)
         } else if let Some((failure, _)) = &self.record.setback {

@@ -46,6 +46,9 @@ pub(super) enum Error {
     /// The server asks for another login than ours.
     #[error("the server offers no Digest challenge that can be answered (offered: {})", or_nothing(.0))]
     NotDigest(String),
+    /// The server gives one challenge after another and takes the answer to none.
+    #[error("the server calls each of its nonces stale, the newest too")]
+    Stale,
     /// The server's challenge, or our public key, holds what no header can carry.
     #[error("the answer to the server's Digest challenge does not fit into a header")]
     Unanswerable,

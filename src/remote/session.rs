@@ -47,7 +47,7 @@ impl Session {
         let result = self.authenticated(call, started + self.request_timeout).await;
         let outcome = match &result {
             Ok(reply) => RequestOutcome::Status(reply.status),
-            Err(Error::NotDigest(_)) => RequestOutcome::Status(401),
+            Err(Error::NotDigest(_) | Error::Stale) => RequestOutcome::Status(401),
             Err(_) => RequestOutcome::NoReply,
         };
         // A challenge is part of the request that met it: it adds to the time, and is not reported by itself.
@@ -56,10 +56,13 @@ impl Session {
         result
     }
 
-    /// Leaves the server alone for as long as it asks: every call waits, whatever it is about. No longer than one request
-    /// may take, though: so late the next one asks again.
+    /// Leaves a server that has too much to do alone for as long as it asks: every call waits, whatever it is about. No longer
+    /// than one request may take, though: so late the next one asks again. In another reply the same header says when to come
+    /// back for what was asked, and holds up nobody else.
     fn heed(&self, reply: &Reply) {
-        if let Some(asked) = asked_wait(&reply.headers, self.clock.now()) {
+        if matches!(reply.status, 429 | 503)
+            && let Some(asked) = asked_wait(&reply.headers, self.clock.now())
+        {
             self.rate.hold(self.clock.monotonic(), asked.min(self.request_timeout));
         }
     }
@@ -82,6 +85,7 @@ impl Session {
             match attempt.refused(&reply.headers) {
                 Next::Answer => self.rate.count(&*self.clock),
                 Next::Refused => return Ok(reply),
+                Next::Stale => return Err(Error::Stale),
                 Next::NotDigest(_) if knows_us(&reply) => return Ok(reply),
                 Next::NotDigest(schemes) => return Err(Error::NotDigest(schemes)),
             }

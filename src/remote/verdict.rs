@@ -29,6 +29,8 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         Error::CutOff(_) => (Reason::CutOff, uncertain, Scope::Target),
         Error::Unreadable { .. } => (Reason::Unreadable, uncertain, Scope::Target),
         Error::NotDigest(_) => (Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager),
+        // Of the key pair it did not speak, and nobody is let in without one.
+        Error::Stale => (Reason::Unreadable, Verdict::Transient, Scope::Target),
         // The challenge can not be worked with; what it was asked for has not left.
         Error::Unanswerable => (Reason::Unreadable, Verdict::Permanent, Scope::Manager),
         Error::Refused(refusal) if refusal.document.is_none() => wordless(refusal.status, operation),
@@ -39,7 +41,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
             (Some(refusal.status), refusal.code().map(|code| one_line(code, LONGEST_CODE)), refusal.retry_after_s)
         }
         Error::Unreadable { status, .. } => (Some(*status), None, None),
-        Error::NotDigest(_) | Error::Unanswerable => (Some(401), None, None),
+        Error::NotDigest(_) | Error::Stale | Error::Unanswerable => (Some(401), None, None),
         Error::NoTurn(_)
         | Error::Unreachable(_)
         | Error::Handshake(_)
@@ -190,6 +192,16 @@ mod tests {
                 let expected = if verdict == Ambiguous { Transient } else { verdict };
                 assert_eq!((get.reason, get.verdict), (reason, expected), "{status} {code}");
             }
+        }
+    }
+
+    /// Servers behind one address that do not share their nonces say so now and then: nobody's key pair is wrong for it.
+    #[test]
+    fn nonces_that_are_stale_at_once_are_no_refused_login() {
+        for operation in [Operation::List, Operation::GetKey, Operation::RotateKey] {
+            let Failure { reason, verdict, scope, status, .. } = failure(&Error::Stale, operation);
+            assert_eq!((reason, verdict, scope), (Reason::Unreadable, Verdict::Transient, Scope::Target));
+            assert_eq!(status, Some(401));
         }
     }
 

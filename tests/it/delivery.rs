@@ -60,6 +60,7 @@ impl Gauge for World {
             head: Head { seq: 1, hash: [0; 32] },
             unwritable: None,
             started_at: start(),
+            recovered: BTreeMap::new(),
             last_sweep: Some(self.now()),
             since_sweep: Duration::ZERO,
             upkeep: None,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rekeyd::domain::{Actor, Entry, Event, How, KeyChange, Period, RotationId};
-use rekeyd::policy::{FirstRotation, Policy, Spread, Windows, due_at};
+use rekeyd::domain::{Actor, Caller, Entry, Event, How, KeyChange, Period, RotationId};
+use rekeyd::policy::{Cron, FirstRotation, Policy, Rhythm, Spread, Windows, due_at};
 
 use rekeyd::ports::{Clock, Journal};
 
@@ -149,6 +149,45 @@ async fn a_key_that_others_changed_answers_the_slot() {
     let found = |event: &Event| matches!(event, Event::RotationDone { how: How::FoundChanged, .. });
     assert_eq!((world.journal.count(found), world.far_end.truth().puts.len()), (1, 1));
     assert!(due(&world).duration_since(first_due) > SignedDuration::from_hours(24 * 28));
+    daemon.stop().await;
+}
+
+fn nightly() -> Policy {
+    let rhythm = Rhythm::Cron(Box::new(Cron::new("0 2 * * *", TimeZone::UTC).unwrap()));
+    Policy { rhythm, spread: Spread::Percent(0), first_rotation: FirstRotation::Spread, ..policy() }
+}
+
+/// So it is with a calendar: the night that a person answered just before two o'clock is over.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_others_changed_answers_the_calendars_night() {
+    let world = World::new(32, 1, nightly(), 4, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(Duration::from_secs(7200 - 60)).await;
+    let target = world.journal.fleet().targets.keys().next().unwrap().clone();
+    world.far_end.rotate_behind_our_back(&target);
+    world.pass(DAY - Duration::from_secs(3600)).await;
+    let found = |event: &Event| matches!(event, Event::RotationDone { how: How::FoundChanged, .. });
+    assert_eq!((world.journal.count(found), world.far_end.truth().puts.len()), (1, 0));
+    world.pass(2 * DAY).await;
+    assert_eq!(world.far_end.truth().puts.len(), 2, "and the next ones are ours");
+    world.check().unwrap();
+    daemon.stop().await;
+}
+
+/// A clock that is set back by seconds, while the look before a rotation is on its way, does not make its night come twice.
+#[tokio::test(start_paused = true)]
+async fn a_night_comes_once_where_the_clock_is_set_back_in_it() {
+    let world = World::new(33, 1, nightly(), 4, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(Duration::from_secs(7200 - 1)).await;
+    let asked = |world: &World| world.far_end.truth().asked.values().sum::<u64>();
+    let before = asked(&world);
+    while asked(&world) == before {
+        world.pass(Duration::from_micros(100)).await;
+    }
+    world.clock.step(SignedDuration::from_secs(-5));
+    world.pass(Duration::from_secs(3600)).await;
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1));
     daemon.stop().await;
 }
 
@@ -363,12 +402,35 @@ async fn keys_dated_in_the_future_are_dated_anew() {
     let daemon = world.start();
     world.pass(2 * DAY).await;
     world.clock.step(SignedDuration::from_hours(24 * 365));
-    world.pass(Duration::from_secs(3600)).await;
-    assert_eq!(world.journal.count(done), 8, "all are due, and rotated once");
+    world.pass(Duration::from_secs(2 * 3600)).await;
+    assert_eq!(world.journal.count(done), 8, "the clock stays, all are due, and rotated once");
     world.clock.step(SignedDuration::from_hours(-24 * 365));
     world.pass(2 * DAY).await;
     assert_eq!(world.journal.count(done), 8);
     world.check_calm().unwrap();
+    daemon.stop().await;
+}
+
+/// A clock that leaps ahead and is set right within the hour rotates nothing that is not due, and ends nobody's pause.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_leaps_ahead_and_comes_back_makes_nothing_due() {
+    let world = World::new(20, 4, policy(), 4, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(2 * DAY).await;
+    let by = Caller { uid: 0, gid: 0, pid: 0, user: None, login: None };
+    let (at, scope) = (world.clock.now(), "emea/*".to_owned());
+    let until = at + SignedDuration::from_hours(24);
+    let event = Event::PauseSet { scope, until, reason: "CHG-1".to_owned(), by };
+    world.journal.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await.unwrap();
+    world.clock.step(SignedDuration::from_hours(24 * 365));
+    world.pass(Duration::from_secs(50 * 60)).await;
+    world.clock.step(SignedDuration::from_hours(-24 * 365));
+    world.pass(Duration::from_secs(3600)).await;
+    assert_eq!((world.journal.count(done), world.far_end.truth().puts.len()), (4, 4), "only the first ones");
+    let ended = |event: &Event| matches!(event, Event::PauseEnded { .. });
+    assert_eq!((world.journal.fleet().pauses.len(), world.journal.count(ended)), (1, 0));
+    world.pass(2 * DAY).await;
+    assert_eq!((world.journal.fleet().pauses.len(), world.journal.count(ended)), (0, 1));
     daemon.stop().await;
 }
 

@@ -344,6 +344,18 @@ async fn who_asks_to_be_left_alone_is_left_alone_by_all() {
     assert!(clock.monotonic() >= Duration::from_secs(1), "asked again after {:?}", clock.monotonic());
 }
 
+/// When to come back for what was accepted holds up nobody else.
+#[tokio::test]
+async fn who_says_when_it_will_be_done_is_not_left_alone() {
+    let accepted = reply("202 Accepted", "Retry-After: 20\r\n", "{}");
+    let server = Hostile::new([accepted, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let manager = server.ops_manager();
+    let clock = real_clock();
+    manager.rotate(&target()).await.expect("acceptance");
+    manager.current_key(&target()).await.expect("a key");
+    assert!(clock.monotonic() < Duration::from_secs(15), "asked again after {:?}", clock.monotonic());
+}
+
 /// The settle time of a rotation runs from its record. A PUT that must wait for long does not leave at all.
 #[tokio::test]
 async fn a_rotation_does_not_leave_late() {

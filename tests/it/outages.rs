@@ -108,6 +108,40 @@ async fn a_target_whose_path_is_blocked_does_not_make_its_manager_flap() {
     }
 }
 
+/// A manager that lists and refuses our address, or our login, for keys alone: one outage on record for as long as that lasts,
+/// since none but a key that is read ends it. So whoever waits for it to have lasted is told.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_refused_for_keys_alone_is_one_outage() {
+    let policy = Policy { first_rotation: FirstRotation::Now, ..Policy::with_defaults("default".into()) };
+    let world = World::new(5, 20, policy, ROTATIONS, &[Fate::Apply]);
+    world.far_end.truth().keys_refused_until = Duration::MAX;
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    let fleet = world.journal.fleet();
+    let outage = fleet.managers.values().next().unwrap().outage.clone().unwrap();
+    assert!(world.clock.now().duration_since(outage.since).as_secs() > 3500, "since {}", outage.since);
+    assert_eq!((world.journal.count(failing), world.journal.count(done)), (1, 0));
+    let cost = requests(&world);
+    assert!(cost < 60, "{cost} requests");
+    world.far_end.truth().keys_refused_until = Duration::ZERO;
+    world.pass(HOUR).await;
+    assert_eq!((world.journal.count(failing), world.journal.count(done)), (1, 20), "it goes on by itself");
+    daemon.stop().await;
+}
+
+/// Where keys can be read and our address is refused for PUTs alone, an operator is asked, target by target, and the manager is
+/// not called failing.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_refused_for_rotations_alone_is_told() {
+    let policy = Policy { first_rotation: FirstRotation::Now, ..Policy::with_defaults("default".into()) };
+    let world = World::new(6, 6, policy, ROTATIONS, &[Fate::RefuseAddress]);
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    assert_eq!(world.journal.count(|event| matches!(event, Event::TargetQuarantined { .. })), 6);
+    assert_eq!((world.journal.count(failing), world.far_end.truth().puts.len()), (0, 6));
+    daemon.stop().await;
+}
+
 /// Three of 500 targets never answer, for a whole interval: they cost next to nothing, and the others are on time. An
 /// interval of a month takes a minute or more to simulate, so there is a shorter one for every day.
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,7 @@ impl Gauge for FromRecord {
             head: self.0.head(),
             unwritable: None,
             started_at: days_ago(12.4),
+            recovered: BTreeMap::new(),
             last_sweep: Some(now() - SignedDuration::from_secs(2)),
             since_sweep: Duration::from_secs(2),
             upkeep: None,

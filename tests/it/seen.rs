@@ -69,6 +69,7 @@ impl MadeUp {
             head: Head { seq: 42, hash: [7; 32] },
             unwritable: None,
             started_at: at("2026-01-01T00:00:00Z"),
+            recovered: BTreeMap::new(),
             last_sweep: Some(now),
             since_sweep: Duration::from_secs(1),
             upkeep: Some(Upkeep { check: Check::Whole { records: 42 }, anchor, refused: None }),

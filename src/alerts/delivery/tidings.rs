@@ -80,6 +80,7 @@ mod tests {
                 head: Head { seq: 1, hash: [0; 32] },
                 unwritable: None,
                 started_at: begun,
+                recovered: BTreeMap::new(),
                 last_sweep: Some(begun),
                 since_sweep: Duration::ZERO,
                 upkeep: None,

@@ -63,13 +63,17 @@ impl<'a> Look<'a> {
             .into_iter()
             .flatten()
             .collect(),
-            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup.
+            // A key that was rotated and is not any more grows old unseen, whoever stopped its backup; and after an upgrade of
+            // its manager a target may be of a type that nobody here has heard of.
             standing @ (Standing::Refused(_)
             | Standing::Listed(
-                Listing::NotEncrypted | Listing::NoBackup | Listing::BackupNotStarted { .. },
+                Listing::NotEncrypted
+                | Listing::NoBackup
+                | Listing::BackupNotStarted { .. }
+                | Listing::UnknownType { .. },
             )) => self.not_governed(&standing).into_iter().collect(),
             // The configuration takes these out on purpose. What is gone is told in `gone`, for whole projects at once.
-            Standing::Listed(_) | Standing::Gone => Vec::new(),
+            Standing::Listed(Listing::Excluded { .. } | Listing::Eligible) | Standing::Gone => Vec::new(),
         }
     }
 
@@ -223,12 +227,12 @@ impl<'a> Look<'a> {
     }
 
     /// A silent manager has an alert of its own, and so has a rotation that is looked after in place of its target. A daemon
-    /// that just started has a round of looks to make: it says nothing new before that, but what it had said it does not take
-    /// back.
+    /// that just started has a round of looks to make, and so has one whose manager just came back: it says nothing new before
+    /// that, but what it had said it does not take back.
     fn observation_stale(&self) -> Option<Alert> {
-        let fleet = &self.situation.fleet;
-        let outage = fleet.outage_of(&self.record.target.manager).is_some();
-        if outage || self.record.rotation.is_some() {
+        let (fleet, manager) = (&self.situation.fleet, &self.record.target.manager);
+        let told = fleet.alerts.contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(self.id.clone())));
+        if fleet.outage_of(manager).is_some() && !told || self.record.rotation.is_some() {
             return None;
         }
         let every = look_every(self.record, self.rules)?;
@@ -238,9 +242,10 @@ impl<'a> Look<'a> {
         if self.now <= limit {
             return None;
         }
-        let told = (AlertKind::ObservationStale, AlertSubject::Target(self.id.clone()));
-        if !fleet.alerts.contains_key(&told) {
-            limit = limit.max(every.max(SHORTEST_SILENCE).after(self.situation.started_at));
+        if !told {
+            let recovered = self.situation.recovered.get(manager).copied();
+            let round_from = recovered.unwrap_or(Timestamp::MIN).max(self.situation.started_at);
+            limit = limit.max(every.max(SHORTEST_SILENCE).after(round_from));
             if self.now <= limit {
                 return None;
             }

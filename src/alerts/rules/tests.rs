@@ -32,6 +32,8 @@ struct World {
     /// Projects that the configuration names.
     projects: Vec<ProjectRules>,
     started_at: Timestamp,
+    /// When the manager came back from an outage.
+    recovered: Option<Timestamp>,
     upkeep: Option<Upkeep>,
 }
 
@@ -43,7 +45,7 @@ impl World {
             ..Policy::with_defaults(PolicyName::from("default"))
         };
         let (fleet, projects, started_at) = (Fleet::default(), Vec::new(), at("2026-01-01T00:00:00Z"));
-        let mut world = Self { fleet, policy, projects, started_at, upkeep: None };
+        let mut world = Self { fleet, policy, projects, started_at, recovered: None, upkeep: None };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -89,6 +91,7 @@ impl World {
             head: Head { seq: 1, hash: [0; 32] },
             unwritable: None,
             started_at: self.started_at,
+            recovered: self.recovered.map(|at| ("emea".into(), at)).into_iter().collect(),
             last_sweep: Some(now),
             since_sweep: Duration::ZERO,
             upkeep: self.upkeep.clone(),
@@ -245,7 +248,11 @@ fn only_a_target_that_had_a_key_can_lose_its_governance() {
     let unencrypted = Event::TargetChanged { description: target(), listing: Listing::NotEncrypted };
     let excluded =
         Event::TargetChanged { description: target(), listing: Listing::Excluded { pattern: "ledger*".to_owned() } };
-    for (event, expected) in [(refused, true), (unencrypted, true), (excluded, false)] {
+    let renamed = Event::TargetChanged {
+        description: target(),
+        listing: Listing::UnknownType { type_name: "SHARD_OF_A_NEW_KIND".to_owned() },
+    };
+    for (event, expected) in [(refused, true), (unencrypted, true), (renamed, true), (excluded, false)] {
         let mut never = World::new();
         never.tell("2026-01-02T00:00:00Z", event.clone());
         assert_eq!(never.fired(at("2027-01-01T00:00:00Z")), [], "{event:?}");
@@ -477,6 +484,7 @@ fn a_stalled_scheduler_is_told() {
         head: Head { seq: 1, hash: [0; 32] },
         unwritable: None,
         started_at: at("2026-01-01T00:00:00Z"),
+        recovered: BTreeMap::new(),
         last_sweep: Some(at("2026-01-11T23:59:00Z")),
         since_sweep,
         upkeep: None,
@@ -546,6 +554,41 @@ fn a_restart_takes_no_staleness_back() {
     let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
     world.tell("2026-01-05T01:00:00Z", Event::AlertRaised { alert, subject, words: "stale".to_owned() });
     assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:00:01Z").is_some());
+}
+
+/// Nor does an outage, and when it is over there is a round of looks to make before anything new is said: every key of the manager
+/// was last read before it.
+#[test]
+fn an_outage_raises_no_staleness_and_takes_none_back() {
+    let mut world = World::with_key();
+    let stale = |world: &World, now: &str| world.alert(AlertKind::ObservationStale, now).is_some();
+    let failing = Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Unreachable) };
+    world.tell("2026-01-01T00:10:00Z", failing);
+    assert!(!stale(&world, "2026-01-01T06:00:00Z"), "its manager has an alert of its own");
+    world.tell("2026-01-01T06:00:00Z", Event::ManagerAnswering { manager: "emea".into() });
+    world.recovered = Some(at("2026-01-01T06:00:00Z"));
+    assert!(!stale(&world, "2026-01-01T06:15:00Z"));
+    assert!(stale(&world, "2026-01-01T06:15:01Z"));
+
+    let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
+    world.tell("2026-01-01T06:15:01Z", Event::AlertRaised { alert, subject, words: "stale".to_owned() });
+    let failing = Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::Unreachable) };
+    world.tell("2026-01-01T06:20:00Z", failing);
+    assert!(stale(&world, "2026-01-01T06:21:00Z"), "it was stale before this outage");
+}
+
+/// Two targets may have one name, in two projects of one name for example: to a receiver each has an alert of its own.
+#[test]
+fn targets_of_one_name_are_told_apart() {
+    let mut world = World::with_key();
+    let description = Target { project_id: "60".into(), ..target() };
+    let twin = description.id();
+    world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description, listing: Listing::Eligible });
+    world.tell("2026-01-01T00:00:00Z", Event::KeySeen { target: twin, key: "first".into(), looked_at: None });
+    let mut fired = world.fired(at("2027-01-01T00:00:00Z"));
+    fired.retain(|alert| alert.kind == AlertKind::KeyTooOld);
+    let names: Vec<_> = fired.iter().map(|alert| alert.name.as_str()).collect();
+    assert_eq!(names, [format!("{NAME} (5f/6a)"), format!("{NAME} (60/6a)")]);
 }
 
 /// A key that came under our eyes and can rotate is news for a week; one that was there before, or can not, is none.

@@ -4,7 +4,7 @@ use crate::domain::{ApiKey, ApiKeyRecord, Event, Fleet, ManagerName, Reach};
 use crate::ports::Inventory;
 
 /// The events that follow from an inventory. Of what could not be read nothing is concluded: no key has gone, and none has
-/// lost a role, because a list was closed to us.
+/// lost a role, because a list was closed to us, and none has gone of whose lists none was asked for.
 pub(super) fn news(fleet: &Fleet, manager: &ManagerName, inventory: &Inventory) -> Vec<Event> {
     let lists = fleet.managers.get(manager).map(|record| &record.key_lists);
     let known = |list: &Reach| lists.and_then(|lists| lists.get(list));
@@ -41,7 +41,11 @@ pub(super) fn news(fleet: &Fleet, manager: &ManagerName, inventory: &Inventory) 
     }
     for record in on_record() {
         let is_listed = inventory.keys.binary_search_by(|key| key.id.cmp(&record.key.id)).is_ok();
-        if !is_listed && !record.key.lists.iter().any(|list| inventory.unread.contains_key(list)) {
+        let lists = &record.key.lists;
+        // A list that nobody asked for, since its project was not listed this time, says as little as a closed one.
+        let would_name_it = lists.iter().any(|list| inventory.read.contains(list));
+        let may_name_it = lists.iter().any(|list| inventory.unread.contains_key(list));
+        if !is_listed && would_name_it && !may_name_it {
             events.push(Event::ApiKeyRemoved { manager: manager.clone(), key: record.key.clone() });
         }
     }
@@ -174,6 +178,19 @@ mod tests {
         let after = story.tell(&all(&[both, key("c", &["GROUP_OWNER"], &[organization()])]));
         assert_eq!(after, ["api_keys_read organization o", "api_key_added c", "api_key_removed b"]);
         assert!(story.is_new("c"), "made while the list was closed");
+    }
+
+    /// A project that one answer leaves out takes no key with it: it would be somebody's new key when the project is back.
+    #[test]
+    fn a_list_that_nobody_asked_for_takes_no_key_away() {
+        let (a, b) = (key("a", &["GROUP_OWNER"], &[project()]), key("b", &["GROUP_OWNER"], &[organization()]));
+        let mut story = Story::default();
+        story.tell(&all(&[a.clone(), b.clone()]));
+        let mut without_project = all(std::slice::from_ref(&b));
+        without_project.read.remove(&project());
+        assert_eq!(story.tell(&without_project), [""; 0]);
+        assert_eq!(story.tell(&all(&[a, b.clone()])), [""; 0]);
+        assert_eq!(story.tell(&all(&[b])), ["api_key_removed a"]);
     }
 
     /// A list that opens for the first time brings no news, but a key that an older list would have named does.

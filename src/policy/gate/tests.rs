@@ -105,6 +105,27 @@ fn a_pause_holds_up_what_it_names_until_its_end() {
     assert!(matches!(decision(&over, "02T00:01"), Decision::Rotate { .. }));
 }
 
+/// By a clock that leapt far ahead nothing is begun for an hour, but what a person orders in spite of everything; what was sent
+/// is settled. A step that time servers make, and one back, hold nothing.
+#[test]
+fn a_clock_that_leapt_ahead_makes_nothing_due_for_an_hour() {
+    let stepped = |by_s| Event::ClockStepped { by_s };
+    let held = after(&[("02T00:00", requested(false)), ("02T00:00", stepped(901))]);
+    let Decision::Wait { until, reason: WaitReason::ClockDoubted { by_s: 901 }, .. } = decision(&held, "02T00:00")
+    else {
+        panic!("it is not held: {:?}", decision(&held, "02T00:00"))
+    };
+    assert_eq!(until, Some(time("02T01:00")));
+    let free = |fleet: &Fleet, now| matches!(decision(fleet, now), Decision::Rotate { .. });
+    assert!(free(&held, "02T01:00"));
+    assert!(free(&after(&[("02T00:00", requested(true)), ("02T00:00", stepped(901))]), "02T00:00"));
+    for harmless in [900, -100_000] {
+        assert!(free(&after(&[("02T00:00", requested(false)), ("02T00:00", stepped(harmless))]), "02T00:00"));
+    }
+    let corrected = [("02T00:00", requested(false)), ("02T00:30", stepped(901)), ("02T00:15", stepped(-901))];
+    assert!(free(&after(&corrected), "02T00:15"));
+}
+
 /// Under a pause nothing new leaves, and nothing that left is left unsettled.
 #[test]
 fn a_pause_stops_what_was_not_sent_and_settles_what_was() {

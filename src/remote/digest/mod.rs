@@ -41,6 +41,9 @@ pub(crate) enum Next {
     Answer,
     /// The key pair is refused.
     Refused,
+    /// Each nonce is called stale, however new: of the key pair that says nothing. Servers that share an address and no nonces
+    /// do it now and then.
+    Stale,
     /// There is no Digest challenge to answer; these schemes are offered.
     NotDigest(String),
 }
@@ -154,7 +157,8 @@ impl Attempt<'_> {
             Some(_) => false,
         };
         if !again || self.challenges == MOST_CHALLENGES {
-            return self.give_up();
+            let refused = self.give_up();
+            return if challenge.stale { Next::Stale } else { refused };
         }
         self.challenges += 1;
         self.lane = Some(self.login.lanes.open(challenge));

@@ -109,7 +109,7 @@ fn call(login: &Login, server: &mut Server) -> bool {
             }
             Some(headers) => match attempt.refused(&headers) {
                 Next::Answer => {}
-                Next::Refused => return false,
+                Next::Refused | Next::Stale => return false,
                 Next::NotDigest(schemes) => panic!("{schemes}"),
             },
         }
@@ -230,6 +230,15 @@ fn a_server_that_never_says_yes_is_left_alone() {
     server.uses = 0;
     assert!(!call(&login("right"), &mut server), "stale for ever");
     assert_eq!(server.requests, u32::from(MOST_CHALLENGES) + 1);
+    // Nor is it said to have refused the key pair: of that it did not speak.
+    let login = login("right");
+    let mut attempt = login.attempt();
+    let last = (0..=MOST_CHALLENGES).map(|_| {
+        let challenge =
+            server.handle(attempt.authorization(&Method::GET, URI).expect("a header")).expect("a challenge");
+        attempt.refused(&challenge)
+    });
+    assert_eq!(last.last(), Some(Next::Stale));
 }
 
 #[test]

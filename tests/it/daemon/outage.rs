@@ -95,3 +95,23 @@ async fn a_proxy_that_blocks_one_path_does_not_make_the_manager_flap() {
     assert!(!health.contains("manager_failing"), "{health}");
     assert!(site.reader().fleet().unwrap().managers.values().all(|manager| manager.outage.is_none()));
 }
+
+/// A manager that lists for us and refuses our address for keys alone is one outage, until a key is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_for_keys_alone_is_one_outage() {
+    const TARGETS: usize = 4;
+    let simulator = simulator(TARGETS).await;
+    simulator.set_faults(vec!["address-refused@key".parse().unwrap()]);
+    let site = Site::new(&Wanted::of(&simulator));
+    let daemon = site.start();
+    let struck = || simulator.truth().requests.faults.values().sum::<u64>();
+    // Each target may have met it once before it was known; what follows are probes.
+    until("it was tried again and again", || (struck() >= TARGETS as u64 + 2).then_some(())).unwrap();
+    let (_, health) = daemon.get("/healthz").await;
+    assert!(health.contains("credentials_refused") && health.contains("the server saw the address"), "{health}");
+    assert_eq!(outages(&site), 1);
+    simulator.set_faults(Vec::new());
+    all_settled(&site, &simulator);
+    daemon.stop();
+    assert_eq!((outages(&site), agree(&site, &simulator.truth())), (1, TARGETS));
+}

@@ -1,8 +1,12 @@
-//! What operators ask of an engine that is busy, in virtual time.
+//! What operators ask of an engine that is busy, and what else becomes so meanwhile, in virtual time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rekeyd::domain::{Caller, Event, TargetId};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use rekeyd::domain::{Caller, Event, Freeze, Glob, ProjectSelector, Span, TargetId};
+use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread, Windows, due_at};
 use rekeyd::ports::{Clock, Journal, Orders};
 
 use super::{DAY, done, policy};
@@ -60,5 +64,89 @@ async fn a_look_before_a_rotation_says_nothing_of_the_key_after_it() {
     assert_eq!(key().id, rotated.id);
     assert!(key().last_seen >= rotated.last_seen, "{} before {}", key().last_seen, rotated.last_seen);
     assert!(key().last_seen <= world.clock.now());
+    daemon.stop().await;
+}
+
+/// Runs until the look before the first rotation is on its way.
+async fn until_asked(world: &World) {
+    while world.far_end.truth().asked.is_empty() {
+        world.pass(Duration::from_millis(1)).await;
+    }
+}
+
+/// Whatever a new configuration excludes, freezes or leaves out while the look before a rotation is on its way, is not rotated.
+#[tokio::test(start_paused = true)]
+async fn a_reload_is_heeded_by_an_attempt_that_began_before_it() {
+    let later = Policy { first_rotation: FirstRotation::Spread, spread: Spread::Percent(0), ..policy() };
+    let only = |project: &str, exclude: &[&str]| ProjectRules {
+        project: ProjectSelector::Name(project.to_owned()),
+        policy: None,
+        exclude: exclude.iter().map(|glob| Glob::new(glob)).collect(),
+    };
+    let freeze = |world: &World| {
+        let now = world.clock.now();
+        let span = Span { start: now, end: now + SignedDuration::from_hours(24 * 365) };
+        Freeze { name: "audit".to_owned(), reason: "CHG-1".to_owned(), span, scope: Glob::new("*") }
+    };
+    type Reload<'a> = &'a dyn Fn(&World, &mut Rules);
+    let manager = |rules: &mut Rules, project| rules.managers.values_mut().next().unwrap().projects = vec![project];
+    let reloads: [Reload<'_>; 4] = [
+        &|_, _| {},
+        &|_, rules| manager(rules, only("billing", &["cluster-*"])),
+        &|_, rules| manager(rules, only("another", &[])),
+        &|world, rules| rules.freezes.push(freeze(world)),
+    ];
+    for (n, reload) in reloads.into_iter().enumerate() {
+        let world = World::new(43, 1, later.clone(), 4, &[Fate::Apply]);
+        let daemon = world.start();
+        world.pass(DAY).await;
+        world.far_end.truth().slow = 1000;
+        let target = ids(&world).remove(0);
+        let due = due_at(&world.journal.fleet().targets[&target], &later).unwrap();
+        world.pass(Duration::try_from(due.duration_since(world.clock.now())).unwrap() - Duration::from_secs(60)).await;
+        world.far_end.truth().asked.clear();
+        until_asked(&world).await;
+        let mut rules = Rules::clone(&world.rules.lock().unwrap());
+        reload(&world, &mut rules);
+        *world.rules.lock().unwrap() = Arc::new(rules);
+        daemon.engine.reconfigure(world.parts());
+        world.pass(DAY).await;
+        let intended = world.journal.count(|event| matches!(event, Event::RotationIntended { .. }));
+        let expected = usize::from(n == 0);
+        assert_eq!((intended, world.far_end.truth().puts.len()), (expected, expected), "reload {n}");
+        daemon.stop().await;
+    }
+}
+
+/// The answer to a listing that was asked by a former configuration says nothing of the one in force: the manager is listed anew.
+#[tokio::test(start_paused = true)]
+async fn a_reload_lists_anew_what_is_being_listed() {
+    let world = World::new(44, 1, policy(), 4, &[Fate::Apply]);
+    world.far_end.truth().slow = 1000;
+    let daemon = world.start();
+    world.pass(Duration::from_millis(1)).await;
+    let listings = {
+        let truth = world.far_end.truth();
+        (truth.listings_asked, truth.listings)
+    };
+    assert_eq!(listings, (1, 0), "the first is under way");
+    daemon.engine.reconfigure(world.parts());
+    world.pass(Duration::from_secs(60)).await;
+    assert_eq!(world.far_end.truth().listings, 2, "the first listing was not believed");
+    daemon.stop().await;
+}
+
+/// A disk that hangs between the decision to send and the PUT holds it up beyond its window: it does not leave any more.
+#[tokio::test(start_paused = true)]
+async fn a_put_does_not_leave_late_because_its_record_took_long() {
+    let windows = Windows::new(TimeZone::UTC, vec!["00:00-01:00".parse().unwrap()]);
+    let world = World::new(45, 1, Policy { windows, ..policy() }, 4, &[Fate::Apply]);
+    world.journal.hang_at("rotation_sending", Duration::from_secs(2 * 3600));
+    let daemon = world.start();
+    world.pass(Duration::from_secs(3 * 3600)).await;
+    let unconfirmed = world.journal.count(|event| matches!(event, Event::RotationUnconfirmed { .. }));
+    assert_eq!((world.far_end.truth().puts.len(), unconfirmed), (0, 1), "it is settled as after a crash");
+    world.pass(DAY).await;
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1), "and rotated in the next window");
     daemon.stop().await;
 }

@@ -47,6 +47,8 @@ pub(crate) struct Written {
     /// In a thousand commits so many fail before they are made, and as many after.
     failures: u64,
     chance: Option<Chance>,
+    /// Before the next record of this kind the disk hangs for so long.
+    hang: Option<(&'static str, Duration)>,
 }
 
 impl Book {
@@ -70,6 +72,11 @@ impl Book {
     /// For so long nothing can be written.
     pub(crate) fn fill_the_disk(&self, length: Duration) {
         self.written().full_until = self.clock.monotonic() + length;
+    }
+
+    /// Before the next record of this kind the disk hangs for so long.
+    pub(crate) fn hang_at(&self, kind: &'static str, length: Duration) {
+        self.written().hang = Some((kind, length));
     }
 
     /// From now on so many commits in a thousand fail, and as many land and are called failed.
@@ -179,6 +186,11 @@ impl Written {
 impl Journal for Book {
     async fn record(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
         self.kill.reached(Moment::BeforeCommit);
+        let hangs = |hang: &mut (&str, Duration)| entries.iter().any(|entry| entry.event.kind() == hang.0);
+        let hang = self.written().hang.take_if(hangs);
+        if let Some((_, length)) = hang {
+            self.clock.sleep(length).await;
+        }
         self.pass().await;
         self.room()?;
         match self.store() {

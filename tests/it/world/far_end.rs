@@ -51,6 +51,8 @@ pub(crate) enum Fate {
     Busy(Option<u64>),
     /// Refuses for good.
     Refuse,
+    /// Refuses our address for this request, in the words in which it is refused for all.
+    RefuseAddress,
     /// No connection: nothing is sent.
     Unreachable,
 }
@@ -138,6 +140,8 @@ pub(crate) struct Truth {
     pub(crate) hangs_until: Duration,
     /// Until then only listings are answered.
     pub(crate) keys_hang_until: Duration,
+    /// Until then our address is refused for keys, and lists all the same.
+    pub(crate) keys_refused_until: Duration,
     /// Until then PUTs are refused for want of a role.
     pub(crate) role_missing_until: Duration,
     pub(crate) hidden: BTreeSet<TargetId>,
@@ -193,6 +197,7 @@ impl FarEnd {
             down_until: Duration::ZERO,
             hangs_until: Duration::ZERO,
             keys_hang_until: Duration::ZERO,
+            keys_refused_until: Duration::ZERO,
             role_missing_until: Duration::ZERO,
             hidden: BTreeSet::new(),
             refusing: BTreeSet::new(),
@@ -282,11 +287,12 @@ impl Site {
     /// What meets every request: a manager that is down, or hangs.
     async fn reach(&self, scope: Scope) -> Result<(), Failure> {
         self.travel().await;
-        let (down, hangs) = {
+        let (down, hangs, refuses) = {
             let truth = self.truth();
             let now = self.clock.monotonic();
-            let hang = if scope == Scope::Target { truth.keys_hang_until } else { Duration::ZERO };
-            (now < truth.down_until, now < truth.hangs_until.max(hang))
+            let of_keys = |until| if scope == Scope::Target { until } else { Duration::ZERO };
+            let hangs = truth.hangs_until.max(of_keys(truth.keys_hang_until));
+            (now < truth.down_until, now < hangs, now < of_keys(truth.keys_refused_until))
         };
         if hangs {
             self.fired.count("manager: hangs");
@@ -296,6 +302,10 @@ impl Site {
         if down {
             self.fired.count("manager: down");
             return Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager));
+        }
+        if refuses {
+            self.fired.count("keys: address refused");
+            return Err(failure(Reason::AddressRefused, Verdict::Permanent, Scope::Manager));
         }
         Ok(())
     }
@@ -470,6 +480,7 @@ impl Site {
                 Err(Failure { retry_after_s, ..failure(Reason::RateLimited, Verdict::Transient, Scope::Target) })
             }
             Fate::Refuse => Err(failure(Reason::RoleMissing, Verdict::Permanent, Scope::Target)),
+            Fate::RefuseAddress => Err(failure(Reason::AddressRefused, Verdict::Permanent, Scope::Manager)),
             Fate::Unreachable => Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager)),
         }
     }
@@ -495,7 +506,7 @@ impl Site {
             | Fate::FailAndApplyLater(seconds) => {
                 truth.later.push((now + Duration::from_secs(seconds), number));
             }
-            Fate::Busy(_) | Fate::Refuse | Fate::Unreachable => truth.puts[number].refused = true,
+            Fate::Busy(_) | Fate::Refuse | Fate::RefuseAddress | Fate::Unreachable => truth.puts[number].refused = true,
             Fate::Gateway | Fate::Cut | Fate::Fail | Fate::Nothing => {}
         }
         fate
@@ -527,6 +538,7 @@ impl Site {
             Fate::Busy(None) => "PUT: busy",
             Fate::Busy(Some(_)) => "PUT: rate limit with Retry-After",
             Fate::Refuse => "PUT: role withdrawn",
+            Fate::RefuseAddress => "PUT: address refused",
             Fate::Unreachable => "PUT: no connection",
         }
     }

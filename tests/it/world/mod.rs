@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rekeyd::domain::Entry;
-use rekeyd::engine::{Engine, Manager};
+use rekeyd::engine::{Engine, Manager, Parts};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::{Clock, Journal, JournalError, KeyService, Observer};
 use tokio::sync::Notify;
@@ -86,14 +86,9 @@ impl World {
 
     /// Starts a daemon; dropping what this returns is a crash.
     pub(crate) fn start(&self) -> Daemon {
-        let rules = Arc::clone(&self.rules.lock().unwrap());
-        let manager = || Manager {
-            service: Arc::clone(&self.far_end) as Arc<dyn KeyService>,
-            discover_every: self.discover_every,
-            max_concurrent: 8,
-        };
+        let Parts { managers, rules } = self.parts();
         let engine = Arc::new(Engine::new(
-            rules.managers.keys().map(|name| (name.clone(), manager())).collect(),
+            managers,
             rules,
             Arc::clone(&self.journal) as Arc<dyn Journal>,
             Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -103,6 +98,17 @@ impl World {
         let run =
             tokio::spawn(Arc::clone(&engine).run(Arc::new(Notify::new()), closing.clone(), Duration::from_secs(25)));
         Daemon { engine, run: Some(run), closing, plans }
+    }
+
+    /// What the configuration gives a daemon.
+    pub(crate) fn parts(&self) -> Parts {
+        let rules = Arc::clone(&self.rules.lock().unwrap());
+        let manager = || Manager {
+            service: Arc::clone(&self.far_end) as Arc<dyn KeyService>,
+            discover_every: self.discover_every,
+            max_concurrent: 8,
+        };
+        Parts { managers: rules.managers.keys().map(|name| (name.clone(), manager())).collect(), rules }
     }
 
     /// Lets virtual time pass.

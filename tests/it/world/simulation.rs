@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use rekeyd::domain::{Actor, Entry, Event, Glob, Period, ProjectSelector, TargetId};
-use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread};
+use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread};
 use rekeyd::ports::{Clock, Journal};
 use rekeyd::store::Reader;
 
@@ -47,7 +48,7 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 49] = [
+pub(crate) const FAULTS: [&str; 51] = [
     "GET: gateway gives up",
     "GET: not found",
     "GET: not this way",
@@ -60,6 +61,7 @@ pub(crate) const FAULTS: [&str; 49] = [
     "PUT: acts, answers 500",
     "PUT: acts, reply beyond the time-out",
     "PUT: acts, reply lost",
+    "PUT: address refused",
     "PUT: answers 500, acts late",
     "PUT: answers 500, never acts",
     "PUT: busy",
@@ -79,6 +81,7 @@ pub(crate) const FAULTS: [&str; 49] = [
     "configuration: the project left out",
     "key: changed by others",
     "key: restored",
+    "keys: address refused",
     "kill: after a GET",
     "kill: after a PUT",
     "kill: after a commit",
@@ -184,8 +187,18 @@ impl History {
             Scale::Long => chance.pick(&[30, 90, 365]),
             Scale::Wide => 30,
         };
+        let calendar = match days {
+            1 | 2 => "30 2 * * *",
+            7 => "30 2 * * SUN",
+            _ => "30 2 1 * *",
+        };
+        let rhythm = if chance.per_mille(300) {
+            Rhythm::Cron(Box::new(Cron::new(calendar, TimeZone::get("Europe/Paris").unwrap()).unwrap()))
+        } else {
+            Period::days(days).into()
+        };
         let policy = Policy {
-            rhythm: Period::days(days).into(),
+            rhythm,
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
@@ -331,7 +344,13 @@ impl History {
             }
             10 => self.world.journal.fill_the_disk(self.chance.seconds(2 * HOUR)),
             11 if self.chance.per_mille(300) => self.step_clock("clock: set back", "clock: set forward"),
-            12 => far_end.truth().keys_hang_until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY),
+            12 => {
+                let until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY);
+                let mut truth = far_end.truth();
+                let place =
+                    if self.chance.per_mille(500) { &mut truth.keys_hang_until } else { &mut truth.keys_refused_until };
+                *place = until;
+            }
             13 => {
                 let mut truth = far_end.truth();
                 if !truth.blocked.remove(&target) {
@@ -408,7 +427,7 @@ impl History {
             let mut truth = self.world.far_end.truth();
             truth.bad_gets = 0;
             (truth.down_until, truth.hangs_until, truth.role_missing_until) = Default::default();
-            truth.keys_hang_until = Duration::ZERO;
+            (truth.keys_hang_until, truth.keys_refused_until) = Default::default();
             truth.blocked.clear();
             truth.hidden.clear();
             truth.refusing.clear();
@@ -459,6 +478,7 @@ fn fates(chance: &mut Chance) -> Vec<Fate> {
         Fate::Nothing,
         Fate::Busy(None),
         Fate::Busy(Some(soon)),
+        Fate::RefuseAddress,
         Fate::Unreachable,
     ];
     let good = chance.below(6) as usize;

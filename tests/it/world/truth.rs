@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{Entry, Event, Fleet, How, KeyChange, KeyId, RotationId, TargetId, TargetRecord};
-use rekeyd::policy::due_at;
+use rekeyd::policy::{Rhythm, due_at};
 use rekeyd::ports::{Clock, Journal};
 
 use super::World;
@@ -47,6 +47,7 @@ impl World {
         self.check_limits(&fleet)?;
         if !truth.clock_stepped {
             check_dues(&entries)?;
+            self.check_calendar(&entries)?;
             self.check_distances(&truth)?;
         }
         let mut all_accounts = accounts(&entries);
@@ -170,9 +171,38 @@ impl World {
         Ok(explained)
     }
 
+    /// A time of the calendar that a change was seen to answer, ours or somebody else's, is not asked for again.
+    fn check_calendar(&self, entries: &[Entry]) -> Result<(), String> {
+        if let Rhythm::Every(_) = self.policy.rhythm {
+            return Ok(());
+        }
+        let mut answered: BTreeMap<&TargetId, Timestamp> = BTreeMap::new();
+        for entry in entries {
+            match &entry.event {
+                Event::RotationDone { target, .. } => drop(answered.insert(target, entry.at)),
+                Event::KeyChanged { target, change: KeyChange::Foreign, first_seen, .. } => {
+                    answered.insert(target, *first_seen);
+                }
+                // An earlier key is to be replaced at once.
+                Event::KeyChanged { target, change: KeyChange::Regression, .. } => drop(answered.remove(target)),
+                Event::RotationIntended { target, due_at, .. } => {
+                    if let Some(answered) = answered.get(target).filter(|answered| *due_at <= **answered) {
+                        return Err(format!("{target}: due at {due_at}, which was answered at {answered}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whatever the ledger calls a slot: what we sent never changed a key twice within one interval.
     fn check_distances(&self, truth: &Truth) -> Result<(), String> {
-        let every = self.policy.rhythm.longest().as_duration();
+        // The key's age counts from the look before its PUT; a calendar goes by when it was seen, which is later.
+        let early = |first: &Put, put: &Put| match &self.policy.rhythm {
+            Rhythm::Every(every) => put.arrived + LATE + SOON < first.arrived + every.as_duration(),
+            Rhythm::Cron(cron) => self.clock.true_time(put.arrived) < cron.after(self.clock.true_time(first.arrived)),
+        };
         let mut before: BTreeMap<&TargetId, &Put> = BTreeMap::new();
         for put in truth.puts.iter().filter(|put| !put.effects.is_empty()) {
             let Some(first) = before.insert(&put.target, put) else { continue };
@@ -183,7 +213,7 @@ impl World {
             };
             // Two attempts at one slot can both act, one of them later than the settle time.
             let one_slot = first.rotation.slot == put.rotation.slot;
-            if !one_slot && put.arrived + LATE + SOON < first.arrived + every && !restored() {
+            if !one_slot && early(first, put) && !restored() {
                 return Err(format!("{}: two changes within one interval: {first:?} {put:?}", put.target));
             }
         }
