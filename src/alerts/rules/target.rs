@@ -105,14 +105,26 @@ impl<'a> Look<'a> {
         let key = self.record.key.as_ref()?;
         let due = self.due?;
         let limit = self.policy.alert_after.after(key.since());
-        if due <= limit || self.now > limit || self.record.quarantine.is_some() {
+        let begins = begins_at(self.record, self.policy, &self.situation.fleet, self.rules);
+        if begins.is_some_and(|begins| begins <= limit) || self.now > limit || self.record.quarantine.is_some() {
             return None;
         }
+        let what = match begins {
+            _ if due > limit => format!("falls due later, at {due:.0}"),
+            Some(begins) => format!("is held until later, {begins:.0}, by its windows or by a freeze"),
+            None => "never begins: none of its windows comes".to_owned(),
+        };
+        let mend = if due > limit {
+            format!(
+                "make `every` and `spread` of policy {:?} shorter together than its `alert_after`",
+                self.policy.name
+            )
+        } else {
+            "`rekeyd plan` says what holds it; end that sooner, or `rekeyd rotate --override` in spite of it".to_owned()
+        };
         let words = format!(
-            "{}: its key will be too old at {limit:.0}, and its rotation falls due later, at {due:.0}. \
-             Next: make `every` and `spread` of policy {:?} shorter together than its `alert_after`, {}.",
+            "{}: its key will be too old at {limit:.0} ({} allowed), and its rotation {what}. Next: {mend}.",
             self.name(),
-            self.policy.name,
             self.policy.alert_after
         );
         Some(self.alert(AlertKind::KeyWillBeTooOld, None, words))
@@ -120,7 +132,8 @@ impl<'a> Look<'a> {
 
     fn rotation_overdue(&self) -> Option<Alert> {
         let (due, grace) = (self.due?, grace(self.policy));
-        if self.now <= later(due, grace) {
+        // One in quarantine has an alert of its own.
+        if self.now <= later(due, grace) || self.record.quarantine.is_some() {
             return None;
         }
         // Until its first window opens, or its freeze ends, it waits as it should.

@@ -13,8 +13,8 @@ use super::*;
 use crate::alerts::patience::has_lasted;
 use crate::domain::sample::{failure, target, tell};
 use crate::domain::{
-    ApiKey, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach, Reason, Refusal,
-    RotationId, Stage, Target, TargetId,
+    ApiKey, Caller, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach, Reason,
+    Refusal, RotationId, Stage, Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, ProjectRules, Spread};
 use crate::ports::{Head, Upkeep};
@@ -202,6 +202,7 @@ fn failing_attempts_are_told_from_the_second_until_the_quarantine() {
     world.tell("2026-01-02T00:00:00Z", quarantined);
     assert_eq!(world.alert(AlertKind::RotationFailing, "2026-01-02T00:00:01Z"), None);
     let alert = world.alert(AlertKind::TargetQuarantined, "2026-01-02T00:00:01Z").unwrap();
+    assert_eq!(world.alert(AlertKind::RotationOverdue, "2027-01-02T00:00:01Z"), None, "told once");
     assert_eq!(alert.name, NAME);
     assert!(alert.words.contains(&format!("`rekeyd rearm '{NAME}' --reason WHY`")), "{}", alert.words);
 }
@@ -382,6 +383,28 @@ fn a_plan_that_is_too_slow_is_told_before_the_key_is_too_old() {
     assert!(alert.words.contains("falls due later, at 2026-02-10T00:00:00Z"), "{}", alert.words);
     assert_eq!(world.alert(AlertKind::KeyWillBeTooOld, "2026-02-09T00:00:01Z"), None);
     assert!(world.alert(AlertKind::KeyTooOld, "2026-02-09T00:00:01Z").is_some());
+}
+
+/// It falls due in time, and a freeze lets it begin too late: told as long as the freeze can be ended sooner.
+#[test]
+fn a_freeze_that_outlasts_a_key_is_told_before_the_key_is_too_old() {
+    let mut world = World::rotated("2026-01-10T00:00:00Z");
+    world.policy.alert_after = Period::days(31);
+    let frozen_until = |end| Event::FreezeSet {
+        name: "quarter".to_owned(),
+        scope: "*".to_owned(),
+        start: at("2026-02-01T00:00:00Z"),
+        end: at(end),
+        reason: "CHG-1".to_owned(),
+        by: Caller { uid: 0, gid: 0, pid: 1, user: None, login: None },
+    };
+    let mut harmless = World::rotated("2026-01-10T00:00:00Z");
+    harmless.policy.alert_after = Period::days(31);
+    harmless.tell("2026-01-10T00:00:02Z", frozen_until("2026-02-10T00:00:00Z"));
+    assert_eq!(harmless.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z"), None);
+    world.tell("2026-01-10T00:00:02Z", frozen_until("2026-02-10T00:00:01Z"));
+    let alert = world.alert(AlertKind::KeyWillBeTooOld, "2026-01-11T00:00:00Z").unwrap();
+    assert!(alert.words.contains("held until later, 2026-02-10T00:00:01Z"), "{}", alert.words);
 }
 
 /// Twice the time that a rotation is given: thirty minutes by default.
