@@ -206,7 +206,7 @@ impl Reader {
         let unread = expected.as_ref().and_then(|expected| expected.replay.unread.clone());
         let tables = expected.is_some() && unread.is_none();
         if let Some(expected) = &mut expected {
-            compare_indexes(&moment, walk.head.seq)?;
+            compare_indexes(&moment, walk.head.seq, expected.of_targets)?;
             if unread.is_none() && !expected.are_in(&moment, twin)? {
                 self.explain(&moment, &mut progress)?;
             }
@@ -310,15 +310,18 @@ impl Reader {
 struct Expected {
     replay: Replay,
     seals: Seals,
+    /// How many records are about a target.
+    of_targets: u64,
 }
 
 impl Expected {
     fn begin() -> Result<Self, VerifyError> {
-        Ok(Self { replay: Replay::begin()?, seals: Seals::new() })
+        Ok(Self { replay: Replay::begin()?, seals: Seals::new(), of_targets: 0 })
     }
 
     fn take(&mut self, page: &Page) -> Result<(), VerifyError> {
         for record in page.records() {
+            self.of_targets += u64::from(!record.target.is_empty());
             self.replay.take(&record)?;
             self.seal();
         }

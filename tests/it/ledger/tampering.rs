@@ -126,14 +126,16 @@ async fn a_record_that_cannot_be_read_is_named() {
 /// Every row is there, and the answers to questions leave one out.
 #[tokio::test]
 async fn an_index_that_hides_a_row_is_named() {
-    for (index, on, some) in [
-        ("ledger_by_time", "ledger (at)", "seq <> 4"),
-        ("rotation_by_time", "rotation (began_at)", "attempt <> 2"),
-        ("key_by_id", "key (id, target)", "id <> 'a'"),
+    for (index, on, was, some) in [
+        ("ledger_by_time", "ledger (at)", "", "seq <> 4"),
+        ("ledger_by_target", "ledger (target, at)", " WHERE target <> ''", "target <> '' AND seq <> 4"),
+        ("rotation_by_time", "rotation (began_at)", "", "attempt <> 2"),
+        ("key_by_id", "key (id, target)", "", "id <> 'a'"),
     ] {
         let sql = format!(
             "DROP INDEX {index}; CREATE INDEX {index} ON {on} WHERE {some}; PRAGMA writable_schema = ON;
-             UPDATE sqlite_schema SET sql = 'CREATE INDEX {index} ON {on}' WHERE name = '{index}'"
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX {index} ON {on}{}' WHERE name = '{index}'",
+            was.replace('\'', "''")
         );
         let broken = broken_by(&sql).await;
         assert!(broken.seq == 14 && broken.why.contains(&format!("the index {index} knows")), "{broken}");
