@@ -148,28 +148,11 @@ fn turned(event: &Event) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Failure, Listing, Mechanism, Reason, Role, RotationId, Scope, Target, Verdict};
+    use crate::domain::sample::{failure, target};
+    use crate::domain::{Listing, Reason, RotationId};
 
     fn day(number: i64) -> Timestamp {
         "2026-06-01T00:00:00Z".parse::<Timestamp>().unwrap() + DAY * i32::try_from(number).unwrap()
-    }
-
-    fn target() -> Target {
-        Target {
-            manager: "emea".into(),
-            project_id: "5f".into(),
-            project: "billing".to_owned(),
-            cluster_id: "6a".into(),
-            cluster: "ledger".to_owned(),
-            replica_set: "rs0".to_owned(),
-            role: Role::Shard,
-            mechanism: Mechanism::BackupKey,
-        }
-    }
-
-    fn failure() -> Failure {
-        let (reason, verdict, scope) = (Reason::TimedOut, Verdict::Transient, Scope::Target);
-        Failure { reason, verdict, scope, status: None, code: None, retry_after_s: None, detail: String::new() }
     }
 
     fn started() -> Event {
@@ -181,7 +164,7 @@ mod tests {
     }
 
     fn failing() -> Event {
-        Event::ManagerFailing { manager: "emea".into(), failure: failure() }
+        Event::ManagerFailing { manager: "emea".into(), failure: failure(Reason::TimedOut) }
     }
 
     fn answering() -> Event {
@@ -189,7 +172,7 @@ mod tests {
     }
 
     fn unread() -> Event {
-        Event::ObservationFailing { target: target().id(), failure: failure() }
+        Event::ObservationFailing { target: target().id(), failure: failure(Reason::TimedOut) }
     }
 
     /// What was not seen of a target whose key was seen on day 0, after these events, in a period that ends with day 30.

@@ -35,7 +35,7 @@ pub(super) fn relay(
                 shown
             })
             .collect();
-        // Whose pages have come to their end is the first whose next one would be behind the last record.
+        // Page follows on page from reader to reader. So the first reader without a further one ends it for all.
         for lane in lanes.iter().cycle() {
             let Ok(linked) = lane.recv() else { break };
             let mut linked = linked?;
