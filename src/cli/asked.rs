@@ -26,7 +26,8 @@ pub(super) struct Asked {
     /// Only what this hand began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
     #[arg(long, value_name = "ACTOR", value_parser = actor)]
     pub(super) actor: Option<String>,
-    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
+    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). What has no offset is
+    /// in the configured time zone.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// Only from before this time; a day stands for its whole length.
@@ -77,7 +78,7 @@ impl Asked {
 
     /// From when to when.
     pub(super) fn times(&self, now: Timestamp, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)))
+        (self.since.map(|since| since.ago(now).start(zone)), self.until.map(|until| until.ago(now).end(zone)))
     }
 
     /// How many at most.

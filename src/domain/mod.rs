@@ -15,6 +15,7 @@ mod hex;
 mod history;
 mod ids;
 mod ledger;
+mod moment;
 mod order;
 mod period;
 mod query;
@@ -43,6 +44,7 @@ pub use ids::{
     TargetName, is_name,
 };
 pub use ledger::OnCheckpointFailure;
+pub use moment::{Moment, NoMoment};
 pub use order::{Caller, Pause, Request};
 pub use period::{Period, PeriodError};
 pub use query::{Cursor, LedgerFilter, RotationFilter};

@@ -6,14 +6,12 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
+use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -52,9 +50,10 @@ pub(super) async fn rotations(
         return Err(Problem::bad_request("rotations have no kind; /api/v1/ledger has"));
     }
     let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
+    let (since, until) = times(&asked, &shared)?;
     let filter = RotationFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
+        since,
+        until,
         behind: asked.cursor.as_deref().map(cursor).transpose()?,
         target: asked.target,
         project: asked.project,
@@ -77,9 +76,10 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
     let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
+    let (since, until) = times(&asked, &shared)?;
     let filter = LedgerFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
+        since,
+        until,
         behind: asked.cursor.as_deref().map(cursor).transpose()?,
         target: asked.target,
         project: asked.project,
@@ -96,6 +96,13 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
 
 fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
+}
+
+/// From when to when; what has no offset is in the configured time zone, as it is for the commands.
+fn times(asked: &Asked, shared: &Shared) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+    let moment = |text: &Option<String>| text.as_deref().map(moment).transpose();
+    let zone = shared.inputs.rules.borrow().timezone.clone();
+    Ok((moment(&asked.since)?.map(|since| since.start(&zone)), moment(&asked.until)?.map(|until| until.end(&zone))))
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
@@ -123,20 +130,6 @@ fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
     text.parse().map_err(|why: String| Problem::bad_request(&why))
 }
 
-/// An instant, or the beginning of a day in UTC.
-fn start(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, Some)
-}
-
-/// An instant, or the end of a day in UTC.
-fn end(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, |day| day.tomorrow().ok())
-}
-
-fn instant(text: &str, edge: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, Problem> {
-    let midnight = || text.parse().ok().and_then(edge)?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
-    text.parse()
-        .ok()
-        .or_else(midnight)
-        .ok_or_else(|| Problem::bad_request(&format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z")))
+fn moment(text: &str) -> Result<Moment, Problem> {
+    text.parse().map_err(|why: NoMoment| Problem::bad_request(&format!("{text:?} is {why}")))
 }
