@@ -273,7 +273,8 @@ impl Way {
             match read {
                 Ok((_, Err(failure))) if self.was_impatient(&failure) => unreached += 1,
                 Ok((target, key)) => drop(keys.insert(target, key)),
-                Err(_) => {}
+                // It ended by a panic.
+                Err(_) => unreached += 1,
             }
         }
         unreached + reading.len()
