@@ -33,7 +33,7 @@ pub use managers::second_opinion;
 pub use presence::Presence;
 pub use rehearsal::{Line, Outcome, Rehearsal, Rehearsed, Step, rehearse};
 pub use reload::Read;
-pub use review::{Review, Reviewed, recorded, review};
+pub use review::{AccessList, Review, Reviewed, recorded, review};
 pub use start_error::StartError;
 pub use view::View;
 
