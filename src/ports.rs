@@ -284,10 +284,10 @@ pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
 
-    /// The newest `limit` rotations that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` rotations that pass the filter.
     fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError>;
 
-    /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` records of the ledger that pass the filter.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
 }
 

@@ -47,7 +47,7 @@ pub use ledger::OnCheckpointFailure;
 pub use moment::{Moment, NoMoment};
 pub use order::{Caller, Pause, Request};
 pub use period::{Period, PeriodError};
-pub use query::{Cursor, LedgerFilter, RotationFilter};
+pub use query::{Cursor, LedgerFilter, RotationFilter, Selection};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, TargetRecord};
 pub use retry_after::retry_after;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow};
+use crate::domain::{
+    Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow, Selection,
+};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -50,19 +51,9 @@ pub(super) async fn rotations(
         return Err(Problem::bad_request("rotations have no kind; /api/v1/ledger has"));
     }
     let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
-    let (since, until) = times(&asked, &shared)?;
-    let filter = RotationFilter {
-        since,
-        until,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        key: asked.key.map(KeyId::new),
-        states: states.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let (states, key) = (states.transpose()?.unwrap_or_default(), asked.key.clone().map(KeyId::new));
+    let limit = asked.limit();
+    let filter = RotationFilter { selection: asked.selection(&shared)?, key, states };
     let page =
         compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
@@ -76,18 +67,8 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
     let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
-    let (since, until) = times(&asked, &shared)?;
-    let filter = LedgerFilter {
-        since,
-        until,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        kinds: kinds.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let (kinds, limit) = (kinds.transpose()?.unwrap_or_default(), asked.limit());
+    let filter = LedgerFilter { selection: asked.selection(&shared)?, kinds };
     let page =
         compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
@@ -98,11 +79,24 @@ fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> 
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
 }
 
-/// From when to when; what has no offset is in the configured time zone, as it is for the commands.
-fn times(asked: &Asked, shared: &Shared) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
-    let moment = |text: &Option<String>| text.as_deref().map(moment).transpose();
-    let zone = shared.inputs.rules.borrow().timezone.clone();
-    Ok((moment(&asked.since)?.map(|since| since.start(&zone)), moment(&asked.until)?.map(|until| until.end(&zone))))
+impl Asked {
+    /// What both kinds of rows are chosen by. A time without an offset is one of the configured zone, as for the commands.
+    fn selection(self, shared: &Shared) -> Result<Selection, Problem> {
+        let zone = shared.inputs.rules.borrow().timezone.clone();
+        let [since, until] = [self.since, self.until].map(|text| text.as_deref().map(moment).transpose());
+        Ok(Selection {
+            target: self.target,
+            project: self.project,
+            actor: self.actor.map(actor).transpose()?,
+            since: since?.map(|since| since.start(&zone)),
+            until: until?.map(|until| until.end(&zone)),
+            behind: self.cursor.as_deref().map(cursor).transpose()?,
+        })
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.unwrap_or(ROWS).clamp(1, MOST)
+    }
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
