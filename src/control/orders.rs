@@ -168,8 +168,8 @@ async fn reload(
     Json(order): Json<ReloadOrder>,
 ) -> Answer<Reloaded> {
     let caller = behind(caller, order.login)?;
-    let changes = inputs.reload.reload(Some(caller)).await;
-    changes.map(|changes| Json(Reloaded { changes })).map_err(|words| Refused(StatusCode::UNPROCESSABLE_ENTITY, words))
+    let changes = inputs.reload.reload(Some(caller)).await?;
+    Ok(Json(Reloaded { changes }))
 }
 
 impl Inputs {
