@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rekeyd::http::{WebConfig, serve_by};
+use rekeyd::http::{WebConfig, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,7 @@ impl Place {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async { "in" }));
-        tokio::spawn(serve_by(listener, router, Some(self.open().unwrap()), CancellationToken::new()));
+        tokio::spawn(serve(listener, router, Some(self.open().unwrap()), CancellationToken::new()));
         address
     }
 
