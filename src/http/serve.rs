@@ -32,7 +32,11 @@ pub async fn serve(listener: TcpListener, router: Router, web: Option<Arc<WebCon
 
 /// Speaks TLS first if the web configuration says so. What goes wrong there is the client's affair.
 async fn open(stream: TcpStream, web: Option<Arc<WebConfig>>, router: Router, shutdown: CancellationToken) {
-    match web.and_then(|web| web.tls()) {
+    let tls = match web {
+        Some(web) => web.tls().await,
+        None => None,
+    };
+    match tls {
         None => converse(stream, router, shutdown).await,
         Some(tls) => {
             let shaken = tokio::select! {
