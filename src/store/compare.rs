@@ -137,3 +137,24 @@ fn show(value: &Value) -> String {
         Value::Blob(bytes) => format!("{} bytes", bytes.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    /// Promise: a table that a migration adds is compared, too.
+    #[test]
+    fn every_table_is_compared() {
+        let made = schema::connect_scratch().unwrap();
+        let mut tables = made.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+        let tables =
+            tables.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<Vec<String>>>().unwrap();
+        let source = ["ledger", "ledger_identity", "refinery_schema_history"];
+        let compared = LONG.iter().chain(&SHORT).map(|(table, _)| *table);
+        let mut known: Vec<&str> = source.into_iter().chain(compared).collect();
+        let mut tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        (known.sort_unstable(), tables.sort_unstable());
+        assert_eq!(tables, known);
+    }
+}

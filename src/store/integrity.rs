@@ -11,7 +11,7 @@ use rusqlite::InterruptHandle;
 use super::schema;
 use super::verify::VerifyError;
 
-/// Whoever waits is asked so often whether he still wants to.
+/// How often the caller is asked whether it still wants to wait.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// `SQLite`'s own check on a thread and a connection of its own. It ends when this is dropped.

@@ -52,7 +52,7 @@ impl Seals {
         }
     }
 
-    /// Whether the database holds the rows that were demanded, and no others. Each table is read on a thread of its own;
+    /// Whether both tables hold exactly the rows that were demanded. Each table is read on a thread of its own;
     /// both connections see the same moment.
     pub(super) fn hold(&self, conn: &Connection, twin: Connection, shapes: &Shapes) -> rusqlite::Result<bool> {
         thread::scope(|scope| {
