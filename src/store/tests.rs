@@ -138,7 +138,7 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let other = schema::connect(&dir.path().join(DATABASE)).unwrap();
     other.busy_timeout(Duration::ZERO).unwrap();
     let mut shown = Vec::new();
-    let walked = reader.each_rotation(&RotationFilter::default(), |_, row| {
+    let walked = reader.each_rotation(&RotationFilter::default(), None, |_, row| {
         if shown.is_empty() {
             let held: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
             assert!(!held, "the log is held while a row is shown");
@@ -150,12 +150,12 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let newest_first: Vec<_> = names.iter().rev().map(|name| target(name).name().to_string()).collect();
     assert_eq!(shown, newest_first);
     let mut count = 0;
-    let walked = reader.each_rotation(&RotationFilter { limit: Some(1_050), ..Default::default() }, |_, _| {
+    let walked = reader.each_rotation(&RotationFilter::default(), Some(1_050), |_, _| {
         count += 1;
         if count == 3 { std::ops::ControlFlow::Break("gone") } else { std::ops::ControlFlow::Continue(()) }
     });
     assert_eq!((walked.unwrap(), count), (std::ops::ControlFlow::Break("gone"), 3));
-    let limited = reader.rotations(&RotationFilter { limit: Some(1_050), ..Default::default() }).unwrap();
+    let limited = reader.rotations(&RotationFilter::default(), Some(1_050)).unwrap();
     assert_eq!(limited.len(), 1_050);
 }
 

@@ -37,7 +37,7 @@ pub(in super::super) struct Args {
     /// Trust the keys in this file alone, one a line.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Only records from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago). The tables are not compared.
+    /// Only records from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). The tables are not compared.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// One JSON object.
@@ -47,7 +47,7 @@ pub(in super::super) struct Args {
 
 pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let reader = Reader::open(&settings.state_dir)?;
-    let since = args.since.map(|since| since.start(SystemClock::now(), &settings.timezone));
+    let since = args.since.map(|since| since.ago(SystemClock::now()).start(&settings.rules.timezone));
     let file = args.checkpoints.as_ref().unwrap_or(&settings.ledger.checkpoint_file);
     let there = file.try_exists().map_err(|error| kept::unreadable(file, &error))?;
     let missing = (!there).then(|| format!("there is no checkpoint file {}", file.display()));
