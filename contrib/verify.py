@@ -19,13 +19,24 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
     when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
-    of a bundle that is exported once more are the same.
-
+    of a bundle that is exported once more are the same. Files that lie beside them and are not named there are told;
   - of a database, what SQLite's own check of it finds.
+
+One that came with a bundle is of whoever made the bundle. Use one that you got elsewhere, or whose SHA-256 you know.
 
 Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 3 verified but for the tables, since there are records of which
 nobody here knows what they say: a later version wrote them, or a forger. Needs Python 3.8 or later and nothing else.
 """
+
+import sys
+
+# Python looks for modules beside the script that it runs, before anywhere else. Beside this one lies what came with a bundle: a
+# forger's own `cryptography` would find every signature good. So nothing is imported from there, nor from the working folder.
+if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+import os
+
+sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != os.path.realpath(os.curdir)]
 
 import argparse
 import base64
@@ -34,11 +45,9 @@ import hashlib
 import itertools
 import json
 import operator
-import os
 import re
 import sqlite3
 import struct
-import sys
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -697,17 +706,19 @@ def slice_of(path):
 
 
 def check_sums(folder):
-    """Holds the files of a bundle against their checksums. Returns how many there are."""
+    """Holds the files of a bundle against their checksums. Returns how many there are, and what else lies there."""
     lines = read(os.path.join(folder, "SHA256SUMS")).splitlines()
+    others = set(os.listdir(folder or os.curdir)) - {"SHA256SUMS"}
     for line in lines:
         sum_, _, name = line.partition("  ")
+        others.discard(name)
         hash_ = hashlib.sha256()
         with open(os.path.join(folder, name), "rb") as file:
             for part in iter(lambda: file.read(1 << 20), b""):
                 hash_.update(part)
         if hash_.hexdigest() != sum_:
             raise Broken(None, "%s is not the file that SHA256SUMS names" % name)
-    return len(lines)
+    return len(lines), sorted(others)
 
 
 def read(path):
@@ -762,7 +773,7 @@ def verify(args):
     unnamed = given - {key.text for _, keys in named for key in keys}
     if unnamed:  # by a former key's thief the chain may be written anew from before its successor
         raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
-    folder, files = os.path.dirname(args.ledger), 0
+    folder, files, beside = os.path.dirname(args.ledger), 0, []
     if is_database:
         db.text_factory = lambda text: text.decode(errors="backslashreplace")
         if not tables.unread:
@@ -771,7 +782,7 @@ def verify(args):
         if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
             raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
     elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
-        files = check_sums(folder)
+        files, beside = check_sums(folder)
     if not checkpoints:
         signatures = "none"
     elif len(vouched) == len(checkpoints):
@@ -794,6 +805,7 @@ def verify(args):
         "unread": tables.unread,
         "first_unread": tables.first_unread,
         "files": files,
+        "beside": beside,
         "outside": not_held,
         "cut_off": cut_off,
     }
@@ -835,6 +847,8 @@ def main():
             print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
         if said["files"]:
             print("%(files)d files of the bundle have the checksums in SHA256SUMS, which nobody signs" % said)
+        if said["beside"]:
+            print("NOT of the bundle, by SHA256SUMS: " + ", ".join(map(repr, said["beside"])))
         if said["cut_off"]:
             print("the newest checkpoint was not written to its end, and is passed over")
     else:

@@ -1,5 +1,6 @@
 //! The evidence bundle: the same bytes each time, complete, verified by a stranger, and a page that can be read and printed.
 
+mod forged;
 mod truth;
 
 use std::collections::BTreeSet;
