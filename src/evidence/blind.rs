@@ -23,7 +23,7 @@ pub(crate) struct Unseen {
 pub(super) struct Blindness {
     /// Whether the daemon had ended in good order.
     stopped: bool,
-    /// The date of the newest record.
+    /// The date of the newest record that shows that the daemon ran.
     newest: Timestamp,
     open: BTreeMap<TargetId, Blind>,
     found: BTreeMap<TargetId, Vec<Unseen>>,
@@ -40,7 +40,10 @@ struct Blind {
 impl Blindness {
     /// Takes in what happened; `fleet` is what is known after it.
     pub(super) fn hear(&mut self, at: Timestamp, event: &Event, fleet: &Fleet) {
-        let before = std::mem::replace(&mut self.newest, at);
+        let before = self.newest;
+        if !by_hand(event) {
+            self.newest = at;
+        }
         if let Event::DaemonStarted { .. } = event {
             // One that died is not known to have looked after its last record.
             if !std::mem::replace(&mut self.stopped, true) {
@@ -116,6 +119,11 @@ impl Blind {
     fn lasts(&self, at: Timestamp) -> bool {
         self.until.is_none_or(|until| at.duration_since(until) <= DAY)
     }
+}
+
+/// Whether it may have been recorded while no daemon ran: by `rekeyd rearm`, and what it has to record with that.
+fn by_hand(event: &Event) -> bool {
+    matches!(event, Event::TargetRearmed { .. } | Event::CheckpointKeySet { .. })
 }
 
 /// Whether the target's key was read.
@@ -225,6 +233,17 @@ mod tests {
     #[test]
     fn a_crash_is_from_the_last_record_on() {
         assert_eq!(unseen(vec![(20, started()), (20, unread())]), [(0, 30, "rekeyd did not run")]);
+        let answered = vec![(9, answering()), (20, started()), (20, unread())];
+        assert_eq!(unseen(answered), [(9, 30, "rekeyd did not run")]);
+    }
+
+    /// What somebody recorded by hand meanwhile does not show that the daemon ran.
+    #[test]
+    fn a_record_made_by_hand_proves_no_look() {
+        let rearmed = Event::TargetRearmed { target: target().id(), reason: "CHG-1".to_owned(), by: None };
+        let key = Event::CheckpointKeySet { key: "k".to_owned() };
+        let by_hand = vec![(10, key), (10, rearmed), (20, started()), (20, unread())];
+        assert_eq!(unseen(by_hand), [(0, 30, "rekeyd did not run")]);
     }
 
     /// A target that goes unseen is never seen again: the time before is not proved, and there is none after.
