@@ -243,11 +243,14 @@ impl Gathering<'_> {
             let came = known.key.as_ref().map(|key| (earliest, key.came));
             self.keys.entry(id.clone()).or_default().extend(came);
         }
-        // An earlier key may have been back from when the other one was last seen.
-        if let Event::KeyChanged { change: KeyChange::Regression, last_seen, .. } = entry.event {
-            earliest = earliest.min(last_seen);
-        }
         let story = self.turns.entry(id.clone()).or_default();
+        // An earlier key may have been back from when the other one was last seen. When the target was left out, or not there, is
+        // as it was.
+        if let Event::KeyChanged { change: KeyChange::Regression, last_seen, .. } = entry.event {
+            let with_key = story.iter().rev().take_while(|turn| matches!(turn.condition, Condition::Key { .. }));
+            let since = with_key.last().map_or(earliest, |turn| turn.earliest);
+            earliest = earliest.min(last_seen.max(since));
+        }
         if story.last().is_none_or(|last| last.condition != condition || last.rule != rule) {
             story.push(Turn { earliest, latest, condition, rule });
         }

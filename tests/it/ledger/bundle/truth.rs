@@ -60,6 +60,23 @@ async fn a_regression_is_told_of_the_day_on_which_the_key_came_back() {
     assert_eq!((days_of(&bundle, "within"), days_of(&bundle, "overrun")), (20, 71));
 }
 
+/// A target that was excluded was not rotated by anybody's order. An earlier key that is found when it is listed again makes
+/// no overrun of that time, and hides no reason.
+#[tokio::test]
+async fn a_regression_takes_no_exclusion_back() {
+    let target = member("mail", "rs0");
+    let listed = |on, listing| told(on, Event::TargetChanged { description: target.clone(), listing });
+    let excluded = listed(100.0, Listing::Excluded { pattern: "mail".into() });
+    let back = changed(&target, KeyChange::Regression, "mail-rs0-1", "mail-rs0-0", [1.0, 80.01, 99.9]);
+    let story = life(&target, 80.0, 400.0, 90.0).into_iter();
+    let story = story.chain([excluded, listed(130.0, Listing::Eligible), told(130.1, back), told(140.0, booted())]);
+    let dir = written(story.collect()).await;
+    let (bundle, report) = report_of(dir.path(), "bundle", "2025-04-01", "2025-05-20");
+    let days = ["within", "left_out", "overrun"].map(|class| days_of(&bundle, class));
+    assert_eq!(days, [10, 30, 10], "{}", lines(&bundle, "coverage.jsonl")[0]);
+    assert!(report.contains("Left out, excluded by"), "{report}");
+}
+
 /// Bundles of periods that follow on each other join: each names the records on both sides of it.
 #[tokio::test]
 async fn bundles_that_follow_on_each_other_join() {
