@@ -138,7 +138,7 @@ impl Blind {
 }
 
 /// Whether it may have been recorded while no daemon ran: by `rekeyd rearm`, and what it has to record with that.
-fn by_hand(event: &Event) -> bool {
+pub(super) fn by_hand(event: &Event) -> bool {
     matches!(event, Event::TargetRearmed { .. } | Event::CheckpointKeySet { .. })
 }
 
