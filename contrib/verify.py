@@ -757,18 +757,23 @@ def verify(args):
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
     named = [] if is_database else [(0, trusted)]
     tables, count, start, head = Tables(), 0, seq, (seq, prev)
+    first_at = last_at = None
     for record in walk(records, seq, prev, pins):
         if record[KIND] == "checkpoint_key_set":
             named.append((record[SEQ], [reading(record[SEQ], named_key, record[PAYLOAD])]))
         if is_database:
             reading(record[SEQ], tables.take, record)
         count, head = count + 1, (record[SEQ], record[HASH])
+        last_at = record[AT]
+        first_at = last_at if first_at is None else first_at
     not_held = outside(pins, head[0], is_database)
     checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
     signers = check_signatures(checkpoints, named)
     given = {key.text for key in trusted}
     vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
-    if given and count and not vouched:
+    if given and not vouched:
+        if start < 0:
+            raise Broken(None, "there is no record, so none is vouched for by a key that you trust")
         raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
     unnamed = given - {key.text for _, keys in named for key in keys}
     if unnamed:  # by a former key's thief the chain may be written anew from before its successor
@@ -793,6 +798,8 @@ def verify(args):
     return {
         "verified": True,
         "records": count,
+        "first_at": instant(first_at) if count else None,
+        "last_at": instant(last_at) if count else None,
         "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
@@ -831,7 +838,8 @@ def main():
         print(json.dumps(said))
     elif said["verified"]:
         tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
-        print("verified %d records: every hash follows%s." % (said["records"], tables))
+        reach = " from %(first_at)s to %(last_at)s" % said if said["records"] else ""
+        print("verified %d records%s: every hash follows%s." % (said["records"], reach, tables))
         if said["unread"]:
             print("NOT compared: the tables, since %(unread)d records, the first %(first_unread)d, cannot be read here" % said)
         print("head %(seq)d %(hash)s" % said["head"])

@@ -494,6 +494,22 @@ async fn a_slice_says_to_people_what_was_hashed() {
     }
 }
 
+/// No records are no proof that there were none: whoever emptied a slice and its checkpoints has no key to vouch for that.
+#[tokio::test]
+async fn an_empty_slice_is_vouched_for_by_nobody() {
+    let scene = Scene::new().await;
+    let (empty, key) = (scene.write("ledger.jsonl", ""), scene.keys().remove(0));
+    let said = answer(python(ALONE, &[&empty, "--checkpoints", &empty, "--key", &key]));
+    assert!(said["verified"] == false && said["why"].as_str().unwrap().contains("no record"), "{said}");
+    // Without a key nothing is claimed, and how far it reaches is told.
+    assert_eq!(answer(python(ALONE, &[&empty]))["first_at"], Value::Null);
+    let said = answer(python(ALONE, &[&scene.slice("slice", 2, 19)]));
+    let (first, last) = ("2026-05-01T06:00:00Z", "2026-05-01T06:03:23Z");
+    assert_eq!((&said["first_at"], &said["last_at"]), (&first.into(), &last.into()));
+    let (one, other) = scene.both(&[]);
+    assert_eq!((&one["first_at"], &one["last_at"]), (&other["first_at"], &other["last_at"]));
+}
+
 /// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are, and what each
 /// must have.
 #[test]
