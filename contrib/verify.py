@@ -20,7 +20,7 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
     when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
     of a bundle that is exported once more are the same. Files that lie beside them and are not named there are told;
-  - of a database, what SQLite's own check of it finds.
+  - of a database, what SQLite's own check of it finds, and that what is read are tables and stored columns.
 
 One that came with a bundle is of whoever made the bundle. Use one that you got elsewhere, or whose SHA-256 you know.
 
@@ -45,6 +45,7 @@ import hashlib
 import itertools
 import json
 import operator
+import pathlib
 import re
 import sqlite3
 import struct
@@ -462,6 +463,8 @@ def value_of(text):
 
 COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
 JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# Columns of rotations that are made of another one, `failure`, and not compared.
+OF_FAILURE = {"reason", "status", "code", "detail"}
 # What of a target begins anew with each slot.
 OF_SLOT = {
     "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
@@ -656,6 +659,23 @@ class Tables:
 # ---- the whole ----
 
 
+def opened(path):
+    """The database, if all that is read of it is what is stored: a view, or a column that is computed, may tell each reader
+    something else."""
+    db = sqlite3.connect(pathlib.Path(path).resolve().as_uri() + "?mode=ro", uri=True, isolation_level=None)
+    objects = db.execute("SELECT name, type, rootpage FROM sqlite_master").fetchall()
+    for name, type_, page in objects:
+        if type_ == "view" or type_ == "table" and not page:
+            raise Broken(None, "%s is no table: nothing that is stored stands behind it alone" % name)
+    for table in ("ledger", "ledger_identity", *COMPARED):
+        if (table, "table") not in [(name, type_) for name, type_, _ in objects]:
+            raise Broken(None, "there is no table %s" % table)
+        for _, column, _, _, _, _, computed in db.execute("PRAGMA table_xinfo(%s)" % table):
+            if computed and column not in OF_FAILURE:
+                raise Broken(None, "column %s of table %s is computed, and not what was stored" % (column, table))
+    return db
+
+
 def records_of(db):
     """All records of a database in their order. They are read in pages, so that a working daemon's log can begin anew meanwhile.
 
@@ -745,7 +765,7 @@ def verify(args):
     trusted = keys_of(args)
 
     if is_database:
-        db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
+        db = opened(args.ledger)
         seq, (prev,) = 0, db.execute("SELECT id FROM ledger_identity").fetchone() or (bytes(32),)
         records = records_of(db)
     else:
