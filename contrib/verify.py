@@ -19,13 +19,24 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
     when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
-    of a bundle that is exported once more are the same.
+    of a bundle that is exported once more are the same. Files that lie beside them and are not named there are told;
+  - of a database, what SQLite's own check of it finds, and that what is read are tables and stored columns.
 
-  - of a database, what SQLite's own check of it finds.
+One that came with a bundle is of whoever made the bundle. Use one that you got elsewhere, or whose SHA-256 you know.
 
 Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 3 verified but for the tables, since there are records of which
 nobody here knows what they say: a later version wrote them, or a forger. Needs Python 3.8 or later and nothing else.
 """
+
+import sys
+
+# Python looks for modules beside the script that it runs, before anywhere else. Beside this one lies what came with a bundle: a
+# forger's own `cryptography` would find every signature good. So nothing is imported from there, nor from the working folder.
+if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+import os
+
+sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != os.path.realpath(os.curdir)]
 
 import argparse
 import base64
@@ -34,11 +45,10 @@ import hashlib
 import itertools
 import json
 import operator
-import os
+import pathlib
 import re
 import sqlite3
 import struct
-import sys
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -453,6 +463,8 @@ def value_of(text):
 
 COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
 JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# Columns of rotations that are made of another one, `failure`, and not compared.
+OF_FAILURE = {"reason", "status", "code", "detail"}
 # What of a target begins anew with each slot.
 OF_SLOT = {
     "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
@@ -647,6 +659,23 @@ class Tables:
 # ---- the whole ----
 
 
+def opened(path):
+    """The database, if all that is read of it is what is stored: a view, or a column that is computed, may tell each reader
+    something else."""
+    db = sqlite3.connect(pathlib.Path(path).resolve().as_uri() + "?mode=ro", uri=True, isolation_level=None)
+    objects = db.execute("SELECT name, type, rootpage FROM sqlite_master").fetchall()
+    for name, type_, page in objects:
+        if type_ == "view" or type_ == "table" and not page:
+            raise Broken(None, "%s is no table: nothing that is stored stands behind it alone" % name)
+    for table in ("ledger", "ledger_identity", *COMPARED):
+        if (table, "table") not in [(name, type_) for name, type_, _ in objects]:
+            raise Broken(None, "there is no table %s" % table)
+        for _, column, _, _, _, _, computed in db.execute("PRAGMA table_xinfo(%s)" % table):
+            if computed and column not in OF_FAILURE:
+                raise Broken(None, "column %s of table %s is computed, and not what was stored" % (column, table))
+    return db
+
+
 def records_of(db):
     """All records of a database in their order. They are read in pages, so that a working daemon's log can begin anew meanwhile.
 
@@ -697,17 +726,19 @@ def slice_of(path):
 
 
 def check_sums(folder):
-    """Holds the files of a bundle against their checksums. Returns how many there are."""
+    """Holds the files of a bundle against their checksums. Returns how many there are, and what else lies there."""
     lines = read(os.path.join(folder, "SHA256SUMS")).splitlines()
+    others = set(os.listdir(folder or os.curdir)) - {"SHA256SUMS"}
     for line in lines:
         sum_, _, name = line.partition("  ")
+        others.discard(name)
         hash_ = hashlib.sha256()
         with open(os.path.join(folder, name), "rb") as file:
             for part in iter(lambda: file.read(1 << 20), b""):
                 hash_.update(part)
         if hash_.hexdigest() != sum_:
             raise Broken(None, "%s is not the file that SHA256SUMS names" % name)
-    return len(lines)
+    return len(lines), sorted(others)
 
 
 def read(path):
@@ -734,7 +765,7 @@ def verify(args):
     trusted = keys_of(args)
 
     if is_database:
-        db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
+        db = opened(args.ledger)
         seq, (prev,) = 0, db.execute("SELECT id FROM ledger_identity").fetchone() or (bytes(32),)
         records = records_of(db)
     else:
@@ -746,23 +777,28 @@ def verify(args):
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
     named = [] if is_database else [(0, trusted)]
     tables, count, start, head = Tables(), 0, seq, (seq, prev)
+    first_at = last_at = None
     for record in walk(records, seq, prev, pins):
         if record[KIND] == "checkpoint_key_set":
             named.append((record[SEQ], [reading(record[SEQ], named_key, record[PAYLOAD])]))
         if is_database:
             reading(record[SEQ], tables.take, record)
         count, head = count + 1, (record[SEQ], record[HASH])
+        last_at = record[AT]
+        first_at = last_at if first_at is None else first_at
     not_held = outside(pins, head[0], is_database)
     checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
     signers = check_signatures(checkpoints, named)
     given = {key.text for key in trusted}
     vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
-    if given and count and not vouched:
+    if given and not vouched:
+        if start < 0:
+            raise Broken(None, "there is no record, so none is vouched for by a key that you trust")
         raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
     unnamed = given - {key.text for _, keys in named for key in keys}
     if unnamed:  # by a former key's thief the chain may be written anew from before its successor
         raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
-    folder, files = os.path.dirname(args.ledger), 0
+    folder, files, beside = os.path.dirname(args.ledger), 0, []
     if is_database:
         db.text_factory = lambda text: text.decode(errors="backslashreplace")
         if not tables.unread:
@@ -771,7 +807,7 @@ def verify(args):
         if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
             raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
     elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
-        files = check_sums(folder)
+        files, beside = check_sums(folder)
     if not checkpoints:
         signatures = "none"
     elif len(vouched) == len(checkpoints):
@@ -782,11 +818,13 @@ def verify(args):
     return {
         "verified": True,
         "records": count,
+        "first_at": instant(first_at) if count else None,
+        "last_at": instant(last_at) if count else None,
         "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
         "keys": [
-            {"key": key, "named": since or None, "checkpoints": len(seqs), "newest": max(seqs), "trusted": key in given}
+            {"key": key, "named": since or None, "checkpoints": len(seqs), "first": min(seqs), "newest": max(seqs), "trusted": key in given}
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
@@ -794,6 +832,7 @@ def verify(args):
         "unread": tables.unread,
         "first_unread": tables.first_unread,
         "files": files,
+        "beside": beside,
         "outside": not_held,
         "cut_off": cut_off,
     }
@@ -819,7 +858,8 @@ def main():
         print(json.dumps(said))
     elif said["verified"]:
         tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
-        print("verified %d records: every hash follows%s." % (said["records"], tables))
+        reach = " from %(first_at)s to %(last_at)s" % said if said["records"] else ""
+        print("verified %d records%s: every hash follows%s." % (said["records"], reach, tables))
         if said["unread"]:
             print("NOT compared: the tables, since %(unread)d records, the first %(first_unread)d, cannot be read here" % said)
         print("head %(seq)d %(hash)s" % said["head"])
@@ -827,7 +867,8 @@ def main():
         for key in said["keys"]:
             named = ", named by record %(named)d" % key if key["named"] else ""
             trust = ", trusted" if key["trusted"] else ", NOT trusted" if args.key or args.keys else ""
-            print("  %d, the newest of record %d, by %s%s%s" % (key["checkpoints"], key["newest"], key["key"], named, trust))
+            records = "of records %d to %d" % (key["first"], key["newest"])
+            print("  %d, %s, by %s%s%s" % (key["checkpoints"], records, key["key"], named, trust))
         if said["anchored"] is not None:
             print("anchored up to record %(anchored)d" % said)
         if said["outside"]:
@@ -835,6 +876,8 @@ def main():
             print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
         if said["files"]:
             print("%(files)d files of the bundle have the checksums in SHA256SUMS, which nobody signs" % said)
+        if said["beside"]:
+            print("NOT of the bundle, by SHA256SUMS: " + ", ".join(map(repr, said["beside"])))
         if said["cut_off"]:
             print("the newest checkpoint was not written to its end, and is passed over")
     else:

@@ -305,7 +305,7 @@ pub trait Archive: Send + Sync {
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
 }
 
-/// What the check of the whole ledger, which every start begins, came to.
+/// What the newest check of the whole ledger came to. There is one at each start, and one a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Check {
     /// It is under way, or was not begun.
@@ -316,9 +316,14 @@ pub enum Check {
         /// So many records were checked.
         records: u64,
     },
-    /// It does not hold, or could not be checked.
+    /// It does not hold.
     Broken {
         /// Where, and what is wrong.
+        why: String,
+    },
+    /// It could not be checked: a file cannot be read, or there is no room to work in.
+    Unchecked {
+        /// What stands in the way.
         why: String,
     },
 }

@@ -61,16 +61,16 @@ fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
     vec![written, wanted]
 }
 
-/// Whether the ledger was found to hold when the daemon started.
+/// Whether the ledger was found to hold.
 fn of_check(check: &Check) -> Gauges {
     let mut verified = Gauges::new(
         "ledger_verified",
-        "Whether the whole ledger was found to hold after the start; absent until that is known.",
+        "Whether the whole ledger was found to hold, at the start or in the daily check; absent until that is known.",
     );
     match check {
         Check::Pending => {}
         Check::Whole { .. } => verified.push(&Labels::default(), 1.0),
-        Check::Broken { .. } => verified.push(&Labels::default(), 0.0),
+        Check::Broken { .. } | Check::Unchecked { .. } => verified.push(&Labels::default(), 0.0),
     }
     verified
 }

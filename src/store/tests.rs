@@ -61,6 +61,20 @@ async fn what_was_recorded_is_known_after_a_restart() {
     assert_eq!(store.head(), head);
 }
 
+/// Promise: what the caller was told is durable is in the ledger. A trigger that quietly leaves a record out is no error to the
+/// database.
+#[tokio::test]
+async fn a_record_that_a_trigger_keeps_out_is_not_taken_for_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), [7; 32]).unwrap();
+    let deaf =
+        "CREATE TRIGGER deaf BEFORE INSERT ON ledger WHEN NEW.kind = 'target_found' BEGIN SELECT RAISE(IGNORE); END";
+    Connection::open(dir.path().join(DATABASE)).unwrap().execute_batch(deaf).unwrap();
+    let error = store.record(vec![found("rs0")]).await.unwrap_err();
+    assert!(matches!(&error, JournalError::Io(why) if why.contains("trigger")), "{error}");
+    assert_eq!((store.head().seq, store.fleet().targets.len()), (0, 0));
+}
+
 /// Two daemons on one state directory would rotate twice, also after someone tidied the lock file away.
 #[test]
 fn the_lock_outlives_its_file() {
