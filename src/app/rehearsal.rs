@@ -95,10 +95,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
             (place, receivers::rehearse(&receiver, within.min(manager::PATIENCE.as_duration())).await)
         });
     }
-    let mut found = BTreeMap::new();
-    while let Some(Ok((place, ended))) = under_way.join_next().await {
-        found.insert(place, ended);
-    }
+    let found: BTreeMap<_, _> = under_way.join_all().await.into_iter().collect();
     let mut keys = BTreeMap::new();
     for manager::Found { lines: of_manager, discovery, keys: read } in found.into_values() {
         lines.extend(of_manager);
