@@ -501,7 +501,7 @@ def once(pairs):
     return found
 
 
-# What a text of JSON says, with nothing in it that is none.
+# What a text of JSON says. `NaN` and the like are none.
 object_of = json.JSONDecoder(object_pairs_hook=once, parse_constant=int).decode
 
 
