@@ -1,5 +1,5 @@
 //! When nobody could look at a target's key. That the same key was still in use is on record only by what comes after: a look
-//! that found it, or a day in which it could be looked at and nothing else was found. Pure.
+//! that found it, or a time, a day at least, in which it could be looked at and nothing else was found. Pure.
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,8 @@ mod picture;
 mod policies;
 mod report;
 mod span;
+#[cfg(test)]
+mod tests;
 mod unlisted;
 
 pub use csv::{RECORD_COLUMNS, ROTATION_COLUMNS, csv_heading, csv_line};
