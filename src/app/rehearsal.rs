@@ -4,12 +4,15 @@
 //! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
 
 mod certificates;
+mod checkpoints;
+mod control;
 mod findings;
 mod line;
 mod listener;
 mod manager;
 mod place;
 mod receivers;
+mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,7 +73,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     let until = clock.monotonic() + within;
     let settings = &config.settings;
     let rules = &settings.rules;
-    let (mut lines, mut fleet) = place::rehearse(settings, &clock);
+    let (mut lines, mut fleet) = place::rehearse(config, &clock);
     let mut under_way = JoinSet::new();
     for (place, manager) in config.managers.iter().enumerate() {
         let known = fleet.managers.get(&manager.name).and_then(|record| record.credential.clone());

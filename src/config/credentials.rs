@@ -187,7 +187,7 @@ impl Files<'_> {
     }
 
     fn certificates(&self, setting: &str, path: &Written<PathBuf>) -> Result<Vec<u8>, Noted> {
-        let pem = bytes_of(&path.value).and_then(|pem| {
+        let pem = self.bytes_of(&path.value).and_then(|pem| {
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
             match certificates {
                 Ok(certificates) if !certificates.is_empty() => Ok(pem),
@@ -199,7 +199,7 @@ impl Files<'_> {
 
     /// The text of a file that nobody else can read, without the line break that editors put at its end.
     fn secret(&self, path: &Path) -> Result<SecretString, Misfit> {
-        let bytes = bytes_of(path)?;
+        let bytes = self.bytes_of(path)?;
         if !self.is_guarded(path) {
             let mode = fs::metadata(path).map_err(|error| unreadable(path, &error))?.permissions().mode();
             if mode & OTHERS != 0 {
@@ -220,6 +220,13 @@ impl Files<'_> {
             return Err(Misfit::new(format!("is empty: {}", path.display())));
         }
         Ok(SecretString::from(text))
+    }
+
+    fn bytes_of(&self, path: &Path) -> Result<Vec<u8>, Misfit> {
+        if !self.is_guarded(path) {
+            self.document.opened(path);
+        }
+        bytes_of(path)
     }
 
     fn is_guarded(&self, path: &Path) -> bool {

@@ -30,7 +30,7 @@ impl Substitute {
         })
     }
 
-    fn source(&self) -> SecretSource {
+    pub(super) fn source(&self) -> SecretSource {
         if self.private_key.contains('/') {
             // Whoever types a path means it from where they are.
             let path = PathBuf::from(&self.private_key);

@@ -50,6 +50,10 @@ pub enum Step {
     Lock,
     /// The ledger.
     Ledger,
+    /// Who signs the ledger's checkpoints, and the file that they go to.
+    Checkpoints,
+    /// The socket that takes orders, and the group that may give them.
+    Control,
     /// The address that the daemon listens at.
     Listener,
     /// The listener's TLS and users.

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::key::CheckpointKey;
 use super::note::{Checkpoint, origin_of};
@@ -148,27 +148,48 @@ impl Keeper {
         let said = |error: io::Error| error.to_string();
         let (bytes, before) = end_of(file, &self.origin).map_err(said)?;
         let (checkpoints, whole) = parse_checkpoints(&bytes).map_err(|error| error.to_string())?;
-        self.agree(checkpoints.last(), hash_of)?;
+        agree(&self.origin, checkpoints.last(), hash_of)?;
         if whole < bytes.len() {
             tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
             file.set_len(before + whole as u64).map_err(said)?;
         }
         Ok(())
     }
+}
 
-    /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
-    fn agree(&self, newest: Option<&Checkpoint>, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
-        let Some(newest) = newest else { return Ok(()) };
-        let seq = newest.head.seq;
-        if newest.origin != self.origin {
-            Err(format!("it belongs to another ledger, {}; move it away, and keep it", newest.origin))
-        } else if hash_of(seq) != Some(newest.head.hash) {
-            Err(format!(
-                "its newest checkpoint is of record {seq}, and the ledger holds no such record: it was cut off, restored or rewritten; see what `rekeyd audit verify` says, and move the file away, and keep it"
-            ))
-        } else {
-            Ok(())
-        }
+/// The newest record that a checkpoint file signs, found without writing; none in a file that holds no checkpoint. It must agree
+/// with the ledger of this id, or nothing would be signed behind it; without an id there is no ledger yet.
+///
+/// # Errors
+/// In words: the file cannot be read, or does not agree.
+pub fn signed_by_file(
+    file: &Path,
+    ledger_id: Option<&[u8; 32]>,
+    hash_of: impl Fn(u64) -> Option<[u8; 32]>,
+) -> Result<Option<u64>, String> {
+    let origin = ledger_id.map(origin_of).unwrap_or_default();
+    let (bytes, _) = File::open(file).and_then(|mut file| end_of(&mut file, &origin)).map_err(|error| error.to_string())?;
+    let (checkpoints, _) = parse_checkpoints(&bytes).map_err(|error| error.to_string())?;
+    agree(&origin, checkpoints.last(), hash_of)?;
+    Ok(checkpoints.last().map(|newest| newest.head.seq))
+}
+
+/// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
+fn agree(
+    origin: &str,
+    newest: Option<&Checkpoint>,
+    hash_of: impl Fn(u64) -> Option<[u8; 32]>,
+) -> Result<(), String> {
+    let Some(newest) = newest else { return Ok(()) };
+    let seq = newest.head.seq;
+    if newest.origin != origin {
+        Err(format!("it belongs to another ledger, {}; move it away, and keep it", newest.origin))
+    } else if hash_of(seq) != Some(newest.head.hash) {
+        Err(format!(
+            "its newest checkpoint is of record {seq}, and the ledger holds no such record: it was cut off, restored or rewritten; see what `rekeyd audit verify` says, and move the file away, and keep it"
+        ))
+    } else {
+        Ok(())
     }
 }
 
