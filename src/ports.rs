@@ -276,7 +276,25 @@ pub struct Upkeep {
     /// How far the ledger is anchored.
     pub anchor: Anchor,
     /// Why the newest reading of the configuration was refused; none if it was not.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
+}
+
+/// Why a reading of the configuration was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Something is wrong with it: what, in words.
+    Wrong(String),
+    /// A running daemon cannot change so much: what it cannot change, in words. A restart can.
+    WantsRestart(String),
+}
+
+impl Refusal {
+    /// In words.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Wrong(words) | Self::WantsRestart(words) => words,
+        }
+    }
 }
 
 /// What happened to single targets, read from the durable record for people. Waits for a disk.

@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Notebook, Orders, Reload, RequestObserver};
+use crate::ports::{Clock, Gauge, Notebook, Orders, Refusal, Reload, RequestObserver};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration and everything that it names, or says in words what is wrong with it.
@@ -30,7 +30,7 @@ pub(super) struct Reloader {
     pub(super) asked: watch::Sender<Arc<Asked>>,
     pub(super) metrics: Arc<Metrics>,
     /// Why the newest reading was refused.
-    pub(super) refused: watch::Sender<Option<String>>,
+    pub(super) refused: watch::Sender<Option<Refusal>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -43,23 +43,28 @@ impl Reload for Reloading {
     async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
         let reloader = Arc::clone(&self.0);
         let reloaded = tokio::spawn(async move { reloader.reload(by).await }).await;
-        reloaded.unwrap_or_else(|_| Err("reading it again ended by a panic: this is a bug".to_owned()))
+        match reloaded {
+            Ok(Ok(changes)) => Ok(changes),
+            Ok(Err(refusal)) => Err(refusal.words().to_owned()),
+            Err(_) => Err("reading it again ended by a panic: this is a bug".to_owned()),
+        }
     }
 }
 
 impl Reloader {
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, Refusal> {
         let mut config = self.config.lock().await;
         service::reloading();
         let reloaded = match self.read().await {
             Ok(next) => self.put_in_force(&mut config, next, by.as_ref()).await,
-            Err(error) => Err(error),
+            Err(error) => Err(Refusal::Wrong(error)),
         };
-        if let Err(error) = &reloaded {
+        if let Err(refusal) = &reloaded {
             self.metrics.config_refused();
-            self.refused.send_replace(Some(error.clone()));
+            self.refused.send_replace(Some(refusal.clone()));
             // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
-            let _ = self.record(vec![Event::ConfigRefused { error: error.clone(), by: by.clone() }], by.as_ref()).await;
+            let told = Event::ConfigRefused { error: refusal.words().to_owned(), by: by.clone() };
+            let _ = self.record(vec![told], by.as_ref()).await;
         }
         service::reloaded();
         reloaded
@@ -76,17 +81,18 @@ impl Reloader {
         config: &mut Config,
         next: Config,
         by: Option<&Caller>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, Refusal> {
         if next.managers.is_empty() {
-            return Err("it names no manager, so there would be nothing to rotate".to_owned());
+            return Err(Refusal::Wrong("it names no manager, so there would be nothing to rotate".to_owned()));
         }
         let changes = config::changes(config, &next);
         let fixed = config::fixed(config, &next);
         if !fixed.is_empty() {
-            return Err(format!("{} can only be changed by a restart", fixed.join(", ")));
+            let what = format!("{} can only be changed by a restart: `systemctl restart rekeyd`", fixed.join(", "));
+            return Err(Refusal::WantsRestart(what));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
-        let (managers, accesses) = managers::all(&next, &self.clock, &observer).map_err(|error| error.to_string())?;
+        let (managers, accesses) = managers::all(&next, &self.clock, &observer).map_err(|error| Refusal::Wrong(error.to_string()))?;
         let rules = Arc::new(next.settings.rules.clone());
         let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
         let fleet = self.engine.read().fleet;
@@ -94,7 +100,7 @@ impl Reloader {
         let credentials = use_credentials(&fleet, &next);
         self.record([told].into_iter().chain(policies).chain(credentials).collect(), by)
             .await
-            .map_err(|error| format!("the change cannot be recorded, and so is not made: {error}"))?;
+            .map_err(|error| Refusal::Wrong(format!("the change cannot be recorded, and so is not made: {error}")))?;
         next.managers.iter().for_each(|manager| self.metrics.know(&manager.name));
         self.engine.reconfigure(Parts { managers, rules: Arc::clone(&rules) });
         self.rules.send_replace(rules);

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{KeyId, KeyOrigin, TargetId, TargetName};
+use crate::ports::{Anchor, Check, Refusal, Upkeep};
 
 /// An order, with what the record wants of every order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -225,6 +226,52 @@ pub struct DaemonState {
     pub last_sweep: Option<Timestamp>,
     /// How long ago that was, or how long the first is overdue, in seconds.
     pub since_sweep_s: u64,
+    /// What it knows of its ledger and its configuration; none from an earlier version.
+    #[serde(default)]
+    pub upkeep: Option<UpkeepState>,
+}
+
+/// What the daemon found of its ledger and its configuration. Where something is wrong, the words say what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpkeepState {
+    /// So many records of the ledger were found to hold since the start; none as long as that is not known.
+    pub whole: Option<u64>,
+    /// Why the ledger was found not to hold.
+    pub broken: Option<String>,
+    /// Why no checkpoint can be written.
+    pub behind: Option<String>,
+    /// Why a configuration was refused that is wrong.
+    pub wrong: Option<String>,
+    /// What of a configuration that was refused takes a restart.
+    pub wants_restart: Option<String>,
+}
+
+impl From<Upkeep> for UpkeepState {
+    fn from(upkeep: Upkeep) -> Self {
+        let (whole, broken) = match upkeep.check {
+            Check::Pending => (None, None),
+            Check::Whole { records } => (Some(records), None),
+            Check::Broken { why } => (None, Some(why)),
+        };
+        let (wrong, wants_restart) = match upkeep.refused {
+            None => (None, None),
+            Some(Refusal::Wrong(words)) => (Some(words), None),
+            Some(Refusal::WantsRestart(words)) => (None, Some(words)),
+        };
+        Self { whole, broken, behind: upkeep.anchor.failure, wrong, wants_restart }
+    }
+}
+
+impl From<UpkeepState> for Upkeep {
+    fn from(state: UpkeepState) -> Self {
+        let whole = state.whole.map_or(Check::Pending, |records| Check::Whole { records });
+        let wrong = state.wrong.map(Refusal::Wrong);
+        Self {
+            check: state.broken.map_or(whole, |why| Check::Broken { why }),
+            anchor: Anchor { failure: state.behind, ..Anchor::default() },
+            refused: wrong.or(state.wants_restart.map(Refusal::WantsRestart)),
+        }
+    }
 }
 
 /// How a target stands.
