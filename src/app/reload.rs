@@ -92,7 +92,8 @@ impl Reloader {
             return Err(Refusal::WantsRestart(what));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
-        let (managers, accesses) = managers::all(&next, &self.clock, &observer).map_err(|error| Refusal::Wrong(error.to_string()))?;
+        let (managers, accesses) =
+            managers::all(&next, &self.clock, &observer).map_err(|error| Refusal::Wrong(error.to_string()))?;
         let rules = Arc::new(next.settings.rules.clone());
         let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
         let fleet = self.engine.read().fleet;

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::router::{Shared, compute};
 use super::targets;
 use crate::domain::{Caller, TargetId, TargetName};
-use crate::policy::{freezes_from, next_at, plan};
+use crate::policy::{freezes_from, held_then, next_at, plan};
 
 /// `{ "plan": [...], "next_at": …, "freezes": [...] }`, in the order of the targets' ids.
 #[derive(Serialize)]
@@ -45,6 +45,8 @@ struct ShownDecision {
     /// When an attempt begins, as far as can be told now.
     begins_at: Option<Timestamp>,
     reason: String,
+    /// What will hold it up once it has fallen due, if that is to come.
+    waits_for: Option<String>,
 }
 
 pub(super) async fn show(
@@ -65,7 +67,8 @@ pub(super) async fn show(
             let due_at = planned.decision.due_at();
             let begins_at = next_at(situation.now, record, &situation.fleet, &rules);
             let reason = planned.decision.to_string();
-            Some(ShownDecision { id: planned.target, name, state, due_at, begins_at, reason })
+            let waits_for = held_then(situation.now, record, &situation.fleet, &rules).map(|held| held.to_string());
+            Some(ShownDecision { id: planned.target, name, state, due_at, begins_at, reason, waits_for })
         });
         let freezes = freezes_from(situation.now, &rules, &situation.fleet).map(|(freeze, by)| ShownFreeze {
             name: freeze.name.clone(),

@@ -439,11 +439,17 @@ async fn a_place_that_can_not_be_worked_in() {
 async fn a_check_fails_what_run_cannot_start_with() {
     let simulator = simulator(SimulatorSpec::default()).await;
     for (settings, line) in [
-        ("[ledger]\ncheckpoint_key = { file = \"SITE/key\" }", ("checkpoints", "fail", "is no Ed25519 key in PKCS#8 PEM")),
+        (
+            "[ledger]\ncheckpoint_key = { file = \"SITE/key\" }",
+            ("checkpoints", "fail", "is no Ed25519 key in PKCS#8 PEM"),
+        ),
         ("[control]\ngroup = \"no-such-group-here\"", ("control", "fail", "this system knows no group")),
         ("[control]\nsocket = \"SITE/gone/control.sock\"", ("control", "fail", "cannot be made: ")),
         ("[control]\nsocket = \"SITE/key\"", ("control", "fail", "is no socket, and is not written over")),
-        ("[http]\nlisten = \"127.0.0.1:0\"\nweb_config_file = \"SITE/gone.yml\"", ("web_config", "fail", "cannot be read")),
+        (
+            "[http]\nlisten = \"127.0.0.1:0\"\nweb_config_file = \"SITE/gone.yml\"",
+            ("web_config", "fail", "cannot be read"),
+        ),
     ] {
         let site = with_settings(&simulator, settings);
         closed(&site.path().join("key"), "this is no key");
@@ -460,7 +466,8 @@ async fn a_place_where_no_checkpoint_can_be_written() {
     let simulator = simulator(SimulatorSpec::default()).await;
     for (failure, outcome) in [("block", "fail"), ("warn", "warn")] {
         for (file, said) in [("gone/checkpoints", "no file can be made there"), ("", "it is no plain file")] {
-            let settings = format!("[ledger]\ncheckpoint_file = \"SITE/{file}\"\non_checkpoint_failure = \"{failure}\"");
+            let settings =
+                format!("[ledger]\ncheckpoint_file = \"SITE/{file}\"\non_checkpoint_failure = \"{failure}\"");
             assert_line(&with_settings(&simulator, &settings), &[], ("checkpoints", outcome, said));
         }
     }

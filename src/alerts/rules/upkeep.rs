@@ -37,7 +37,9 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
     let refused = fault(situation, AlertKind::ConfigRefused, refused).map(|(since, why)| {
         let next = match refusal.flatten() {
             Some(Refusal::Wrong(_)) => "mend what `rekeyd check` says of it, and `rekeyd reload`",
-            Some(Refusal::WantsRestart(_)) => "restart the daemon, which is safe at any moment, or take the change back",
+            Some(Refusal::WantsRestart(_)) => {
+                "restart the daemon, which is safe at any moment, or take the change back"
+            }
             None => "mend what `rekeyd check` says of it, and `rekeyd reload`; if it says nothing, a restart is wanted",
         };
         let words = format!(

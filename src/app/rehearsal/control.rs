@@ -21,7 +21,8 @@ pub(super) fn rehearse(settings: &Settings, holder: Option<&str>) -> Line {
     let path = &settings.control.socket;
     let shown = path.display();
     if let Err(error) = Authority::new(settings.control.group.as_deref()) {
-        return step.fail(format!("`group`: {error}"), "make the group, or set `group` in [control] to one that is there");
+        return step
+            .fail(format!("`group`: {error}"), "make the group, or set `group` in [control] to one that is there");
     }
     let dir = &settings.state_dir;
     if path.starts_with(dir) && dir.exists() && !dir.is_dir() {
@@ -36,7 +37,9 @@ pub(super) fn rehearse(settings: &Settings, holder: Option<&str>) -> Line {
             return step.fail(format!("{shown} is no socket, and is not written over"), another);
         }
         Ok(_) => match (UnixStream::connect(path), holder) {
-            (_, Some(pid)) => return step.pass(format!("{shown} is there, as it should be while process {pid} works here")),
+            (_, Some(pid)) => {
+                return step.pass(format!("{shown} is there, as it should be while process {pid} works here"));
+            }
             (Ok(_), None) => return step.fail(format!("somebody else listens at {shown}"), another),
             (Err(_), None) => true,
         },
@@ -51,5 +54,9 @@ pub(super) fn rehearse(settings: &Settings, holder: Option<&str>) -> Line {
         let words = format!("{shown} cannot be made: {}: {}", parent.display(), io::Error::from(error));
         return step.fail(words, another);
     }
-    step.pass(if left { format!("{shown} is left over, and will be made anew") } else { format!("{shown} will be made") })
+    step.pass(if left {
+        format!("{shown} is left over, and will be made anew")
+    } else {
+        format!("{shown} will be made")
+    })
 }

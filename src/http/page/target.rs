@@ -107,7 +107,7 @@ impl TargetPage {
             timeline: Timeline::of(record, policy.map(|policy| &**policy), &past, now),
             history: items(&past),
             history_error,
-            step: Step::of(record, &name, managed, situation),
+            step: Step::of(record, &name, managed, !alerts.is_empty(), situation),
             record: Arc::clone(record),
             name,
         }
@@ -174,7 +174,7 @@ fn facts(
 }
 
 impl Step {
-    fn of(record: &TargetRecord, name: &TargetName, managed: bool, situation: &Situation) -> Self {
+    fn of(record: &TargetRecord, name: &TargetName, managed: bool, wrong: bool, situation: &Situation) -> Self {
         let name = quoted(name.as_str());
         let plan = format!("rekeyd plan {name}");
         let history = format!("rekeyd history {name}");
@@ -204,6 +204,11 @@ impl Step {
                     capital(alerts::against(failure.reason))
                 ),
                 vec![history],
+            )
+        } else if wrong {
+            (
+                "What is wrong stands above, with what to do about it. To see more on a terminal:".to_owned(),
+                vec![plan, history],
             )
         } else if managed {
             ("Nothing needs to be done. To see the same on a terminal:".to_owned(), vec![plan, history])

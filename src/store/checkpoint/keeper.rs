@@ -168,18 +168,15 @@ pub fn signed_by_file(
     hash_of: impl Fn(u64) -> Option<[u8; 32]>,
 ) -> Result<Option<u64>, String> {
     let origin = ledger_id.map(origin_of).unwrap_or_default();
-    let (bytes, _) = File::open(file).and_then(|mut file| end_of(&mut file, &origin)).map_err(|error| error.to_string())?;
+    let (bytes, _) =
+        File::open(file).and_then(|mut file| end_of(&mut file, &origin)).map_err(|error| error.to_string())?;
     let (checkpoints, _) = parse_checkpoints(&bytes).map_err(|error| error.to_string())?;
     agree(&origin, checkpoints.last(), hash_of)?;
     Ok(checkpoints.last().map(|newest| newest.head.seq))
 }
 
 /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
-fn agree(
-    origin: &str,
-    newest: Option<&Checkpoint>,
-    hash_of: impl Fn(u64) -> Option<[u8; 32]>,
-) -> Result<(), String> {
+fn agree(origin: &str, newest: Option<&Checkpoint>, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
     let Some(newest) = newest else { return Ok(()) };
     let seq = newest.head.seq;
     if newest.origin != origin {

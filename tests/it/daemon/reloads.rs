@@ -121,7 +121,10 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     until("the alert is on record", || refused().then_some(())).unwrap();
     let status = site.ask(&["status"]);
     assert!(status.code == Some(3) && status.out.contains("A changed configuration was refused at"), "{status:?}");
-    assert!(status.out.contains("evry") && status.out.contains("Next: mend what `rekeyd check` says of it"), "{status:?}");
+    assert!(
+        status.out.contains("evry") && status.out.contains("Next: mend what `rekeyd check` says of it"),
+        "{status:?}"
+    );
 
     assert_eq!(site.ask(&["reload"]).code, Some(0));
     // The daemon is asked: its record tells of the end only when alerts are weighed next.
