@@ -23,7 +23,7 @@ mod start_error;
 mod upkeep;
 mod view;
 
-pub use crate::alerts::against as advice_against;
+pub use crate::alerts::{About, against as advice_against};
 pub use clock::{SystemClock, pause};
 pub use daemon::{Daemon, Extras};
 #[cfg(debug_assertions)]

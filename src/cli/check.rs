@@ -131,7 +131,7 @@ fn in_plain_words(policy: &Policy) -> String {
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    format!("{failure}. Next: {}.", app::advice_against(failure.reason))
+    format!("{failure}. Next: {}.", app::advice_against(app::About::Target, failure.reason))
 }
 
 fn target_as_row(target: &Rehearsed) -> [String; 5] {

@@ -66,7 +66,7 @@ fn show(
             Ok(review) => review,
             Err(failure) => {
                 exit = Exit::Failed;
-                let next = app::advice_against(failure.reason);
+                let next = app::advice_against(app::About::Manager, failure.reason);
                 if args.json {
                     output.json(&json!({ "kind": "manager", "manager": manager, "failure": failure, "next": next }))?;
                 }

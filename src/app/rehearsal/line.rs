@@ -1,5 +1,6 @@
 //! What a rehearsal says: a line for each step, with how it went and what to do next.
 
+use crate::alerts::{About, against};
 use crate::domain::{Failure, ManagerName};
 
 /// How one step went.
@@ -111,6 +112,11 @@ impl Step {
     }
 
     pub(super) fn failed(self, failure: &Failure) -> Line {
-        self.fail(failure.to_string(), crate::alerts::against(failure.reason))
+        let about = match self {
+            Self::Projects => About::Project,
+            Self::Targets => About::Target,
+            _ => About::Manager,
+        };
+        self.fail(failure.to_string(), against(about, failure.reason))
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::findings::{MORE_TIME, login, mechanism, projects, targets, version};
 use super::{Line, Step, certificates};
-use crate::alerts::length;
+use crate::alerts::{About, against, length};
 use crate::config::Manager;
 use crate::domain::{
     Credential, Excess, Failure, Glob, Grant, KeyId, Period, Power, Reason, Sighting, Standing, TargetId, TargetRecord,
@@ -212,7 +212,7 @@ impl Way {
             }
             Err(last.map_or_else(|| "no address".to_owned(), |error| error.to_string()))
         };
-        let next = crate::alerts::against(Reason::Unreachable);
+        let next = against(About::Manager, Reason::Unreachable);
         match timeout(self.left().min(self.patience.as_duration()), connect).await {
             Ok(Ok(address)) => Ok(Step::Tcp.pass(format!("{address} takes connections"))),
             Ok(Err(error)) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port}: {error}"), next)),

@@ -12,7 +12,7 @@ use super::mark::Mark;
 use super::past::{Item, items};
 use super::timeline::Timeline;
 use super::words::{AlertWords, Piece, beside, capital, distance, legible, moment, title};
-use crate::alerts::{self, fire};
+use crate::alerts::{self, About, against, fire};
 use crate::domain::{AlertSubject, Decision, TargetId, TargetName, TargetRecord};
 use crate::policy::{FirstRotation, Policy, Rhythm, Rules, due_at, next_at, plan};
 use crate::ports::{ArchiveError, Past, Situation};
@@ -183,25 +183,31 @@ impl Step {
             (
                 format!(
                     "{}. Then let it be tried again, and say why:",
-                    capital(alerts::against(quarantine.failure.reason))
+                    capital(against(About::Target, quarantine.failure.reason))
                 ),
                 vec![format!("rekeyd rearm {name} --reason 'what was mended'")],
             )
         } else if let Some(outage) = outage {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(outage.failure.reason))),
+                format!(
+                    "{}. Then see whether all can be read:",
+                    capital(against(About::Manager, outage.failure.reason))
+                ),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some(unread) = &record.unread {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(unread.failure.reason))),
+                format!(
+                    "{}. Then see whether all can be read:",
+                    capital(against(About::Target, unread.failure.reason))
+                ),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some((failure, _)) = &record.setback {
             (
                 format!(
                     "{}. It is tried again by itself; this shows how that goes:",
-                    capital(alerts::against(failure.reason))
+                    capital(against(About::Target, failure.reason))
                 ),
                 vec![history],
             )
