@@ -12,6 +12,7 @@ mod listener;
 mod manager;
 mod place;
 mod receivers;
+mod scopes;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,9 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     while let Some(Ok((place, ended))) = under_way.join_next().await {
         found.insert(place, ended);
     }
+    // Of a list that is not whole nobody can say what does not stand on it.
+    let whole = |found: &manager::Found| found.discovery.as_ref().is_some_and(|listed| listed.unread.is_empty());
+    let all_listed = !found.is_empty() && found.values().all(whole);
     let mut keys = BTreeMap::new();
     for manager::Found { lines: of_manager, discovery, keys: read } in found.into_values() {
         lines.extend(of_manager);
@@ -127,6 +131,10 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     }
     let reached: BTreeMap<_, _> = knocking.join_all().await.into_iter().collect();
     lines.extend(reached.into_values());
+    if all_listed {
+        let listed = keys.keys().filter_map(|id| Some(&fleet.targets.get(id)?.target));
+        lines.extend(scopes::unfit(rules, &listed.collect::<Vec<_>>(), clock.now()));
+    }
     let targets = planned(&fleet, rules, &clock, keys, glob);
     if !config.managers.is_empty() {
         lines.push(week(&targets, &clock));

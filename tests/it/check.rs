@@ -433,6 +433,31 @@ async fn a_place_that_can_not_be_worked_in() {
     no_put(&simulator);
 }
 
+/// What was to hold something up and holds nothing up was mistyped. Of a manager that does not list all, nobody can say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_fits_nothing_is_told() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let freeze =
+        "[[freeze]]\nname = \"books\"\nreason = \"CHG-1\"\nend = 2090-01-01\nstart = 2020-01-01\nscope = \"SCOPE\"";
+    let project = "[[ops_manager.project]]\nname = \"billing\"\nexclude = [\"legder*\"]";
+    for (manager, said) in [
+        (freeze.replace("SCOPE", "emae/*"), "freeze books: its scope \"emae/*\" fits no target"),
+        (
+            "[[ops_manager.override]]\ncluster = \"legder\"\npolicy = \"default\"".to_owned(),
+            "cluster \"legder\" fits no target",
+        ),
+        (project.to_owned(), "manager emea, project billing: \"legder*\" in its `exclude` fits no target"),
+    ] {
+        assert_line(&with_manager(&simulator, &manager), &[], ("config", "warn", said));
+    }
+    for manager in [freeze.replace("SCOPE", "*/identity/*"), project.replace("legder", "ledger")] {
+        assert_eq!(check(&with_manager(&simulator, &manager), &[]).0, Some(0), "{manager}");
+    }
+    let half = format!("{project}\n[[ops_manager.project]]\nname = \"nowhere\"");
+    let (_, lines) = check(&with_manager(&simulator, &half), &[]);
+    assert!(lines.iter().all(|line| line["outcome"] != "warn"), "{lines:?}");
+}
+
 /// What a start ends with for the configuration's sake, a check fails beforehand; and the service manager is told by the status
 /// that another start would end the same way.
 #[tokio::test(flavor = "multi_thread")]

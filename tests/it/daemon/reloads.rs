@@ -106,7 +106,8 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     let pause = ["pause", "nothing", "--until", "1h", "--reason", "INC-1"];
     assert_eq!(site.ask(&pause).code, Some(78));
     let paused = site.ask(&[&pause[..], &["--socket", socket.to_str().unwrap()]].concat());
-    assert!(paused.code == Some(0) && paused.out.contains("INC-1"), "{paused:?}");
+    assert!(paused.code == Some(3) && paused.out.contains("INC-1"), "{paused:?}");
+    assert!(paused.err.contains("no target's name matches \"nothing\" now"), "{paused:?}");
     let standing = site.ask(&["pause", "--json", "--socket", socket.to_str().unwrap()]).out;
     let standing: Value = serde_json::from_str(&standing).unwrap();
     assert_eq!((&standing["scope"], &standing["reason"]), (&"nothing".into(), &"INC-1".into()), "{standing}");
