@@ -33,7 +33,7 @@ pub(super) struct Asked {
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
     /// At most so many, the newest; without it 100 in a table and all in JSON and CSV.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Only what is behind an earlier answer, by the cursor at its end.
     #[arg(long, value_name = "CURSOR")]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
+use super::targets;
 use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
 use crate::ports::ArchiveError;
 
@@ -63,9 +64,12 @@ pub(super) async fn rotations(
         actor: asked.actor.map(actor).transpose()?,
         limit: None,
     };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
-    let page =
-        compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
+    let limit = limit(asked.limit)?;
+    let page = compute(shared, move |shared| {
+        targets::fit(&shared.look().0.fleet, filter.target.as_deref(), filter.project.as_deref())?;
+        shared.inputs.archive.rotations(&filter, limit).map_err(unreadable)
+    });
+    let page = page.await??;
     let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
     Ok(Json(json!({ "rotations": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
@@ -87,15 +91,24 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         actor: asked.actor.map(actor).transpose()?,
         limit: None,
     };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
-    let page =
-        compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
+    let limit = limit(asked.limit)?;
+    let page = compute(shared, move |shared| {
+        targets::fit(&shared.look().0.fleet, filter.target.as_deref(), filter.project.as_deref())?;
+        shared.inputs.archive.records(&filter, limit).map_err(unreadable)
+    });
+    let page = page.await??;
     let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
     Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
 
 fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
+}
+
+fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+    let limit = asked.unwrap_or(ROWS);
+    let fits = (1..=MOST).contains(&limit);
+    fits.then_some(limit).ok_or_else(|| Problem::bad_request(&format!("`limit` is from 1 to {MOST}")))
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
@@ -135,8 +148,8 @@ fn end(text: &str) -> Result<Timestamp, Problem> {
 
 fn instant(text: &str, edge: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, Problem> {
     let midnight = || text.parse().ok().and_then(edge)?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
-    text.parse()
-        .ok()
-        .or_else(midnight)
-        .ok_or_else(|| Problem::bad_request(&format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z")))
+    // In an address a plus sign is a blank.
+    let hint = if text.contains(' ') { ", and + as %2B" } else { "" };
+    let words = || format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z{hint}");
+    text.parse().ok().or_else(midnight).ok_or_else(|| Problem::bad_request(&words()))
 }
