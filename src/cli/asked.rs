@@ -76,8 +76,21 @@ impl Asked {
     }
 
     /// From when to when.
-    pub(super) fn times(&self, now: Timestamp, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)))
+    ///
+    /// # Errors
+    /// If the end comes before the beginning: nothing would be found, and that would look like an answer.
+    pub(super) fn times(
+        &self,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), Stop> {
+        let times = (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)));
+        match times {
+            (Some(since), Some(until)) if until <= since => {
+                Err(Stop::Words(format!("--until is not behind --since: {until:.0} and {since:.0}")))
+            }
+            _ => Ok(times),
+        }
     }
 
     /// How many at most.

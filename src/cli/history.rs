@@ -37,7 +37,7 @@ fn a_state() -> impl TypedValueParser<Value = State> {
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let (since, until) = asked.times(SystemClock::now(), &settings.timezone);
+    let (since, until) = asked.times(SystemClock::now(), &settings.timezone)?;
     let filter = RotationFilter {
         target: asked.target.clone(),
         project: asked.project.clone(),

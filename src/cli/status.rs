@@ -128,6 +128,8 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
             output.line(format_args!("{} {words}", styled(BAD, "critical")))?;
         }
         let alerts = match view.alerts.len() {
+            // A daemon that does not run raises none.
+            0 if amiss.is_some() => styled(BAD, "no alert on record"),
             0 => styled(GOOD, "no alert"),
             1 => styled(BAD, "1 alert"),
             many => styled(BAD, format_args!("{many} alerts")),

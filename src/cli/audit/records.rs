@@ -29,7 +29,7 @@ pub(in super::super) struct Args {
 
 pub(super) fn records(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let (since, until) = asked.times(SystemClock::now(), &settings.timezone);
+    let (since, until) = asked.times(SystemClock::now(), &settings.timezone)?;
     let filter = LedgerFilter {
         target: asked.target.clone(),
         project: asked.project.clone(),

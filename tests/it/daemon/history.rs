@@ -60,6 +60,8 @@ async fn it_is_found_by_whatever_is_known_of_it() {
         (&["audit", "records", "nobody*"], 1, "no target's name matches"),
         (&["audit", "records", "--kind", "rotation_dune"], 2, "rotation_done"),
         (&["history", "--actor", "no-such-user"], 2, "no user of this machine"),
+        (&["history", "--limit", "0"], 2, "0 is not in 1.."),
+        (&["history", "--since", "2026-05-02", "--until", "2026-05-01"], 1, "--until is not behind --since"),
     ] {
         let answer = site.ask(arguments);
         assert!(answer.code == Some(code) && answer.out.is_empty() && answer.err.contains(said), "{answer:?}");
