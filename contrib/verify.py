@@ -786,7 +786,7 @@ def verify(args):
         "checkpoints": len(checkpoints),
         "signatures": signatures,
         "keys": [
-            {"key": key, "named": since or None, "checkpoints": len(seqs), "newest": max(seqs), "trusted": key in given}
+            {"key": key, "named": since or None, "checkpoints": len(seqs), "first": min(seqs), "newest": max(seqs), "trusted": key in given}
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
@@ -827,7 +827,8 @@ def main():
         for key in said["keys"]:
             named = ", named by record %(named)d" % key if key["named"] else ""
             trust = ", trusted" if key["trusted"] else ", NOT trusted" if args.key or args.keys else ""
-            print("  %d, the newest of record %d, by %s%s%s" % (key["checkpoints"], key["newest"], key["key"], named, trust))
+            records = "of records %d to %d" % (key["first"], key["newest"])
+            print("  %d, %s, by %s%s%s" % (key["checkpoints"], records, key["key"], named, trust))
         if said["anchored"] is not None:
             print("anchored up to record %(anchored)d" % said)
         if said["outside"]:

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     ApiKey, Caller, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
@@ -228,8 +229,25 @@ pub trait Orders: Send + Sync {
 #[async_trait]
 pub trait Reload: Send + Sync {
     /// Puts the configuration in force that the files hold now, and says in words what has changed. Running rotations end
-    /// as they began. What cannot be followed is refused as a whole, in words, and the former one stays.
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String>;
+    /// as they began. What cannot be followed is refused as a whole, and the former one stays.
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError>;
+}
+
+/// Why the configuration was not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// What the files hold is wrong: this, in words.
+    #[error("{0}")]
+    Invalid(String),
+    /// What a running daemon cannot change, in words. A restart can.
+    #[error("{0}")]
+    WantsRestart(String),
+    /// The change could not be made durable.
+    #[error("the change cannot be recorded, and so is not made: {0}")]
+    Unrecorded(#[from] JournalError),
+    /// A bug.
+    #[error("reading it again ended by a panic: this is a bug")]
+    Panicked,
 }
 
 /// Where others than the engine have things recorded: what began, what ended, who was told.
@@ -279,20 +297,34 @@ pub struct Upkeep {
     pub refused: Option<Refusal>,
 }
 
-/// Why a reading of the configuration was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a reading of the configuration was refused, in words; and so what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// Something is wrong with it: what, in words.
+    /// Something is wrong with it.
     Wrong(String),
-    /// A running daemon cannot change so much: what it cannot change, in words. A restart can.
+    /// A running daemon cannot change so much.
     WantsRestart(String),
+    /// It is another's fault than the configuration's.
+    Hindered(String),
 }
 
 impl Refusal {
     /// In words.
     pub fn words(&self) -> &str {
         match self {
-            Self::Wrong(words) | Self::WantsRestart(words) => words,
+            Self::Wrong(words) | Self::WantsRestart(words) | Self::Hindered(words) => words,
+        }
+    }
+}
+
+impl From<&ReloadError> for Refusal {
+    fn from(error: &ReloadError) -> Self {
+        let words = error.to_string();
+        match error {
+            ReloadError::Invalid(_) => Self::Wrong(words),
+            ReloadError::WantsRestart(_) => Self::WantsRestart(words),
+            ReloadError::Unrecorded(_) | ReloadError::Panicked => Self::Hindered(words),
         }
     }
 }
@@ -302,14 +334,14 @@ pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
 
-    /// The newest `limit` rotations that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` rotations that pass the filter.
     fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError>;
 
-    /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` records of the ledger that pass the filter.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
 }
 
-/// What the check of the whole ledger, which every start begins, came to.
+/// What the newest check of the whole ledger came to. There is one at each start, and one a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Check {
     /// It is under way, or was not begun.
@@ -320,9 +352,14 @@ pub enum Check {
         /// So many records were checked.
         records: u64,
     },
-    /// It does not hold, or could not be checked.
+    /// It does not hold.
     Broken {
         /// Where, and what is wrong.
+        why: String,
+    },
+    /// It could not be checked: a file cannot be read, or there is no room to work in.
+    Unchecked {
+        /// What stands in the way.
         why: String,
     },
 }

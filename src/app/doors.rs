@@ -60,7 +60,7 @@ impl Doors {
     ) -> (JoinHandle<()>, JoinHandle<()>) {
         (
             tokio::spawn(self.orders.serve(self.authority, orders, closing.clone())),
-            tokio::spawn(http::serve_by(self.listener, routes, self.web, silence.clone())),
+            tokio::spawn(http::serve(self.listener, routes, self.web, silence.clone())),
         )
     }
 }

@@ -99,10 +99,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
             (place, receivers::rehearse(&receiver, within.min(manager::PATIENCE.as_duration())).await)
         });
     }
-    let mut found = BTreeMap::new();
-    while let Some(Ok((place, ended))) = under_way.join_next().await {
-        found.insert(place, ended);
-    }
+    let found: BTreeMap<_, _> = under_way.join_all().await.into_iter().collect();
     // Of a list that is not whole nobody can say what does not stand on it.
     let whole = |found: &manager::Found| found.discovery.as_ref().is_some_and(|listed| listed.unread.is_empty());
     let all_listed = !found.is_empty() && found.values().all(whole);

@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Notebook, Orders, Refusal, Reload, RequestObserver};
+use crate::ports::{Clock, Gauge, Notebook, Orders, Refusal, Reload, ReloadError, RequestObserver};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration and everything that it names, or says in words what is wrong with it.
@@ -40,40 +40,37 @@ pub(super) struct Reloading(pub(super) Arc<Reloader>);
 
 #[async_trait]
 impl Reload for Reloading {
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError> {
         let reloader = Arc::clone(&self.0);
         let reloaded = tokio::spawn(async move { reloader.reload(by).await }).await;
-        match reloaded {
-            Ok(Ok(changes)) => Ok(changes),
-            Ok(Err(refusal)) => Err(refusal.words().to_owned()),
-            Err(_) => Err("reading it again ended by a panic: this is a bug".to_owned()),
-        }
+        reloaded.unwrap_or(Err(ReloadError::Panicked))
     }
 }
 
 impl Reloader {
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, Refusal> {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError> {
         let mut config = self.config.lock().await;
         service::reloading();
         let reloaded = match self.read().await {
             Ok(next) => self.put_in_force(&mut config, next, by.as_ref()).await,
-            Err(error) => Err(Refusal::Wrong(error)),
+            Err(error) => Err(error),
         };
-        if let Err(refusal) = &reloaded {
+        if let Err(error) = &reloaded {
             self.metrics.config_refused();
-            self.refused.send_replace(Some(refusal.clone()));
+            self.refused.send_replace(Some(Refusal::from(error)));
             // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
-            let told = Event::ConfigRefused { error: refusal.words().to_owned(), by: by.clone() };
+            let told = Event::ConfigRefused { error: error.to_string(), by: by.clone() };
             let _ = self.record(vec![told], by.as_ref()).await;
         }
         service::reloaded();
         reloaded
     }
 
-    async fn read(&self) -> Result<Config, String> {
-        let read = self.read.clone().ok_or("this daemon was not started from a file")?;
-        let read = tokio::task::spawn_blocking(move || read()).await;
-        read.unwrap_or_else(|_| Err("reading it ended by a panic: this is a bug".to_owned()))
+    async fn read(&self) -> Result<Config, ReloadError> {
+        let read = self.read.clone();
+        let read = read.ok_or_else(|| ReloadError::Invalid("this daemon was not started from a file".to_owned()))?;
+        let read = tokio::task::spawn_blocking(move || read()).await.map_err(|_| ReloadError::Panicked)?;
+        read.map_err(ReloadError::Invalid)
     }
 
     async fn put_in_force(
@@ -81,27 +78,26 @@ impl Reloader {
         config: &mut Config,
         next: Config,
         by: Option<&Caller>,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, ReloadError> {
         if next.managers.is_empty() {
-            return Err(Refusal::Wrong("it names no manager, so there would be nothing to rotate".to_owned()));
+            let words = "it names no manager, so there would be nothing to rotate";
+            return Err(ReloadError::Invalid(words.to_owned()));
         }
         let changes = config::changes(config, &next);
         let fixed = config::fixed(config, &next);
         if !fixed.is_empty() {
             let what = format!("{} can only be changed by a restart: `systemctl restart rekeyd`", fixed.join(", "));
-            return Err(Refusal::WantsRestart(what));
+            return Err(ReloadError::WantsRestart(what));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
         let (managers, accesses) =
-            managers::all(&next, &self.clock, &observer).map_err(|error| Refusal::Wrong(error.to_string()))?;
+            managers::all(&next, &self.clock, &observer).map_err(|error| ReloadError::Invalid(error.to_string()))?;
         let rules = Arc::new(next.settings.rules.clone());
         let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
         let fleet = self.engine.read().fleet;
         let policies = set_policies(&fleet, &rules);
         let credentials = use_credentials(&fleet, &next);
-        self.record([told].into_iter().chain(policies).chain(credentials).collect(), by)
-            .await
-            .map_err(|error| Refusal::Wrong(format!("the change cannot be recorded, and so is not made: {error}")))?;
+        self.record([told].into_iter().chain(policies).chain(credentials).collect(), by).await?;
         next.managers.iter().for_each(|manager| self.metrics.know(&manager.name));
         self.engine.reconfigure(Parts { managers, rules: Arc::clone(&rules) });
         self.rules.send_replace(rules);

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::unistd::User;
 
 use super::output::Output;
 use super::when::When;
 use super::{Stop, found_some};
-use crate::domain::{Actor, Cursor, Glob};
+use crate::app::SystemClock;
+use crate::domain::{Actor, Cursor, Glob, Selection};
 use crate::store::Reader;
 
 /// So many stand in a table if nothing is said.
@@ -19,14 +19,15 @@ const ROWS: u32 = 100;
 #[derive(Debug, clap::Args)]
 pub(super) struct Asked {
     /// Only about targets whose name matches; `*` stands for anything.
-    pub(super) target: Option<String>,
+    target: Option<String>,
     /// Only about targets of this project, by its name or id.
     #[arg(long, value_name = "PROJECT")]
-    pub(super) project: Option<String>,
+    project: Option<String>,
     /// Only what this hand began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
     #[arg(long, value_name = "ACTOR", value_parser = actor)]
-    pub(super) actor: Option<String>,
-    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
+    actor: Option<String>,
+    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). What has no offset is
+    /// in the configured time zone.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// Only from before this time; a day stands for its whole length.
@@ -37,7 +38,7 @@ pub(super) struct Asked {
     limit: Option<u32>,
     /// Only what is behind an earlier answer, by the cursor at its end.
     #[arg(long, value_name = "CURSOR")]
-    pub(super) cursor: Option<Cursor>,
+    cursor: Option<Cursor>,
     /// One JSON object a line, with all that is known.
     #[arg(long, conflicts_with = "csv")]
     pub(super) json: bool,
@@ -75,22 +76,21 @@ impl Asked {
         found_some(matched, self.target.as_deref().unwrap_or("*"))
     }
 
-    /// From when to when.
+    /// Of which targets, by whom, and from when to when.
     ///
     /// # Errors
     /// If the end comes before the beginning: nothing would be found, and that would look like an answer.
-    pub(super) fn times(
-        &self,
-        now: Timestamp,
-        zone: &TimeZone,
-    ) -> Result<(Option<Timestamp>, Option<Timestamp>), Stop> {
-        let times = (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)));
-        match times {
-            (Some(since), Some(until)) if until <= since => {
-                Err(Stop::Words(format!("--until is not behind --since: {until:.0} and {since:.0}")))
-            }
-            _ => Ok(times),
+    pub(super) fn selection(&self, zone: &TimeZone) -> Result<Selection, Stop> {
+        let now = SystemClock::now();
+        let since = self.since.map(|since| since.ago(now).start(zone));
+        let until = self.until.map(|until| until.ago(now).end(zone));
+        if let (Some(since), Some(until)) = (since, until)
+            && until <= since
+        {
+            return Err(Stop::Words(format!("--until is not behind --since: {until:.0} and {since:.0}")));
         }
+        let (target, project, actor) = (self.target.clone(), self.project.clone(), self.actor.clone());
+        Ok(Selection { target, project, actor, since, until, behind: self.cursor })
     }
 
     /// How many at most.

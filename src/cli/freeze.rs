@@ -2,7 +2,7 @@
 
 use super::order::{Door, Way, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
-use super::when::Later;
+use super::when::When;
 use super::{Answer, Exit};
 use crate::app::SystemClock;
 use crate::control::{FreezeOrder, Frozen, ThawOrder};
@@ -29,12 +29,13 @@ pub(super) struct Freeze {
     /// Why, for the record: a ticket, a sentence.
     #[arg(long, value_name = "TEXT", requires = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: Option<String>,
-    /// When it begins, if not now: `4h`, `2026-12-20T18:00:00Z`, or `2026-12-20` for the beginning of that day.
+    /// When it begins, if not now: `4h`, `2026-12-20T18:00` in the configured time zone, `2026-12-20T18:00Z`, or `2026-12-20`
+    /// for the beginning of that day.
     #[arg(long, value_name = "TIME", requires = "name")]
-    from: Option<Later>,
-    /// When it ends by itself: `4h` from now, a moment, or `2027-01-03` for the end of that day.
+    from: Option<When>,
+    /// When it ends by itself: `4h` from now, a time as above, or `2027-01-03` for the end of that day.
     #[arg(long, value_name = "TIME", requires = "name", group = "end")]
-    until: Option<Later>,
+    until: Option<When>,
     /// How long it lasts, from its beginning on.
     #[arg(long = "for", value_name = "LENGTH", requires = "name", group = "end")]
     length: Option<Period>,
@@ -62,8 +63,8 @@ pub(super) struct Thaw {
 
 pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
     let (now, zone) = (SystemClock::now(), &way.timezone);
-    let start = args.from.map(|from| from.beginning(now, zone));
-    let until = args.until.map(|until| until.moment(now, zone));
+    let start = args.from.map(|from| from.ahead(now).start(zone));
+    let until = args.until.map(|until| until.ahead(now).end(zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
     let (known, idle) = with_daemon(&way.socket, async |client| {
         Ok(match (&args.name, &args.reason, end) {

@@ -32,7 +32,9 @@ impl Door {
     pub(super) fn way(&self, cli: &Cli) -> Result<Way, Stop> {
         match &self.socket {
             Some(socket) => Ok(Way { socket: socket.clone(), timezone: TimeZone::UTC }),
-            None => settings(cli).map(|settings| Way { socket: settings.control.socket, timezone: settings.timezone }),
+            None => {
+                settings(cli).map(|settings| Way { socket: settings.control.socket, timezone: settings.rules.timezone })
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::order::{Door, Way, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
-use super::when::Later;
+use super::when::When;
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::control::{PauseOrder, Paused, ResumeOrder};
@@ -20,9 +20,10 @@ pub(super) struct Pause {
     /// Which targets, by name; `*` stands for anything. Targets found later belong to it too.
     #[arg(default_value = "*")]
     target: String,
-    /// When it ends by itself: `4h`, `2026-05-01T06:00:00Z`, or `2026-05-01` for the end of that day.
+    /// When it ends by itself: `4h`, `2026-05-01T06:00` in the configured time zone, `2026-05-01T06:00Z`, or `2026-05-01` for the
+    /// end of that day.
     #[arg(long, value_name = "TIME", requires = "reason")]
-    until: Option<Later>,
+    until: Option<When>,
     /// Why, for the record: a ticket, a sentence.
     #[arg(long, value_name = "TEXT", requires = "until", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: Option<String>,
@@ -54,7 +55,7 @@ pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
     let (standing, idle) = with_daemon(&way.socket, async |client| {
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
-                let until = until.moment(now, &way.timezone);
+                let until = until.ahead(now).end(&way.timezone);
                 let standing = give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?;
                 (standing, holds_nobody(&client, &args.target).await?)
             }

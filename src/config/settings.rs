@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -36,8 +35,6 @@ pub struct Config {
 pub struct Settings {
     /// Where the database lives.
     pub state_dir: PathBuf,
-    /// In which times of day are read and shown; [`TimeZone::iana_name`] is what was written.
-    pub timezone: TimeZone,
     /// The ledger's checkpoints.
     pub ledger: Ledger,
     /// The listener.

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::given::{Given, plain};
-use super::orders::{Answer, Inputs, LONGEST_PAUSE};
+use super::orders::{Answer, Inputs, LONGEST_HOLD};
 use super::refused::Refused;
 use super::wire::{FreezeOrder, Frozen, ThawOrder};
 use crate::domain::{Caller, Event, NAME_RULE, is_name};
@@ -29,7 +29,7 @@ pub(super) async fn freeze(
     if end <= start {
         return Err(Refused::wrong("a freeze ends after it begins, and in the future"));
     }
-    if start.duration_since(now) > LONGEST_PAUSE || end.duration_since(start) > LONGEST_PAUSE {
+    if start.duration_since(now) > LONGEST_HOLD || end.duration_since(start) > LONGEST_HOLD {
         return Err(Refused::wrong("a freeze that is ordered begins within a year, and takes no longer than one"));
     }
     if let Some(known) = known(&inputs).into_iter().find(|known| known.name == name) {

@@ -97,39 +97,23 @@ pub struct ThawOrder {
     pub name: String,
 }
 
-impl Orderable for RotateOrder {
-    const ROUTE: &'static str = "rotate";
-    type Answer = Vec<TargetState>;
+macro_rules! orderable {
+    ($($order:ty => $route:literal, $answer:ty;)*) => {$(
+        impl Orderable for $order {
+            const ROUTE: &'static str = $route;
+            type Answer = $answer;
+        }
+    )*};
 }
 
-impl Orderable for ObserveOrder {
-    const ROUTE: &'static str = "observe";
-    type Answer = Vec<TargetState>;
-}
-
-impl Orderable for RearmOrder {
-    const ROUTE: &'static str = "rearm";
-    type Answer = Vec<TargetState>;
-}
-
-impl Orderable for PauseOrder {
-    const ROUTE: &'static str = "pause";
-    type Answer = Vec<Paused>;
-}
-
-impl Orderable for ResumeOrder {
-    const ROUTE: &'static str = "resume";
-    type Answer = Vec<Paused>;
-}
-
-impl Orderable for FreezeOrder {
-    const ROUTE: &'static str = "freeze";
-    type Answer = Vec<Frozen>;
-}
-
-impl Orderable for ThawOrder {
-    const ROUTE: &'static str = "thaw";
-    type Answer = Vec<Frozen>;
+orderable! {
+    RotateOrder => "rotate", Vec<TargetState>;
+    ObserveOrder => "observe", Vec<TargetState>;
+    RearmOrder => "rearm", Vec<TargetState>;
+    PauseOrder => "pause", Vec<Paused>;
+    ResumeOrder => "resume", Vec<Paused>;
+    FreezeOrder => "freeze", Vec<Frozen>;
+    ThawOrder => "thaw", Vec<Frozen>;
 }
 
 /// `POST /v1/reload`: read the configuration again.
@@ -238,39 +222,35 @@ pub struct UpkeepState {
     pub whole: Option<u64>,
     /// Why the ledger was found not to hold.
     pub broken: Option<String>,
+    /// Why it could not be checked.
+    pub unchecked: Option<String>,
     /// Why no checkpoint can be written.
     pub behind: Option<String>,
-    /// Why a configuration was refused that is wrong.
-    pub wrong: Option<String>,
-    /// What of a configuration that was refused takes a restart.
-    pub wants_restart: Option<String>,
+    /// Why the newest reading of the configuration was refused.
+    pub refused: Option<Refusal>,
 }
 
 impl From<Upkeep> for UpkeepState {
-    fn from(upkeep: Upkeep) -> Self {
-        let (whole, broken) = match upkeep.check {
-            Check::Pending => (None, None),
-            Check::Whole { records } => (Some(records), None),
-            Check::Broken { why } => (None, Some(why)),
+    fn from(Upkeep { check, anchor, refused }: Upkeep) -> Self {
+        let (whole, broken, unchecked) = match check {
+            Check::Pending => (None, None, None),
+            Check::Whole { records } => (Some(records), None, None),
+            Check::Broken { why } => (None, Some(why), None),
+            Check::Unchecked { why } => (None, None, Some(why)),
         };
-        let (wrong, wants_restart) = match upkeep.refused {
-            None => (None, None),
-            Some(Refusal::Wrong(words)) => (Some(words), None),
-            Some(Refusal::WantsRestart(words)) => (None, Some(words)),
-        };
-        Self { whole, broken, behind: upkeep.anchor.failure, wrong, wants_restart }
+        Self { whole, broken, unchecked, behind: anchor.failure, refused }
     }
 }
 
 impl From<UpkeepState> for Upkeep {
-    fn from(state: UpkeepState) -> Self {
-        let whole = state.whole.map_or(Check::Pending, |records| Check::Whole { records });
-        let wrong = state.wrong.map(Refusal::Wrong);
-        Self {
-            check: state.broken.map_or(whole, |why| Check::Broken { why }),
-            anchor: Anchor { failure: state.behind, ..Anchor::default() },
-            refused: wrong.or(state.wants_restart.map(Refusal::WantsRestart)),
-        }
+    fn from(UpkeepState { whole, broken, unchecked, behind, refused }: UpkeepState) -> Self {
+        let check = match (whole, broken, unchecked) {
+            (_, Some(why), _) => Check::Broken { why },
+            (_, None, Some(why)) => Check::Unchecked { why },
+            (Some(records), None, None) => Check::Whole { records },
+            (None, None, None) => Check::Pending,
+        };
+        Self { check, anchor: Anchor { failure: behind, ..Anchor::default() }, refused }
     }
 }
 

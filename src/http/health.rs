@@ -63,11 +63,12 @@ fn checkpoints(anchor: &Anchor) -> Check {
     Check { name: "checkpoints", result: anchor.failure.as_ref().map_or(Ok(()), |failure| Err(why(failure))) }
 }
 
-/// Whether the ledger was found to hold when the daemon started; no news before that is known.
+/// Whether the ledger was found to hold, at the start or in the daily check; no news before that is known.
 fn whole_ledger(check: &ports::Check) -> Check {
     let result = match check {
         ports::Check::Pending | ports::Check::Whole { .. } => Ok(()),
         ports::Check::Broken { why } => Err(why.clone()),
+        ports::Check::Unchecked { why } => Err(format!("it cannot be checked: {why}")),
     };
     Check { name: "whole_ledger", result }
 }

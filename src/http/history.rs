@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use super::targets;
-use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
+use crate::domain::{
+    Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow, Selection,
+};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -53,20 +52,11 @@ pub(super) async fn rotations(
         return Err(Problem::bad_request("rotations have no kind; /api/v1/ledger has"));
     }
     let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
-    let filter = RotationFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        key: asked.key.map(KeyId::new),
-        states: states.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = limit(asked.limit)?;
+    let (states, key) = (states.transpose()?.unwrap_or_default(), asked.key.clone().map(KeyId::new));
+    let limit = asked.limit()?;
+    let filter = RotationFilter { selection: asked.selection(&shared)?, key, states };
     let page = compute(shared, move |shared| {
-        targets::fit(&shared.look().0.fleet, filter.target.as_deref(), filter.project.as_deref())?;
+        fit(shared, &filter.selection)?;
         shared.inputs.archive.rotations(&filter, limit).map_err(unreadable)
     });
     let page = page.await??;
@@ -81,19 +71,10 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
     let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
-    let filter = LedgerFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        kinds: kinds.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = limit(asked.limit)?;
+    let (kinds, limit) = (kinds.transpose()?.unwrap_or_default(), asked.limit()?);
+    let filter = LedgerFilter { selection: asked.selection(&shared)?, kinds };
     let page = compute(shared, move |shared| {
-        targets::fit(&shared.look().0.fleet, filter.target.as_deref(), filter.project.as_deref())?;
+        fit(shared, &filter.selection)?;
         shared.inputs.archive.records(&filter, limit).map_err(unreadable)
     });
     let page = page.await??;
@@ -105,10 +86,30 @@ fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> 
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
 }
 
-fn limit(asked: Option<u32>) -> Result<u32, Problem> {
-    let limit = asked.unwrap_or(ROWS);
-    let fits = (1..=MOST).contains(&limit);
-    fits.then_some(limit).ok_or_else(|| Problem::bad_request(&format!("`limit` is from 1 to {MOST}")))
+impl Asked {
+    /// What both kinds of rows are chosen by. A time without an offset is one of the configured zone, as for the commands.
+    fn selection(self, shared: &Shared) -> Result<Selection, Problem> {
+        let zone = shared.inputs.rules.borrow().timezone.clone();
+        let [since, until] = [self.since, self.until].map(|text| text.as_deref().map(moment).transpose());
+        Ok(Selection {
+            target: self.target,
+            project: self.project,
+            actor: self.actor.map(actor).transpose()?,
+            since: since?.map(|since| since.start(&zone)),
+            until: until?.map(|until| until.end(&zone)),
+            behind: self.cursor.as_deref().map(cursor).transpose()?,
+        })
+    }
+
+    fn limit(&self) -> Result<u32, Problem> {
+        let limit = self.limit.unwrap_or(ROWS);
+        let fits = (1..=MOST).contains(&limit);
+        fits.then_some(limit).ok_or_else(|| Problem::bad_request(&format!("`limit` is from 1 to {MOST}")))
+    }
+}
+
+fn fit(shared: &Shared, selection: &Selection) -> Result<(), Problem> {
+    targets::fit(&shared.look().0.fleet, selection.target.as_deref(), selection.project.as_deref())
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
@@ -136,20 +137,8 @@ fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
     text.parse().map_err(|why: String| Problem::bad_request(&why))
 }
 
-/// An instant, or the beginning of a day in UTC.
-fn start(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, Some)
-}
-
-/// An instant, or the end of a day in UTC.
-fn end(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, |day| day.tomorrow().ok())
-}
-
-fn instant(text: &str, edge: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, Problem> {
-    let midnight = || text.parse().ok().and_then(edge)?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
+fn moment(text: &str) -> Result<Moment, Problem> {
     // In an address a plus sign is a blank.
-    let hint = if text.contains(' ') { ", and + as %2B" } else { "" };
-    let words = || format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z{hint}");
-    text.parse().ok().or_else(midnight).ok_or_else(|| Problem::bad_request(&words()))
+    let hint = if text.contains(' ') { "; write + as %2B" } else { "" };
+    text.parse().map_err(|why: NoMoment| Problem::bad_request(&format!("{text:?} is {why}{hint}")))
 }

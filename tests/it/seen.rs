@@ -154,7 +154,7 @@ impl Shown {
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
         });
-        let served = tokio::spawn(http::serve(listener, router, shutdown.clone()));
+        let served = tokio::spawn(http::serve(listener, router, None, shutdown.clone()));
         Self { address, gauge, shutdown, served }
     }
 
@@ -562,7 +562,7 @@ async fn what_is_asked_wrongly_is_told() {
         ("/api/v1/ledger/key?x=1", 400, "takes no parameters"),
         ("/api/v1/rotations?limit=0", 400, "from 1 to 1000"),
         ("/api/v1/ledger?limit=1001", 400, "from 1 to 1000"),
-        ("/api/v1/rotations?since=2026-05-01T00:00:00+01:00", 400, "+ as %2B"),
+        ("/api/v1/rotations?since=2026-05-01T00:00:00+01:00", 400, "write + as %2B"),
         ("/targets/%ff", 400, "UTF-8"),
     ] {
         let response = shown.get(path).await;

@@ -273,7 +273,8 @@ impl Way {
             match read {
                 Ok((_, Err(failure))) if self.was_impatient(&failure) => unreached += 1,
                 Ok((target, key)) => drop(keys.insert(target, key)),
-                Err(_) => {}
+                // It ended by a panic.
+                Err(_) => unreached += 1,
             }
         }
         unreached + reading.len()
@@ -297,7 +298,17 @@ impl Way {
             let words = format!("the key can read and not rotate: it has {roles}");
             return vec![step.fail(words, "give it Project Backup Admin in each project")];
         }
-        let access_list = timeout(self.left(), self.service.access_list(&own)).await.ok().and_then(Result::ok);
+        let (access_list, unread) = match timeout(self.left(), self.service.access_list(&own)).await {
+            Ok(Ok(list)) => (Some(list), None),
+            Ok(Err(failure)) if failure.reason == Reason::RoleMissing => {
+                (None, Some(step.skip("the key cannot see its own access list")))
+            }
+            Ok(Err(failure)) => {
+                let words = format!("the key's access list cannot be read: {failure}");
+                (None, Some(step.warn(words, against(About::Manager, failure.reason))))
+            }
+            Err(_) => (None, Some(step.skip("the access list could not be read in time"))),
+        };
         let excesses = own.excesses(access_list.as_deref());
         let mut lines: Vec<Line> = excesses
             .iter()
@@ -313,6 +324,7 @@ impl Way {
         if lines.is_empty() {
             lines.push(step.pass(format!("the key has {roles}")));
         }
+        lines.extend(unread);
         lines
     }
 }

@@ -8,7 +8,6 @@ use clap::builder::PossibleValuesParser;
 use super::super::asked::Asked;
 use super::super::output::{Output, moment};
 use super::super::{Answer, Exit};
-use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::domain::{Event, LedgerFilter, LedgerRow};
 use crate::evidence::{RECORD_COLUMNS, csv_heading, csv_line};
@@ -29,24 +28,14 @@ pub(in super::super) struct Args {
 
 pub(super) fn records(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let (since, until) = asked.times(SystemClock::now(), &settings.timezone)?;
-    let filter = LedgerFilter {
-        target: asked.target.clone(),
-        project: asked.project.clone(),
-        kinds: args.kind.clone(),
-        actor: asked.actor.clone(),
-        since,
-        until,
-        behind: asked.cursor,
-        limit: asked.limit(),
-    };
+    let filter = LedgerFilter { selection: asked.selection(&settings.rules.timezone)?, kinds: args.kind.clone() };
     let reader = Reader::open(&settings.state_dir)?;
     asked.fits_something(&reader)?;
     let (mut rows, mut last) = (Vec::new(), None);
     if asked.csv {
         output.raw(csv_heading(RECORD_COLUMNS).as_bytes())?;
     }
-    let walked: ControlFlow<io::Error> = reader.each_record(&filter, |cursor, row| {
+    let walked: ControlFlow<io::Error> = reader.each_record(&filter, asked.limit(), |cursor, row| {
         let shown = match (asked.json, asked.csv) {
             (true, _) => output.json(&row.to_json()),
             (_, true) => output.raw(csv_line(RECORD_COLUMNS, &row.to_json()).as_bytes()),

@@ -63,7 +63,7 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], seed: [u8; 32], calls: Vec<Vec<En
     let on_failure = OnCheckpointFailure::Warn;
     let named = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
     store.record(vec![entry(0, named)]).await.unwrap();
-    store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
+    store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure, begun: false }).await.unwrap();
     for call in calls {
         store.record(call).await.unwrap();
     }
