@@ -97,8 +97,7 @@ fn begins(
             WaitReason::NotDue => is_to_come = true,
             // A freeze or a pause says more than the window that is waited for before or behind it.
             WaitReason::OutsideWindow { .. } if held.is_some() => {}
-            reason if is_to_come => held = Some(reason),
-            _ => {}
+            reason => held = Some(reason).filter(|_| is_to_come),
         }
         match until {
             Some(until) => at = until,

@@ -112,10 +112,13 @@ impl Step {
     }
 
     pub(super) fn failed(self, failure: &Failure) -> Line {
-        let about = match self {
-            Self::Projects => About::Project,
-            Self::Targets => About::Target,
-            _ => About::Manager,
+        // What fails at any other step is in the way of the whole manager.
+        let about = if self == Self::Projects {
+            About::Project
+        } else if self == Self::Targets {
+            About::Target
+        } else {
+            About::Manager
         };
         self.fail(failure.to_string(), against(about, failure.reason))
     }

@@ -232,8 +232,9 @@ fn agreeing(
     Ok(End { newest, whole: before + whole as u64, rest: rest.len() })
 }
 
-/// The newest record that a checkpoint file signs, found without writing; none in a file that holds no checkpoint. It must agree
-/// with the ledger of this id, or nothing would be signed behind it; without an id there is no ledger yet.
+/// The newest record that a checkpoint file signs, found without writing; none in a file that holds no checkpoint.
+///
+/// It must agree with the ledger of this id, or nothing would be signed behind it; without an id there is no ledger yet.
 ///
 /// # Errors
 /// In words: the file cannot be read, or does not agree.
