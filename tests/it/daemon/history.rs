@@ -141,7 +141,7 @@ async fn the_same_words_mean_the_same_time_everywhere() {
     let daemon = site.start();
 
     let order = ["freeze", "nobody", "--name", "order", "--reason", "CHG-1", "--from", &start, "--until", &end];
-    assert_eq!(site.ask(&order).code, Some(0));
+    assert_eq!(site.ask(&order).code, Some(3), "it stands, and holds nobody");
     let frozen = site.json(&["freeze"]);
     let span = |name: &str| {
         let freeze = frozen.iter().find(|freeze| freeze["name"] == name).unwrap();

@@ -38,8 +38,9 @@ fn what_the_daemon_knows_of_itself_is_told() {
     };
     assert!(next(&world).starts_with("mend what `rekeyd check` says"), "{}", next(&world));
     let refused = Some(Refusal::WantsRestart("[http] can only be changed by a restart".to_owned()));
-    world.upkeep = Some(Upkeep { refused, ..Upkeep::default() });
+    let former = world.upkeep.replace(Upkeep { refused, ..Upkeep::default() });
     assert!(next(&world).starts_with("restart the daemon"), "{}", next(&world));
+    world.upkeep = former;
     for Alert { kind: alert, subject, words, .. } in fired {
         world.tell("2026-01-01T00:10:00Z", Event::AlertRaised { alert, subject, words });
     }
