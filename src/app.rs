@@ -4,13 +4,13 @@ mod checkpoints;
 mod clock;
 mod couriers;
 mod daemon;
-mod doors;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
 mod inventory;
 mod jobs;
 mod ledger;
+mod listeners;
 mod managers;
 mod observers;
 mod opening;

@@ -18,7 +18,7 @@ pub struct Review {
     pub own: Option<String>,
     /// Its API keys, the newest first; those of unknown age last.
     pub keys: Vec<Reviewed>,
-    /// The lists that could not be read, and why: who stands only there is not known.
+    /// The lists that could not be read, and why: the keys that only they name are not known.
     pub unread: BTreeMap<Reach, Failure>,
 }
 

@@ -57,7 +57,7 @@ pub(super) fn show(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     } else {
         table(&found, &fleet, output)?;
     }
-    // Whoever excludes a cluster has decided, and is not to be told of it for ever.
+    // What the configuration excludes was left out on purpose.
     Ok(if found.iter().all(Coverage::is_as_configured) { Exit::Done } else { Exit::Attention })
 }
 

@@ -1,6 +1,6 @@
 //! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
 
-use super::order::{Door, Way, Why, give, holds_nobody, told, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
 use super::when::When;
 use super::{Answer, Exit};
@@ -43,7 +43,7 @@ pub(super) struct Freeze {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,15 +58,15 @@ pub(super) struct Thaw {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
-    let (now, zone) = (SystemClock::now(), &way.timezone);
+pub(super) fn freeze(args: &Freeze, daemon: &Daemon, output: &mut Output) -> Answer {
+    let (now, zone) = (SystemClock::now(), &daemon.timezone);
     let start = args.from.map(|from| from.ahead(now).start(zone));
     let until = args.until.map(|until| until.ahead(now).end(zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
-    let (known, idle) = with_daemon(&way.socket, async |client| {
+    let (known, idle) = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.name, &args.reason, end) {
             (Some(name), Some(reason), Some(end)) => {
                 let order = FreezeOrder { name: name.clone(), scope: args.target.clone(), start, end };
@@ -80,9 +80,9 @@ pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
     Ok(told(idle, shown, output))
 }
 
-pub(super) fn thaw(args: &Thaw, way: &Way, output: &mut Output) -> Answer {
+pub(super) fn thaw(args: &Thaw, daemon: &Daemon, output: &mut Output) -> Answer {
     let order = ThawOrder { name: args.name.clone() };
-    let left = with_daemon(&way.socket, async |client| give(&client, &args.why.reason, order).await)?;
+    let left = with_daemon(&daemon.socket, async |client| give(&client, &args.why.reason, order).await)?;
     output.line(format_args!("freeze {} is over", args.name))?;
     show(&left, false, output)
 }

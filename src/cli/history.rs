@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
-use super::asked::Asked;
+use super::filter_args::FilterArgs;
 use super::output::{BAD, BOLD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::config::Settings;
@@ -20,7 +20,7 @@ use crate::store::Reader;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    asked: Asked,
+    asked: FilterArgs,
     /// Only attempts that began with this key or led to it, and before them the key's own life; with --json one object in all.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
@@ -83,7 +83,7 @@ fn show_each(
     }
 }
 
-fn show_table(reader: &Reader, filter: &RotationFilter, asked: &Asked, output: &mut Output) -> Result<(), Stop> {
+fn show_table(reader: &Reader, filter: &RotationFilter, asked: &FilterArgs, output: &mut Output) -> Result<(), Stop> {
     let (mut rows, mut last) = (Vec::new(), None);
     let _: ControlFlow<()> = reader.each_rotation(filter, asked.limit(), |cursor, row| {
         rows.push(as_row(&row));

@@ -96,7 +96,7 @@ impl Findings {
         let manager = &review.manager;
         for (list, failure) in &review.unread {
             self.json.push(json!({ "kind": "unread_list", "manager": manager, "list": list, "failure": failure }));
-            // Who may read the global list may read everything: that it is closed is as it should be.
+            // A role that opens the global list opens everything else too: our key should not have one.
             let meant = *list == Reach::Global && failure.reason == Reason::RoleMissing;
             let what = format!("the list of API keys cannot be read: {}", over(list, names));
             self.note(meant, &format!("{manager}: {what}: {failure}"));

@@ -1,6 +1,6 @@
 //! `rekeyd pause` and `rekeyd resume`: holds targets up for a while, on the record, and lets them go again.
 
-use super::order::{Door, Way, Why, give, holds_nobody, told, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
 use super::when::When;
 use super::{Answer, Exit, Stop};
@@ -31,7 +31,7 @@ pub(super) struct Pause {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,15 @@ pub(super) struct Resume {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
+pub(super) fn pause(args: &Pause, daemon: &Daemon, output: &mut Output) -> Answer {
     let now = SystemClock::now();
-    let (standing, idle) = with_daemon(&way.socket, async |client| {
+    let (standing, idle) = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
-                let until = until.ahead(now).end(&way.timezone);
+                let until = until.ahead(now).end(&daemon.timezone);
                 let standing = give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?;
                 (standing, holds_nobody(&client, &args.target).await?)
             }
@@ -66,8 +66,8 @@ pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
     Ok(told(idle, shown, output))
 }
 
-pub(super) fn resume(args: &Resume, way: &Way, output: &mut Output) -> Answer {
-    let standing = with_daemon(&way.socket, async |client| {
+pub(super) fn resume(args: &Resume, daemon: &Daemon, output: &mut Output) -> Answer {
+    let standing = with_daemon(&daemon.socket, async |client| {
         let before = client.pauses().await?;
         if before.iter().all(|pause| pause.scope != args.target) {
             let scopes: Vec<_> = before.iter().map(|pause| format!("{:?}", pause.scope)).collect();

@@ -1,4 +1,4 @@
-//! The configuration as the rest of the house sees it: checked, complete, with every default filled in.
+//! The configuration as the rest of the program sees it: checked, complete, with every default filled in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub struct Config {
     pub managers: Vec<Manager>,
     /// What the file means, every default filled in, in the file's own form. No secret is in it.
     pub effective: String,
-    /// Those who are told of alerts, in the order of the file, with their secrets; each has a name of its own.
+    /// The receivers of alerts, in the order of the file, with their secrets; each has a name of its own.
     pub receivers: Vec<Receiver>,
     /// The files that were read for this and that the daemon's user has to read as well: not the credentials, which the
     /// service manager hands over, nor one that is only tried.
@@ -43,7 +43,7 @@ pub struct Settings {
     pub control: Control,
     /// The inventory of API keys.
     pub inventory: Inventory,
-    /// Where the runbook is, for those who are told of alerts; none if nobody said.
+    /// The address of the runbook, which alerts carry; none if it is not set.
     pub runbook: Option<String>,
     /// Every policy that is defined, used or not; `default` always is.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
@@ -135,7 +135,7 @@ impl ClientIdentity {
     }
 }
 
-/// One who is told of alerts, or of the daemon's life.
+/// A receiver of alerts, or of the heartbeat.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     /// Its name.

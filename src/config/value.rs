@@ -234,7 +234,7 @@ pub(super) fn proxy_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     if url.path() == "/" { Ok(url) } else { Err(Misfit::new("must have no path, as the address of a proxy")) }
 }
 
-/// The address of one who is told of alerts, if it is no secret.
+/// The address of a receiver of alerts, if it is no secret.
 pub(super) fn receiver_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     web_url(value).map_err(|misfit| {
         misfit.with_help(

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::given::{Given, plain};
+use super::extract::{Order, one_line};
 use super::orders::{Answer, Inputs, LONGEST_HOLD};
 use super::refused::Refused;
 use super::wire::{FreezeOrder, Frozen, ThawOrder};
@@ -16,10 +16,10 @@ pub(super) async fn list(State(inputs): State<Inputs>) -> Json<Vec<Frozen>> {
 
 pub(super) async fn freeze(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<FreezeOrder>,
+    Order { reason, by, order }: Order<FreezeOrder>,
 ) -> Answer<Vec<Frozen>> {
     let FreezeOrder { name, scope, start, end } = order;
-    plain(&scope, "the scope")?;
+    one_line(&scope, "the scope")?;
     if !is_name(&name) {
         return Err(Refused::wrong(format!("the name {NAME_RULE}")));
     }
@@ -52,7 +52,7 @@ pub(super) async fn freeze(
 
 pub(super) async fn thaw(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<ThawOrder>,
+    Order { reason, by, order }: Order<ThawOrder>,
 ) -> Answer<Vec<Frozen>> {
     let mut named = known(&inputs);
     named.retain(|known| known.name == order.name);

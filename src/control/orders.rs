@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::authority::Authority;
+use super::extract::{Order, one_line, with_login};
 use super::freezes;
-use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
     DaemonState, FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder,
@@ -63,7 +63,7 @@ pub(super) fn router(inputs: Inputs) -> Router {
         .with_state(inputs)
 }
 
-/// The same answer to everything, and the connection is closed: its place is wanted.
+/// Refuses every request of this caller, and closes the connection to free its place.
 pub(super) fn refusing(caller: &Caller, authority: &Authority) -> Router {
     let words = format!("{} may not give orders; these may: {}", caller.name(), authority.words());
     Router::new().fallback(move || async move { ([(CONNECTION, "close")], Refused(StatusCode::FORBIDDEN, words)) })
@@ -92,7 +92,7 @@ async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {
 
 async fn rotate(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<RotateOrder>,
+    Order { reason, by, order }: Order<RotateOrder>,
 ) -> Answer<Vec<TargetState>> {
     let none = "none of these targets can be rotated now; `rekeyd status` says why";
     let fit = inputs.fit(order.targets, Readiness::can_rotate, none)?;
@@ -109,7 +109,7 @@ async fn rotate(
 
 async fn observe(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<ObserveOrder>,
+    Order { reason, by, order }: Order<ObserveOrder>,
 ) -> Answer<Vec<TargetState>> {
     let none = "none of these targets has a key that is looked at; `rekeyd status` says why";
     let fit = inputs.fit(order.targets, |standing| standing != Readiness::NotManaged, none)?;
@@ -121,7 +121,7 @@ async fn observe(
 
 async fn rearm(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<RearmOrder>,
+    Order { reason, by, order }: Order<RearmOrder>,
 ) -> Answer<Vec<TargetState>> {
     let none = "none of these targets is quarantined any more";
     let fit = inputs.fit(order.targets, |standing| standing == Readiness::Quarantined, none)?;
@@ -134,8 +134,8 @@ async fn rearm(
     Ok(Json(fit))
 }
 
-async fn pause(State(inputs): State<Inputs>, Given { reason, by, order }: Given<PauseOrder>) -> Answer<Vec<Paused>> {
-    plain(&order.scope, "the scope")?;
+async fn pause(State(inputs): State<Inputs>, Order { reason, by, order }: Order<PauseOrder>) -> Answer<Vec<Paused>> {
+    one_line(&order.scope, "the scope")?;
     let length = order.until.duration_since(inputs.gauge.read().now);
     if !length.is_positive() || length > LONGEST_HOLD {
         return Err(Refused::wrong("a pause ends in the future, and within a year"));
@@ -145,7 +145,7 @@ async fn pause(State(inputs): State<Inputs>, Given { reason, by, order }: Given<
     Ok(Json(standing(&inputs.gauge.read())))
 }
 
-async fn resume(State(inputs): State<Inputs>, Given { reason, by, order }: Given<ResumeOrder>) -> Answer<Vec<Paused>> {
+async fn resume(State(inputs): State<Inputs>, Order { reason, by, order }: Order<ResumeOrder>) -> Answer<Vec<Paused>> {
     if !inputs.gauge.read().fleet.pauses.contains_key(&order.scope) {
         return Err(Refused::conflict(format!("no pause with the scope {:?} stands", order.scope)));
     }
@@ -159,7 +159,7 @@ async fn reload(
     Extension(caller): Extension<Caller>,
     Json(order): Json<ReloadOrder>,
 ) -> Answer<Reloaded> {
-    let caller = behind(caller, order.login)?;
+    let caller = with_login(caller, order.login)?;
     let changes = inputs.reload.reload(Some(caller)).await?;
     Ok(Json(Reloaded { changes }))
 }
@@ -187,7 +187,7 @@ impl Inputs {
             Some(TargetState {
                 target: record.target.name(),
                 id: planned.target,
-                standing: how(&planned.decision),
+                standing: readiness(&planned.decision),
                 words: planned.decision.to_string(),
                 slot: record.slot,
                 due_at: planned.decision.due_at(),
@@ -206,7 +206,7 @@ impl Inputs {
     }
 }
 
-fn how(decision: &Decision) -> Readiness {
+fn readiness(decision: &Decision) -> Readiness {
     match decision {
         Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Readiness::Moving,
         Decision::Quarantined { .. } => Readiness::Quarantined,

@@ -14,7 +14,7 @@ use super::authority::Authority;
 use super::orders::{self, Inputs};
 use crate::connection::{self, converse};
 
-/// Far more than there are people who give orders.
+/// Far more than the people who give orders need.
 const MAX_CONNECTIONS: usize = 64;
 /// So many callers at once are looked up in the user database, or told that they may not give orders; more are disconnected.
 const MAX_STRANGERS: usize = 4;

@@ -43,7 +43,7 @@ pub(super) async fn list(
 ) -> Result<Json<Alerts>, Problem> {
     asked_nothing(query)?;
     let alerts = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         fire(&situation, &rules).into_iter().map(Shown::from).collect()
     })
     .await?;

@@ -24,7 +24,7 @@ const MOST: u32 = 1000;
 /// What may be asked for; both routes refuse what they do not know.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct Params {
     target: Option<String>,
     project: Option<String>,
     /// Rotations only.
@@ -45,7 +45,7 @@ type Answer = Result<Json<Value>, Problem>;
 /// `{ "rotations": [...], "next": cursor or null }`
 pub(super) async fn rotations(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<Params>, QueryRejection>,
 ) -> Answer {
     let asked = asked(query)?;
     if asked.kind.is_some() {
@@ -65,7 +65,7 @@ pub(super) async fn rotations(
 }
 
 /// `{ "records": [...], "next": cursor or null }`
-pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Asked>, QueryRejection>) -> Answer {
+pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Params>, QueryRejection>) -> Answer {
     let asked = asked(query)?;
     if asked.key.is_some() || asked.state.is_some() {
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
@@ -82,11 +82,11 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
     Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
 
-fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
+fn asked(query: Result<Query<Params>, QueryRejection>) -> Result<Params, Problem> {
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
 }
 
-impl Asked {
+impl Params {
     /// What both kinds of rows are chosen by. A time without an offset is one of the configured zone, as for the commands.
     fn selection(self, shared: &Shared) -> Result<Selection, Problem> {
         let zone = shared.inputs.rules.borrow().timezone.clone();
@@ -109,7 +109,7 @@ impl Asked {
 }
 
 fn fit(shared: &Shared, selection: &Selection) -> Result<(), Problem> {
-    targets::fit(&shared.look().0.fleet, selection.target.as_deref(), selection.project.as_deref())
+    targets::fit(&shared.snapshot().0.fleet, selection.target.as_deref(), selection.project.as_deref())
 }
 
 fn unreadable(error: ArchiveError) -> Problem {

@@ -1,4 +1,4 @@
-//! `/api/v1/ledger/key`: who signs the ledger's checkpoints.
+//! `/api/v1/ledger/key`: the key that verifies the ledger's checkpoints.
 
 use std::sync::Arc;
 
@@ -20,6 +20,6 @@ pub(super) struct Key {
 
 pub(super) async fn key(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Json<Key>, Problem> {
     asked_nothing(query)?;
-    let anchor = shared.look().0.upkeep.unwrap_or_default().anchor;
+    let anchor = shared.snapshot().0.upkeep.unwrap_or_default().anchor;
     Ok(Json(Key { key: anchor.key, checkpoint_seq: Some(anchor.written).filter(|seq| *seq > 0) }))
 }

@@ -65,11 +65,11 @@ struct ShownDecision {
 
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<targets::Asked>, QueryRejection>,
+    query: Result<Query<targets::Params>, QueryRejection>,
 ) -> Result<Json<Shown>, Problem> {
     let asked = targets::names(query)?;
     let shown = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         targets::fit(&situation.fleet, Some(&asked), None)?;
         let names = Glob::new(&asked);
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.

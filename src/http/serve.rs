@@ -18,8 +18,9 @@ const MAX_CONNECTIONS: usize = 128;
 /// How long the handshake of TLS may take.
 const SHAKE_HANDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Answers everyone on `listener`, until `shutdown`; then finishes the answers in hand and returns. With a web configuration by
-/// its TLS, its users, its headers and its limit; without one everyone, in plain text.
+/// Answers on `listener` until `shutdown`; then finishes the answers in hand and returns.
+///
+/// By the web configuration: its TLS, its users, its headers and its limit. Without one in plain text, and everyone.
 pub async fn serve(listener: TcpListener, router: Router, web: Option<Arc<WebConfig>>, shutdown: CancellationToken) {
     let router = match &web {
         Some(web) => router.layer(middleware::from_fn_with_state(Arc::clone(web), web_config::admit)),

@@ -20,13 +20,13 @@ use crate::ports::Situation;
 /// What may be asked for; anything else is refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct Params {
     /// A glob of targets' names.
     target: Option<String>,
 }
 
 /// The glob of names that is asked for.
-pub(super) fn names(query: Result<Query<Asked>, QueryRejection>) -> Result<String, Problem> {
+pub(super) fn names(query: Result<Query<Params>, QueryRejection>) -> Result<String, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
     Ok(asked.target.unwrap_or_else(|| "*".to_owned()))
 }
@@ -167,11 +167,11 @@ impl Shown {
 
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<Targets>, Problem> {
     let asked = names(query)?;
     let targets = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         fit(&situation.fleet, Some(&asked), None)?;
         let names = Glob::new(&asked);
         let wanted = situation.fleet.targets.values().filter(|record| names.matches(record.target.name().as_str()));

@@ -154,7 +154,8 @@ mod tests {
         let compared = LONG.iter().chain(&SHORT).map(|(table, _)| *table);
         let mut known: Vec<&str> = source.into_iter().chain(compared).collect();
         let mut tables: Vec<&str> = tables.iter().map(String::as_str).collect();
-        (known.sort_unstable(), tables.sort_unstable());
+        known.sort_unstable();
+        tables.sort_unstable();
         assert_eq!(tables, known);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use clap::builder::PossibleValuesParser;
 
-use super::super::asked::Asked;
+use super::super::filter_args::FilterArgs;
 use super::super::output::{Output, moment};
 use super::super::{Answer, Exit};
 use crate::config::Settings;
@@ -20,7 +20,7 @@ use crate::store::Reader;
   rekeyd audit records --kind target_rearmed")]
 pub(in super::super) struct Args {
     #[command(flatten)]
-    asked: Asked,
+    asked: FilterArgs,
     /// Only records of this kind; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(Event::KINDS))]
     kind: Vec<String>,

@@ -1,8 +1,9 @@
 //! TLS, users and limits of the listener, from a file in the format of Prometheus' exporter-toolkit.
 //!
 //! The file and those that it names are looked at on every connection and request, and read again when one of them has
-//! changed: by one thread at a time, and never one that serves others, since a disk may hang. A changed file that cannot be followed is told in the log and changes nothing: what held before holds on. So does
-//! what kept strangers out: a file that is half written, or empty because a disk is full, opens no door.
+//! changed: by one thread at a time, and never by one that serves others, since a disk may hang. A changed file that cannot be
+//! followed is told in the log and changes nothing. Nor does a change take TLS, client certificates or passwords away: a file
+//! that is half written, or empty because a disk is full, lets nobody in.
 
 mod file;
 mod limit;
@@ -51,7 +52,7 @@ pub enum WebConfigError {
     /// A header with a value that no header can have.
     #[error("http_server_config: the value of {0} cannot stand in a header")]
     Header(HeaderName),
-    /// It asks for less than before of those who come in.
+    /// It takes TLS, client certificates or passwords away.
     #[error("it asks for no {0} any more, and only a restart takes that back")]
     Opened(&'static str),
     /// The operating system gave no random bytes.
@@ -114,7 +115,7 @@ impl WebConfig {
         self.newest_rules().await.tls.as_ref().map(|server| Arc::clone(&server.config))
     }
 
-    /// What is shown to whoever connects; none while connections are not encrypted.
+    /// The certificates that clients are shown; none while connections are not encrypted.
     pub fn certificates(&self) -> Option<Certificates> {
         self.rules().tls.as_ref().map(|server| server.certificates.clone())
     }

@@ -1,5 +1,6 @@
 //! The evidence bundle: the same bytes each time, complete, verified by a stranger, and a page that can be read and printed.
 
+mod forged;
 mod truth;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekeyd::domain::{ApiKey, Governance, Grant, KeyChange, OnCheckpointFailure, Period, PolicyName, Reach, Refusal};
+use rekeyd::domain::{
+    ApiKey, Gap, Governance, Grant, KeyChange, OnCheckpointFailure, Period, PolicyName, Reach, Refusal,
+};
 use rekeyd::policy::Policy;
 use rekeyd::store::{CHECKPOINTS, CheckpointKey, Keeping};
 use serde_json::Value;

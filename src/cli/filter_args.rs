@@ -1,4 +1,4 @@
-//! What `history` and `audit records` are asked in the same words: about which targets, by whom, when, how many, in which form.
+//! The arguments that `history` and `audit records` share: which targets, by whom, when, how many, in which form.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,13 +17,13 @@ use crate::store::Reader;
 const ROWS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Asked {
+pub(super) struct FilterArgs {
     /// Only about targets whose name matches; `*` stands for anything.
     target: Option<String>,
     /// Only about targets of this project, by its name or id.
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
-    /// Only what this hand began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
+    /// Only what this actor began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
     #[arg(long, value_name = "ACTOR", value_parser = actor)]
     actor: Option<String>,
     /// Only from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). What has no offset is
@@ -47,7 +47,7 @@ pub(super) struct Asked {
     pub(super) csv: bool,
 }
 
-/// The persisted word of who is meant.
+/// The persisted word for the actor.
 fn actor(text: &str) -> Result<String, String> {
     let user = || Some(Actor::Operator(User::from_name(text).ok().flatten()?.uid.as_raw()));
     let actor = Actor::from_word(text).or_else(user);
@@ -56,7 +56,7 @@ fn actor(text: &str) -> Result<String, String> {
         .ok_or_else(|| "no user of this machine; others are named by `uid:1000`".to_owned())
 }
 
-impl Asked {
+impl FilterArgs {
     /// A name that nobody has is mistyped more often than not, and must not look like an answer.
     pub(super) fn fits_something(&self, reader: &Reader) -> Result<(), Stop> {
         if self.target.is_none() && self.project.is_none() {
