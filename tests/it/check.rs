@@ -519,6 +519,11 @@ async fn root_sees_with_the_rights_of_the_daemons_user() {
     give("state");
     std::fs::set_permissions(site.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_line(&site, &[], ("config", "fail", "/private-key: Permission denied"));
+    // Nor does it become a credential by lying where they do: the daemon reads it itself.
+    let mut beside = site.command(&["check"]);
+    beside.env("CREDENTIALS_DIRECTORY", site.path());
+    let beside = crate::daemon::site::finish(beside);
+    assert!(beside.code == Some(1) && beside.out.contains("/private-key: Permission denied"), "{beside:?}");
     give("private-key");
     let (code, lines) = check(&site, &[]);
     assert_eq!(code, Some(0), "{lines:?}");
