@@ -519,6 +519,7 @@ async fn the_second_verifier_reads_what_is_stored() {
             "ledger is no table",
         ),
         ("CREATE VIEW beside AS SELECT 1", "beside is no table"),
+        ("CREATE TRIGGER deaf BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END", "whose triggers are not"),
         ("CREATE VIRTUAL TABLE beside USING fts5(words)", "beside is no table"),
         (
             "ALTER TABLE policy RENAME COLUMN words TO stored;
