@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use self::target::Look;
 
 use super::words::length;
-use super::{Alert, Severity, advice};
+use super::{About, Alert, Severity, advice};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, Reason, ReceiverName,
     ReceiverRecord, Trouble,
@@ -131,7 +131,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let words = format!(
             "{manager} {what} since {since:.0}, for {}: {failure}. None of its keys are rotated or read. Next: {}.",
             length(*since, now),
-            advice::against(failure.reason)
+            advice::against(About::Manager, failure.reason)
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
@@ -149,7 +149,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         let words = format!(
             "{name} cannot be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
             length(*since, now),
-            advice::against(failure.reason)
+            advice::against(About::Project, failure.reason)
         );
         alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });
