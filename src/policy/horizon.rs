@@ -92,12 +92,15 @@ fn begins(
             Assessment::Decided(decision) => decision,
         };
         let Decision::Wait { until, reason, .. } = decision else { return (None, held) };
-        match reason {
-            WaitReason::ManagerFailing { .. } if at > now => return (Some(at), held),
-            WaitReason::NotDue => is_to_come = true,
-            // A freeze or a pause says more than the window that is waited for before or behind it.
-            WaitReason::OutsideWindow { .. } if held.is_some() => {}
-            reason => held = Some(reason).filter(|_| is_to_come),
+        if matches!(reason, WaitReason::ManagerFailing { .. }) && at > now {
+            return (Some(at), held);
+        }
+        // A freeze or a pause says more than the window that is waited for before or behind it.
+        let says_less = matches!(reason, WaitReason::OutsideWindow { .. }) && held.is_some();
+        if reason == WaitReason::NotDue {
+            is_to_come = true;
+        } else if is_to_come && !says_less {
+            held = Some(reason);
         }
         match until {
             Some(until) => at = until,
