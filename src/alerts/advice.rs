@@ -21,5 +21,6 @@ pub const fn against(reason: Reason) -> &'static str {
         Reason::NotThisWay => "the deployment's own encryption setting governs this key: exclude it here",
         Reason::NotEncrypted => "turn the encryption of this backup on, or exclude it here",
         Reason::Unchanged => "the manager accepted and kept the old key: look at its KMIP server",
+        Reason::Withheld => "nothing is wrong with it: it is sent when what held it back is over",
     }
 }

@@ -56,6 +56,8 @@ pub enum Reason {
     NotEncrypted,
     /// The key had not changed when the deadline passed.
     Unchanged,
+    /// We did not send it: when its turn had come it was not to leave any more.
+    Withheld,
 }
 
 impl Reason {
@@ -90,6 +92,8 @@ pub enum Scope {
     Target,
     /// Every target of the manager: it is down, or it refuses the credential.
     Manager,
+    /// Nobody there: we held the request back ourselves.
+    Ourselves,
 }
 
 /// One thing that went wrong at the far end. Holds no secret.

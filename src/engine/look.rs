@@ -60,7 +60,7 @@ impl Engine {
                     (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Manager) => {
                         self.manager_failed(&record.target.manager, &failure).await?;
                     }
-                    (Verdict::NotThisWay, _) | (_, Scope::Target) => {
+                    (Verdict::NotThisWay, _) | (_, Scope::Target | Scope::Ourselves) => {
                         self.scribe.write(actor, news_of_failure(record, &failure)).await?;
                     }
                 }
