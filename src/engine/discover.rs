@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::domain::{Actor, Event, Failure, Fleet, Governance, Listing, ManagerName, Sighting, Target, TargetId};
+use crate::domain::{
+    Actor, Event, Failure, Fleet, Governance, Listing, ManagerName, ProjectId, Sighting, Target, TargetId,
+};
 use crate::policy::Rules;
 use crate::ports::{Discovery, JournalError};
 
@@ -55,13 +57,17 @@ pub(super) fn news(
             events.extend(governed_anew(known, rules, &sighting.target));
         }
     }
-    for (id, record) in &fleet.targets {
-        let silent = discovery.unread.iter().any(|project| match &project.id {
-            Some(id) => *id == record.target.project_id || project.name == record.target.project,
+    // That this project's listing does not name something says nothing.
+    let is_silent = |project_id: &ProjectId, name: &str| {
+        discovery.unread.iter().any(|project| match &project.id {
+            Some(id) => id == project_id || project.name == name,
             // The list of projects lacks some: it may be any of which nothing was listed.
-            None => !listed_projects.contains(&record.target.project_id),
-        });
-        if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
+            None => !listed_projects.contains(project_id),
+        })
+    };
+    for (id, record) in fleet.targets.iter().filter(|(_, record)| record.target.manager == *manager) {
+        let silent = is_silent(&record.target.project_id, &record.target.project);
+        if record.gone_since.is_some() || listed.contains(id) || silent {
             continue;
         }
         let listings = unseen.entry(id.clone()).or_default();
@@ -86,10 +92,8 @@ pub(super) fn news(
     for gap in gaps.difference(&known_gaps) {
         events.push(Event::GapFound { manager: manager.clone(), gap: gap.clone() });
     }
-    if discovery.unread.is_empty() {
-        for gap in known_gaps.difference(&gaps) {
-            events.push(Event::GapClosed { manager: manager.clone(), gap: gap.clone() });
-        }
+    for gap in known_gaps.difference(&gaps).filter(|gap| !is_silent(&gap.project_id, &gap.project)) {
+        events.push(Event::GapClosed { manager: manager.clone(), gap: gap.clone() });
     }
     events
 }
@@ -275,6 +279,39 @@ mod tests {
     }
 
     /// What could not be listed is not gone.
+    /// A gap is closed by a listing of its own project, whatever becomes of the others; and not by one that could not be read.
+    #[test]
+    fn a_gap_is_closed_by_its_own_project() {
+        let (rules, manager) = (Rules::default(), ManagerName::from("emea"));
+        let gap = |project_id: &str| crate::domain::Gap {
+            project_id: project_id.into(),
+            project: format!("project {project_id}"),
+            cluster: "led".to_owned(),
+        };
+        let unread = |id: Option<&str>, name: &str| crate::ports::UnreadProject {
+            id: id.map(ProjectId::from),
+            name: name.to_owned(),
+            failure: crate::domain::sample::failure(crate::domain::Reason::NotFound),
+        };
+        let found = Discovery { gaps: vec![gap("5f"), gap("60")], ..Discovery::default() };
+        let mut fleet = Fleet::default();
+        let events = news(&fleet, &rules, &manager, &found, &mut Unseen::new());
+        apply(&mut fleet, &events);
+        let closed = |unread: Vec<crate::ports::UnreadProject>| {
+            let discovery = Discovery { sightings: vec![sighting("a")], unread, ..Discovery::default() };
+            let events = news(&fleet, &rules, &manager, &discovery, &mut Unseen::new());
+            let closed = events.into_iter().filter_map(|event| match event {
+                Event::GapClosed { gap, .. } => Some(gap.project_id.to_string()),
+                _ => None,
+            });
+            closed.collect::<Vec<_>>()
+        };
+        assert_eq!(closed(vec![]), ["5f", "60"]);
+        assert_eq!(closed(vec![unread(Some("61"), "renamed away")]), ["5f", "60"]);
+        assert_eq!(closed(vec![unread(Some("60"), "project 60")]), ["5f"]);
+        assert_eq!(closed(vec![unread(None, "(others)")]), ["5f"], "of the other project nothing was listed");
+    }
+
     #[test]
     fn an_unread_project_says_nothing_of_its_targets() {
         let (mut fleet, rules, manager, mut unseen) =
