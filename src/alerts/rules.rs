@@ -15,8 +15,8 @@ use self::target::Look;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, Reason, ReceiverName,
-    ReceiverRecord, Trouble,
+    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, ReceiverName, ReceiverRecord,
+    Trouble,
 };
 use crate::policy::Rules;
 use crate::ports::Situation;
@@ -123,7 +123,7 @@ fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Opt
 
 fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
     let failing = record.outage.as_ref().map(|Trouble { since, failure }| {
-        let (kind, what) = if mends_itself(failure.reason) {
+        let (kind, what) = if failure.reason.mends_itself() {
             (AlertKind::ManagerFailing, "has been failing")
         } else {
             (AlertKind::CredentialsRefused, "has refused our API key")
@@ -154,11 +154,6 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
-}
-
-/// Whether an outage may pass by itself: no waiting makes a key valid, or gives it a role.
-fn mends_itself(reason: Reason) -> bool {
-    !matches!(reason, Reason::CredentialsRefused | Reason::AddressRefused | Reason::RoleMissing)
 }
 
 /// A key that came, or came to power, under our eyes. It ends by itself: the ledger keeps what was said.

@@ -21,11 +21,12 @@ impl Engine {
         self.scribe.fleet().outage_of(manager).is_some()
     }
 
-    /// Records that a manager fails, once for each outage.
+    /// Records that a manager fails: once for each outage, and again when its cause is one of another kind, so that nobody waits
+    /// for what needs a person.
     pub(super) async fn manager_failed(&self, manager: &ManagerName, failure: &Failure) -> Result<(), JournalError> {
         // Many tasks meet an outage at once; the first one tells.
         let _turn = self.outages.lock().await;
-        if self.is_failing(manager) {
+        if self.scribe.fleet().outage_of(manager).is_some_and(|known| !failure.is_news_after(&known.failure)) {
             return Ok(());
         }
         let event = Event::ManagerFailing { manager: manager.clone(), failure: failure.clone() };
@@ -78,7 +79,7 @@ pub(super) fn news(
     }
     let known_unread = known.map(|record| record.unread.clone()).unwrap_or_default();
     for project in &discovery.unread {
-        if !known_unread.contains_key(&project.name) {
+        if known_unread.get(&project.name).is_none_or(|known| project.failure.is_news_after(&known.failure)) {
             let (project, failure) = (project.name.clone(), project.failure.clone());
             events.push(Event::ProjectUnread { manager: manager.clone(), project, failure });
         }
@@ -278,7 +279,6 @@ mod tests {
         assert_eq!(gone, [sighting("b").target.id()], "its project was listed, and without it");
     }
 
-    /// What could not be listed is not gone.
     /// A gap is closed by a listing of its own project, whatever becomes of the others; and not by one that could not be read.
     #[test]
     fn a_gap_is_closed_by_its_own_project() {
@@ -312,6 +312,7 @@ mod tests {
         assert_eq!(closed(vec![unread(None, "(others)")]), ["5f"], "of the other project nothing was listed");
     }
 
+    /// What could not be listed is not gone.
     #[test]
     fn an_unread_project_says_nothing_of_its_targets() {
         let (mut fleet, rules, manager, mut unseen) =

@@ -173,7 +173,7 @@ fn redated(target: &TargetId, key: &KeyRecord, now: Timestamp) -> Option<Event> 
     })
 }
 
-/// What is news in a target's failed look: a refusal, or the first failure of a run.
+/// What is news in a target's failed look: a refusal, or the first failure of a run, or of its kind.
 fn news_of_failure(record: &TargetRecord, failure: &Failure) -> Vec<Event> {
     let target = record.target.id();
     if failure.verdict == Verdict::NotThisWay {
@@ -183,7 +183,7 @@ fn news_of_failure(record: &TargetRecord, failure: &Failure) -> Vec<Event> {
         } else {
             vec![Event::TargetRefused { target, refusal }]
         }
-    } else if record.unread.is_some() {
+    } else if record.unread.as_ref().is_some_and(|known| !failure.is_news_after(&known.failure)) {
         Vec::new()
     } else {
         vec![Event::ObservationFailing { target, failure: failure.clone() }]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rekeyd::domain::{Event, Period, TargetId};
+use rekeyd::domain::{Event, Period, Reason, TargetId};
 use rekeyd::policy::{FirstRotation, Policy};
 use rekeyd::ports::{Clock, Journal};
 
@@ -126,6 +126,38 @@ async fn a_login_that_is_refused_for_keys_alone_is_one_outage() {
     world.far_end.truth().keys_refused_until = Duration::ZERO;
     world.pass(HOUR).await;
     assert_eq!((world.journal.count(failing), world.journal.count(done)), (1, 20), "it goes on by itself");
+    daemon.stop().await;
+}
+
+/// A manager that was down and comes back without our API key is one outage, and its record says what has become of it: that the
+/// key is refused, which no waiting mends. So it is with one key that could not be read.
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_turns_into_a_refused_login_is_told_as_one() {
+    let policy = Policy { first_rotation: FirstRotation::Now, ..Policy::with_defaults("default".into()) };
+    let world = World::new(7, 3, policy, ROTATIONS, &[Fate::Apply]);
+    (world.far_end.truth().down_until, world.far_end.truth().login_refused_until) = (HOUR, 2 * HOUR);
+    let daemon = world.start();
+    let outage = |world: &World| world.journal.fleet().managers.values().next().unwrap().outage.clone();
+    world.pass(HOUR / 2).await;
+    assert_eq!((world.journal.count(failing), outage(&world).unwrap().failure.reason), (1, Reason::Unreachable));
+    let since = outage(&world).unwrap().since;
+    world.pass(HOUR).await;
+    let now = outage(&world).unwrap();
+    assert_eq!((world.journal.count(failing), now.failure.reason), (2, Reason::CredentialsRefused));
+    assert_eq!(now.since, since, "one outage");
+    world.pass(HOUR).await;
+    assert_eq!((world.journal.count(failing), outage(&world), world.journal.count(done)), (2, None, 3));
+
+    let unread = |event: &Event| matches!(event, Event::ObservationFailing { .. });
+    let id = target(&world, 0);
+    world.far_end.truth().dead.insert(id.clone());
+    world.pass(HOUR).await;
+    assert_eq!(world.journal.count(unread), 1);
+    world.far_end.truth().dead.clear();
+    world.far_end.truth().broken.insert(id.clone());
+    world.pass(HOUR).await;
+    let cause = world.journal.fleet().targets[&id].unread.as_ref().unwrap().failure.reason;
+    assert_eq!((world.journal.count(unread), cause), (2, Reason::NotFound));
     daemon.stop().await;
 }
 

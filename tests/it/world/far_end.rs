@@ -144,6 +144,8 @@ pub(crate) struct Truth {
     pub(crate) keys_hang_until: Duration,
     /// Until then our address is refused for keys, and lists all the same.
     pub(crate) keys_refused_until: Duration,
+    /// Until then our login is refused for everything.
+    pub(crate) login_refused_until: Duration,
     /// Until then PUTs are refused for want of a role.
     pub(crate) role_missing_until: Duration,
     /// How long a PUT waits for its turn before it leaves.
@@ -206,6 +208,7 @@ impl FarEnd {
             hangs_until: Duration::ZERO,
             keys_hang_until: Duration::ZERO,
             keys_refused_until: Duration::ZERO,
+            login_refused_until: Duration::ZERO,
             role_missing_until: Duration::ZERO,
             queue: Duration::ZERO,
             pauses: 0,
@@ -313,6 +316,10 @@ impl Site {
         if down {
             self.fired.count("manager: down");
             return Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager));
+        }
+        if self.clock.monotonic() < self.truth().login_refused_until {
+            self.fired.count("manager: login refused");
+            return Err(failure(Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager));
         }
         if refuses {
             self.fired.count("keys: address refused");

@@ -50,7 +50,7 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 53] = [
+pub(crate) const FAULTS: [&str; 54] = [
     "GET: gateway gives up",
     "GET: not found",
     "GET: not this way",
@@ -98,6 +98,7 @@ pub(crate) const FAULTS: [&str; 53] = [
     "ledger: failed read",
     "manager: down",
     "manager: hangs",
+    "manager: login refused",
     "operator: paused",
     "operator: re-armed",
     "stop: in good order",
@@ -322,7 +323,12 @@ impl History {
                 fired("key: restored");
                 far_end.restore(&target);
             }
-            2 => far_end.truth().down_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
+            2 => {
+                let (now, mut truth) = (self.world.clock.monotonic(), far_end.truth());
+                truth.down_until = now + self.chance.seconds(21 * DAY);
+                // It may come back without our key.
+                truth.login_refused_until = truth.down_until + self.chance.seconds(DAY);
+            }
             3 => far_end.truth().hangs_until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY),
             4 => far_end.truth().role_missing_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
             5 | 6 if !renames(&target) => {
@@ -451,7 +457,7 @@ impl History {
             let mut truth = self.world.far_end.truth();
             truth.bad_gets = 0;
             (truth.down_until, truth.hangs_until, truth.role_missing_until) = Default::default();
-            (truth.keys_hang_until, truth.keys_refused_until) = Default::default();
+            (truth.keys_hang_until, truth.keys_refused_until, truth.login_refused_until) = Default::default();
             truth.pauses = 0;
             truth.blocked.clear();
             truth.hidden.clear();
