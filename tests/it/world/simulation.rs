@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use rekeyd::domain::{Actor, Entry, Event, Glob, Period, ProjectSelector, TargetId};
-use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread};
+use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread, Windows};
 use rekeyd::ports::{Clock, Journal};
 use rekeyd::store::Reader;
 
@@ -207,6 +207,7 @@ impl History {
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
+            windows: chance.pick(&[Windows::any(), Windows::any(), nightly()]),
             observe_every: match scale {
                 Scale::Near => Period::minutes(30 * days),
                 Scale::Long | Scale::Wide => Period::days(7),
@@ -487,6 +488,11 @@ impl History {
 /// belongs with the others.
 fn renames(target: &TargetId) -> bool {
     target.as_str().ends_with(['0', '1', '4', '5', '8'])
+}
+
+/// Four hours in each night.
+fn nightly() -> Windows {
+    Windows::new(TimeZone::UTC, vec!["01:00-05:00".parse().unwrap()])
 }
 
 /// What PUTs may meet for a while: mostly good, mostly bad, or anything.
