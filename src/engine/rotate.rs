@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::look::{Seen, Slot, refusal};
+use super::look::{Seen, Slot, last_use, refusal};
 use crate::domain::{
     Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
 };
@@ -201,6 +201,15 @@ impl Attempt<'_> {
         key_after: KeyId,
         looked_at: Timestamp,
     ) -> Result<(), JournalError> {
+        // What we sent and saw confirmed followed on that look by minutes, whatever the clock has done since. Of the rest nobody
+        // knows when it came.
+        let last_seen = match how {
+            How::Rotated => rotation.looked_at,
+            How::Recovered | How::FoundChanged => {
+                let key = KeyRecord { last_seen: rotation.looked_at, ..self.known.clone() };
+                last_use(&key, looked_at).unwrap_or(looked_at)
+            }
+        };
         let done = Event::RotationDone {
             target: self.record.target.id(),
             rotation: rotation.id,
@@ -208,7 +217,7 @@ impl Attempt<'_> {
             how,
             key_before: self.known.id.clone(),
             key_after,
-            last_seen: rotation.looked_at,
+            last_seen,
             looked_at: Some(looked_at),
         };
         self.write(done).await?;
