@@ -137,11 +137,9 @@ fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gaug
             ]),
             1.0,
         );
-        quarantined.push(&labels, f64::from(u8::from(record.quarantine.is_some())));
-        failed.push(&labels, f64::from(record.failures));
-        if let Some(at) = record.regressed_at {
-            regressed.push(&labels, Seconds(at));
-        }
+        // Who leaves a target out has decided: nobody is called for what became of it before.
+        let managed = policy.filter(|_| standing == Standing::Managed);
+        quarantined.push(&labels, f64::from(u8::from(managed.is_some() && record.quarantine.is_some())));
         if let Some(key) = &record.key {
             first_seen.push(&labels, Seconds(key.first_seen));
             observed.push(&labels, Seconds(key.last_seen));
@@ -161,7 +159,11 @@ fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gaug
         if let Some(at) = pending_since.get(id) {
             pending.push(&labels, Seconds(*at));
         }
-        if let (Standing::Managed, Some(policy)) = (standing, policy) {
+        if let Some(policy) = managed {
+            failed.push(&labels, f64::from(record.failures));
+            if let Some(at) = record.regressed_at {
+                regressed.push(&labels, Seconds(at));
+            }
             alert_after.push(&labels, policy.alert_after.as_secs() as f64);
             if let Some(at) = begins_at(record, policy, &situation.fleet, rules) {
                 next_rotation.push(&labels, Seconds(at));
@@ -298,7 +300,73 @@ impl fmt::Display for Seconds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{Fleet, Glob, Listing, ProjectSelector, Reason, Trouble, sample};
+    use crate::policy::{ManagerRules, Policy, ProjectRules};
+    use crate::ports::Head;
+    use crate::telemetry::Metrics;
+
+    /// Whoever is called by Prometheus' rules is called by the daemon, and nobody else is: of a target that is left out, or that
+    /// nothing configures, no rule has anything to say, whatever became of it before.
+    #[test]
+    fn the_rules_speak_of_the_targets_of_which_the_daemon_speaks() {
+        let at: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let target = sample::target();
+        let rules = |project: &str, exclude: &[&str]| {
+            let mut rules = ManagerRules::new(1, Arc::new(Policy::with_defaults("default".into())));
+            let (project, policy) = (ProjectSelector::Name(project.to_owned()), None);
+            let exclude = exclude.iter().map(|glob| Glob::new(glob)).collect();
+            rules.projects = vec![ProjectRules { project, policy, exclude }];
+            Rules { managers: [(target.manager.clone(), rules)].into(), ..Rules::default() }
+        };
+        for (listing, rules, spoken_of) in [
+            (Listing::Eligible, rules(&target.project, &[]), true),
+            (Listing::Excluded { pattern: "*".to_owned() }, rules(&target.project, &["*"]), false),
+            (Listing::Eligible, rules("another", &[]), false),
+        ] {
+            let mut record = TargetRecord::found(at, target.clone(), listing);
+            let failure = sample::failure(Reason::NotFound);
+            record.key = Some(sample::key(at));
+            record.regressed_at = Some(at);
+            record.setback = Some((Box::new(failure.clone()), at));
+            record.failures = 3;
+            let fleet = |record: &TargetRecord| Fleet {
+                targets: [(target.id(), Arc::new(record.clone()))].into(),
+                ..Fleet::default()
+            };
+            let mut situation = Situation {
+                now: at,
+                fleet: Arc::new(fleet(&record)),
+                head: Head { seq: 1, hash: [0; 32] },
+                unwritable: None,
+                started_at: at,
+                recovered: BTreeMap::new(),
+                last_sweep: Some(at),
+                since_sweep: Duration::ZERO,
+                upkeep: None,
+            };
+            let fires =
+                |situation: &Situation, kind| alerts::fire(situation, &rules).iter().any(|alert| alert.kind == kind);
+            let text = |situation: &Situation| {
+                String::from_utf8(Metrics::new("1", at, []).encode(of_targets(situation, &rules, &[]))).unwrap()
+            };
+            let scrape = text(&situation);
+            assert_eq!(fires(&situation, AlertKind::KeyRegression), spoken_of);
+            assert_eq!(scrape.contains("rekeyd_key_regressed_timestamp_seconds{"), spoken_of, "{scrape}");
+            assert_eq!(fires(&situation, AlertKind::RotationFailing), spoken_of);
+            assert_eq!(scrape.contains("rekeyd_rotation_failed_attempts{"), spoken_of, "{scrape}");
+            record.quarantine = Some(Box::new(Trouble { since: at, failure }));
+            situation.fleet = Arc::new(fleet(&record));
+            let scrape = text(&situation);
+            assert_eq!(fires(&situation, AlertKind::TargetQuarantined), spoken_of);
+            let waits =
+                scrape.lines().any(|line| line.starts_with("rekeyd_target_quarantined{") && line.ends_with(" 1"));
+            assert_eq!(waits, spoken_of, "{scrape}");
+        }
+    }
 
     /// What a double would be written as, and Prometheus reads.
     #[test]
