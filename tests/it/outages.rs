@@ -240,6 +240,53 @@ async fn nothing_begins_after_the_signal_to_end() {
 
 /// A lone target is looked at as often as its policy says: nobody else's looks, and no news, wake the loop for it.
 #[tokio::test(start_paused = true)]
+/// A manager that comes back again and again, and each time for less than a round of looks, does not silence what is said of a key
+/// that nobody reads.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_comes_and_goes_hides_no_key_that_is_unread() {
+    let world = World::new(42, 3, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    let unread = target(&world, 0);
+    world.far_end.truth().broken.insert(unread.clone());
+    let mut told = BTreeSet::new();
+    for _ in 0..48 {
+        world.far_end.truth().down_until = world.clock.monotonic() + 2 * MINUTE;
+        for _ in 0..8 {
+            world.pass(2 * MINUTE).await;
+            let rules = world.rules.lock().unwrap().clone();
+            let stale = fire(&daemon.engine.read(), &rules);
+            let stale = stale.into_iter().filter(|alert| alert.kind == AlertKind::ObservationStale);
+            told.extend(stale.map(|alert| alert.subject));
+        }
+    }
+    let outages = world.journal.count(failing);
+    assert!(outages > 10, "{outages} outages");
+    assert_eq!(told, BTreeSet::from([AlertSubject::Target(unread)]));
+    daemon.stop().await;
+}
+
+/// Keys that are read all the while are unread for nobody, because their sight could not be noted: neither while the disk is full
+/// nor when there is room again.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_makes_no_key_unread() {
+    let world = World::new(43, 20, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    world.journal.fill_the_disk(3 * HOUR);
+    for minute in 0..300 {
+        world.pass(MINUTE).await;
+        let rules = world.rules.lock().unwrap().clone();
+        let situation = daemon.engine.read();
+        // From the first look on that could not be noted, a quarter of an hour at the latest.
+        assert!(situation.unwritable.is_some() || !(15..179).contains(&minute), "after {minute} minutes");
+        let fired = fire(&situation, &rules);
+        let stale: Vec<_> = fired.iter().filter(|alert| alert.kind == AlertKind::ObservationStale).collect();
+        assert!(stale.is_empty(), "after {minute} minutes: {stale:?}");
+    }
+    daemon.stop().await;
+}
+
 async fn a_lone_target_is_looked_at_every_minute() {
     let policy = Policy { observe_every: Period::minutes(1), ..Policy::with_defaults("default".into()) };
     let world = World::new(41, 1, policy, 1, &[Fate::Apply]);

@@ -34,6 +34,7 @@ struct World {
     started_at: Timestamp,
     /// When the manager came back from an outage.
     recovered: Option<Timestamp>,
+    unwritable: Option<(Timestamp, String)>,
     upkeep: Option<Upkeep>,
 }
 
@@ -45,7 +46,8 @@ impl World {
             ..Policy::with_defaults(PolicyName::from("default"))
         };
         let (fleet, projects, started_at) = (Fleet::default(), Vec::new(), at("2026-01-01T00:00:00Z"));
-        let mut world = Self { fleet, policy, projects, started_at, recovered: None, upkeep: None };
+        let (recovered, unwritable, upkeep) = (None, None, None);
+        let mut world = Self { fleet, policy, projects, started_at, recovered, unwritable, upkeep };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -89,7 +91,7 @@ impl World {
             now,
             fleet: Arc::new(self.fleet.clone()),
             head: Head { seq: 1, hash: [0; 32] },
-            unwritable: None,
+            unwritable: self.unwritable.clone(),
             started_at: self.started_at,
             recovered: self.recovered.map(|at| ("emea".into(), at)).into_iter().collect(),
             last_sweep: Some(now),
@@ -281,6 +283,29 @@ fn a_key_that_nobody_reads_is_told() {
     world.started_at = at("2026-01-05T02:00:00Z");
     assert_eq!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:15:00Z"), None);
     assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:15:01Z").is_some());
+}
+
+/// While the ledger cannot be written nobody knows which keys were read, and a clock that was set ahead makes none unread: a round
+/// of looks is made first. What was told before is not taken back.
+#[test]
+fn a_key_is_not_stale_for_a_full_disk_or_a_leap_of_the_clock() {
+    let mut world = World::with_key();
+    let stale = |world: &World, now: &str| world.alert(AlertKind::ObservationStale, now).is_some();
+    world.unwritable = Some((at("2026-01-01T00:10:00Z"), "disk full".to_owned()));
+    assert!(!stale(&world, "2026-01-01T06:00:00Z"));
+    let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
+    let told = Event::AlertRaised { alert, subject: subject.clone(), words: "stale".to_owned() };
+    world.tell("2026-01-01T06:00:00Z", told);
+    assert!(stale(&world, "2026-01-01T06:00:00Z"));
+    world.tell("2026-01-01T06:00:00Z", Event::AlertCleared { alert, subject });
+    world.unwritable = None;
+    assert!(stale(&world, "2026-01-01T06:00:00Z"));
+
+    world.tell("2026-01-03T06:00:00Z", Event::ClockStepped { by_s: 172_800 });
+    assert!(!stale(&world, "2026-01-03T06:15:00Z"));
+    assert!(stale(&world, "2026-01-03T06:15:01Z"));
+    world.tell("2026-01-03T06:15:00Z", Event::ClockStepped { by_s: -30 });
+    assert!(stale(&world, "2026-01-03T06:15:01Z"), "set back, it makes nothing old");
 }
 
 /// A target whose key could never be read is as blind as one whose key can not be read any more.
