@@ -15,8 +15,8 @@ use self::target::Look;
 use super::words::length;
 use super::{Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, ReceiverName, ReceiverRecord,
-    Trouble,
+    AlertKind, AlertSubject, ApiKeyRecord, Gap, ManagerName, ManagerRecord, Period, Power, ReceiverName,
+    ReceiverRecord, Trouble,
 };
 use crate::policy::Rules;
 use crate::ports::Situation;
@@ -36,7 +36,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .managers
         .iter()
         .filter(|(name, _)| rules.managers.contains_key(*name))
-        .flat_map(|(name, record)| of_manager(name, record, situation.now));
+        .flat_map(|(name, record)| of_manager(name, record, rules, situation.now));
     let targets = fleet.targets.iter().filter_map(|(id, record)| Look::at(situation, rules, id, record));
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
@@ -121,7 +121,7 @@ fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Opt
     Some(alert(AlertKind::ReceiverFailing, subject, name.to_string(), Some(*since), words))
 }
 
-fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
+fn of_manager(manager: &ManagerName, record: &ManagerRecord, rules: &Rules, now: Timestamp) -> Vec<Alert> {
     let failing = record.outage.as_ref().map(|Trouble { since, failure }| {
         let (kind, what) = if failure.reason.mends_itself() {
             (AlertKind::ManagerFailing, "has been failing")
@@ -135,7 +135,8 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
-    let gaps = record.gaps.iter().map(|(gap, since)| {
+    let is_wanted = |gap: &Gap| rules.exclusion(manager, &gap.project_id, &gap.project, &gap.cluster).is_none();
+    let gaps = record.gaps.iter().filter(|(gap, _)| is_wanted(gap)).map(|(gap, since)| {
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \

@@ -13,8 +13,8 @@ use super::*;
 use crate::alerts::patience::has_lasted;
 use crate::domain::sample::{failure, target, tell};
 use crate::domain::{
-    ApiKey, Caller, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach, Reason,
-    Refusal, RotationId, Stage, Target, TargetId,
+    ApiKey, Caller, Event, Fleet, Gap, Glob, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach,
+    Reason, Refusal, RotationId, Stage, Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, ProjectRules, Spread};
 use crate::ports::{Head, Upkeep};
@@ -364,6 +364,16 @@ fn a_cluster_without_config_servers_is_named() {
     assert_eq!(alert.since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
     assert_eq!(alert.name, "emea/billing/ledger");
+    // Whoever leaves the cluster out has decided.
+    let project = |exclude: &str| ProjectRules {
+        project: ProjectSelector::Name("billing".to_owned()),
+        policy: None,
+        exclude: vec![Glob::new(exclude)],
+    };
+    for (exclude, expected) in [("led*", false), ("other", true)] {
+        world.projects = vec![project(exclude)];
+        assert_eq!(world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").is_some(), expected);
+    }
 }
 
 /// Of what is no longer configured nothing can be mended here; of what is gone only that it is gone, whatever it was before.
