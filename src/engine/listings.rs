@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Engine;
 use super::discover::{Unseen, news};
 use super::run::{Ended, Hand, Job, LONGEST_PAUSE};
-use crate::domain::{Actor, Fleet, ManagerName, Standing, Verdict};
+use crate::domain::{Actor, Fleet, ManagerName, Period, Standing, Verdict};
 use crate::policy::{Breaker, probe_after};
 
 /// However much speaks for a listing, the next one is not sooner than this.
@@ -93,13 +93,18 @@ impl Engine {
         listings.under_way = false;
         match ended {
             Ended::Listed(_, Ok(discovery)) => {
-                let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
+                let fleet = self.scribe.fleet();
+                let events = news(&fleet, &parts.rules, name, &discovery, &mut listings.unseen);
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
                 if std::mem::take(&mut listings.probing) {
-                    self.state.recovered(name, self.clock.now());
+                    let at = self.clock.now();
+                    let failed_at = fleet.outage_of(name).map_or(at, |outage| outage.since);
+                    let rounds = parts.rules.policies();
+                    let round = rounds.values().map(|policy| policy.observe_every).min().unwrap_or(Period::minutes(1));
+                    self.state.recovered(name, failed_at, at, round);
                 } else {
                     listings.failures = 0;
                 }

@@ -1,10 +1,12 @@
 //! What outages, dead targets and blocked paths cost, in virtual time: a few probes, and nobody's neighbours.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rekeyd::domain::{Event, Period, Reason, TargetId};
+use rekeyd::alerts::fire;
+use rekeyd::domain::{AlertKind, AlertSubject, Event, Period, Reason, TargetId};
 use rekeyd::policy::{FirstRotation, Policy};
-use rekeyd::ports::{Clock, Journal};
+use rekeyd::ports::{Clock, Gauge, Journal};
 
 use crate::world::{Fate, World};
 
@@ -238,8 +240,6 @@ async fn nothing_begins_after_the_signal_to_end() {
     }
 }
 
-/// A lone target is looked at as often as its policy says: nobody else's looks, and no news, wake the loop for it.
-#[tokio::test(start_paused = true)]
 /// A manager that comes back again and again, and each time for less than a round of looks, does not silence what is said of a key
 /// that nobody reads.
 #[tokio::test(start_paused = true)]
@@ -287,6 +287,8 @@ async fn a_full_disk_makes_no_key_unread() {
     daemon.stop().await;
 }
 
+/// A lone target is looked at as often as its policy says: nobody else's looks, and no news, wake the loop for it.
+#[tokio::test(start_paused = true)]
 async fn a_lone_target_is_looked_at_every_minute() {
     let policy = Policy { observe_every: Period::minutes(1), ..Policy::with_defaults("default".into()) };
     let world = World::new(41, 1, policy, 1, &[Fate::Apply]);
