@@ -228,7 +228,7 @@ impl Attempt<'_> {
 
     async fn unconfirmed(&self, rotation: &Rotation, failure: Failure) -> Result<(), JournalError> {
         let target = self.record.target.id();
-        let retry_at = retry_at(self.engine.clock.now(), &target, rotation.id, &failure, self.policy);
+        let retry_at = self.retry_at(rotation.id, &failure);
         let end = self.end_of_the_road(rotation.id, &failure);
         let unconfirmed = Event::RotationUnconfirmed { target, rotation: rotation.id, failure, retry_at };
         self.write_all([unconfirmed].into_iter().chain(end).collect()).await
@@ -245,10 +245,15 @@ impl Attempt<'_> {
             self.engine.manager_failed(&self.record.target.manager, &failure).await?;
         }
         let target = self.record.target.id();
-        let retry_at = retry_at(self.engine.clock.now(), &target, rotation, &failure, self.policy);
+        let retry_at = self.retry_at(rotation, &failure);
         let end = self.end_of_the_road(rotation, &failure);
         let failed = Event::RotationFailed { target, rotation, due_at, stage, failure, retry_at };
         self.write_all([failed].into_iter().chain(end).collect()).await
+    }
+
+    fn retry_at(&self, rotation: RotationId, failure: &Failure) -> Timestamp {
+        let (now, target) = (self.engine.clock.now(), self.record.target.id());
+        retry_at(now, &target, rotation, self.record.failures, failure, self.policy)
     }
 
     /// What else this failure means for the target: it is not governed this way, or an operator is needed, because the
