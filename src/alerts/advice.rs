@@ -24,3 +24,11 @@ pub const fn against(reason: Reason) -> &'static str {
         Reason::Withheld => "nothing is wrong with it: it is sent when what held it back is over",
     }
 }
+
+/// The same where a project as a whole cannot be listed.
+pub(super) const fn against_unread_project(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotFound => "check the project's name or id in the configuration, and the API key's role in it",
+        other => against(other),
+    }
+}

@@ -96,7 +96,9 @@ fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
 
 /// Ages, windows and due times are read off this clock. It ends by itself: the ledger keeps what was said.
 fn clock(situation: &Situation) -> Option<Alert> {
-    let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
+    // One that is dated in the future was set right since, while nobody was there to see.
+    let is_fresh = |at: Timestamp| at <= situation.now && situation.now <= STEPPED_FOR.after(at);
+    let step = situation.fleet.clock_step.filter(|step| is_fresh(step.at))?;
     let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
     let held = step.doubted_until().map_or(String::new(), |until| {
         format!(" If it was not set right again, it is gone by from {until:.0} on, and nothing is begun before.")
@@ -150,7 +152,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, rules: &Rules, now:
         let words = format!(
             "{name} cannot be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
             length(*since, now),
-            advice::against(failure.reason)
+            advice::against_unread_project(failure.reason)
         );
         alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });

@@ -583,6 +583,9 @@ fn a_clock_that_stepped_is_told_for_a_day() {
         world.fired(at(now)).into_iter().filter(|alert| alert.kind == AlertKind::ClockStepped).collect::<Vec<_>>()
     };
     assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
+    // A leap ahead that was set right while no daemon ran.
+    world.tell("2026-01-20T00:00:00Z", Event::ClockStepped { by_s: 864_000 });
+    assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
     world.tell("2026-01-10T02:00:00Z", Event::ClockStepped { by_s: -7200 });
     let fired = told(&world, "2026-01-10T02:00:01Z");
     assert!(fired[0].words.contains("was set back by 7200s at 2026-01-10T02:00:00Z"), "{}", fired[0].words);
