@@ -265,7 +265,7 @@ pub struct Situation {
     /// When the daemon started.
     pub started_at: Timestamp,
     /// From when a round of looks at each manager's keys is counted, since it last came back from an outage in this life of the
-    /// daemon. A round that another outage had interrupted is counted on.
+    /// daemon, or the ledger did. A round that another outage had interrupted is counted on.
     pub recovered: BTreeMap<ManagerName, Timestamp>,
     /// When the newest plan was made, or found as good as new; none before the first.
     pub last_sweep: Option<Timestamp>,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Engine;
 use super::discover::{Unseen, news};
 use super::run::{Ended, Hand, Job, LONGEST_PAUSE};
+use super::{Engine, Parts};
 use crate::domain::{Actor, Fleet, ManagerName, Period, Standing, Verdict};
 use crate::policy::{Breaker, probe_after};
 
@@ -100,11 +100,8 @@ impl Engine {
                 self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
                 if std::mem::take(&mut listings.probing) {
-                    let at = self.clock.now();
-                    let failed_at = fleet.outage_of(name).map_or(at, |outage| outage.since);
-                    let rounds = parts.rules.policies();
-                    let round = rounds.values().map(|policy| policy.observe_every).min().unwrap_or(Period::minutes(1));
-                    self.state.recovered(name, failed_at, at, round);
+                    let failed_at = fleet.outage_of(name).map_or_else(|| self.clock.now(), |outage| outage.since);
+                    self.round_begins(&parts, name, failed_at);
                 } else {
                     listings.failures = 0;
                 }
@@ -118,6 +115,12 @@ impl Engine {
             Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
         }
         self.state.heard_of(name);
+    }
+
+    /// Has a round of looks at the manager's keys counted from now on, which could not be looked at since `failed_at`.
+    pub(super) fn round_begins(&self, parts: &Parts, manager: &ManagerName, failed_at: Timestamp) {
+        let shortest = parts.rules.policies().values().map(|policy| policy.observe_every).min();
+        self.state.recovered(manager, failed_at, self.clock.now(), shortest.unwrap_or(Period::minutes(1)));
     }
 
     /// Whether the manager is called failing for what its keys met, so that a listing alone does not show that it works.

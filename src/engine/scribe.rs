@@ -62,14 +62,12 @@ impl Scribe {
 
     /// Notes what was seen unchanged, by one commit.
     pub(super) async fn note_seen(&self) {
-        let noted = self.seen().clone();
-        if noted.is_empty() {
-            return;
-        }
-        match self.journal.seen_again(noted.clone().into_iter().collect()).await {
-            Ok(()) => self.seen().retain(|target, at| noted.get(target) != Some(at)),
-            // They are noted when that can be done again.
-            Err(error) => self.failed(&error),
+        let seen = std::mem::take(&mut *self.seen());
+        if !seen.is_empty()
+            && let Err(error) = self.journal.seen_again(seen.into_iter().collect()).await
+        {
+            // They are looked at again.
+            self.failed(&error);
         }
     }
 
@@ -82,8 +80,6 @@ impl Scribe {
         let Some((since, error)) = self.unwritable() else { return true };
         let written = self.write(Actor::Daemon, vec![Event::LedgerRecovered { since, error }]).await.is_ok();
         if written {
-            // First, or keys that were read all the time would pass for unread.
-            self.note_seen().await;
             *self.lock() = None;
         }
         written

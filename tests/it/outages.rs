@@ -1,6 +1,7 @@
 //! What outages, dead targets and blocked paths cost, in virtual time: a few probes, and nobody's neighbours.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rekeyd::alerts::fire;
@@ -8,7 +9,7 @@ use rekeyd::domain::{AlertKind, AlertSubject, Event, Period, Reason, TargetId};
 use rekeyd::policy::{FirstRotation, Policy};
 use rekeyd::ports::{Clock, Gauge, Journal};
 
-use crate::world::{Fate, World};
+use crate::world::{Daemon, Fate, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -240,50 +241,52 @@ async fn nothing_begins_after_the_signal_to_end() {
     }
 }
 
+/// The targets whose keys are said to be unread.
+fn stale(world: &World, daemon: &Daemon) -> BTreeSet<AlertSubject> {
+    let rules = Arc::clone(&world.rules.lock().unwrap());
+    let fired = fire(&daemon.engine.read(), &rules).into_iter();
+    fired.filter(|alert| alert.kind == AlertKind::ObservationStale).map(|alert| alert.subject).collect()
+}
+
 /// A manager that comes back again and again, and each time for less than a round of looks, does not silence what is said of a key
 /// that nobody reads.
 #[tokio::test(start_paused = true)]
 async fn a_manager_that_comes_and_goes_hides_no_key_that_is_unread() {
-    let world = World::new(42, 3, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let world = World::new(42, 60, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
     let daemon = world.start();
     world.pass(HOUR).await;
     let unread = target(&world, 0);
     world.far_end.truth().broken.insert(unread.clone());
     let mut told = BTreeSet::new();
-    for _ in 0..48 {
-        world.far_end.truth().down_until = world.clock.monotonic() + 2 * MINUTE;
-        for _ in 0..8 {
-            world.pass(2 * MINUTE).await;
-            let rules = world.rules.lock().unwrap().clone();
-            let stale = fire(&daemon.engine.read(), &rules);
-            let stale = stale.into_iter().filter(|alert| alert.kind == AlertKind::ObservationStale);
-            told.extend(stale.map(|alert| alert.subject));
+    for _ in 0..20 {
+        world.far_end.truth().down_until = world.clock.monotonic() + 3 * MINUTE;
+        for _ in 0..12 {
+            world.pass(MINUTE).await;
+            told.extend(stale(&world, &daemon));
         }
     }
     let outages = world.journal.count(failing);
-    assert!(outages > 10, "{outages} outages");
+    assert!(outages >= 18, "{outages} outages");
     assert_eq!(told, BTreeSet::from([AlertSubject::Target(unread)]));
     daemon.stop().await;
 }
 
-/// Keys that are read all the while are unread for nobody, because their sight could not be noted: neither while the disk is full
-/// nor when there is room again.
+/// While the disk is full no key is looked at. That makes none unread for whoever is on call, neither then nor in the round of
+/// looks that begins when there is room again.
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_makes_no_key_unread() {
-    let world = World::new(43, 20, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let world = World::new(43, 60, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
     let daemon = world.start();
     world.pass(HOUR).await;
+    world.far_end.truth().slow = 1000;
     world.journal.fill_the_disk(3 * HOUR);
-    for minute in 0..300 {
-        world.pass(MINUTE).await;
-        let rules = world.rules.lock().unwrap().clone();
-        let situation = daemon.engine.read();
-        // From the first look on that could not be noted, a quarter of an hour at the latest.
-        assert!(situation.unwritable.is_some() || !(15..179).contains(&minute), "after {minute} minutes");
-        let fired = fire(&situation, &rules);
-        let stale: Vec<_> = fired.iter().filter(|alert| alert.kind == AlertKind::ObservationStale).collect();
-        assert!(stale.is_empty(), "after {minute} minutes: {stale:?}");
+    let mut unwritable = 0;
+    for second in (0..4 * 3600).step_by(10) {
+        world.pass(Duration::from_secs(10)).await;
+        unwritable += usize::from(daemon.engine.read().unwritable.is_some());
+        assert_eq!(stale(&world, &daemon), BTreeSet::new(), "after {second} s");
     }
+    assert!(unwritable > 900, "for {unwritable} of 1440 moments it could not be written");
     daemon.stop().await;
 }
 
