@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rekeyd::domain::{LedgerFilter, RotationFilter};
+use rekeyd::domain::{LedgerFilter, RotationFilter, Selection};
 use rekeyd::evidence::{Span, Wanted, export};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
 use rekeyd::ports::Archive;
@@ -69,20 +69,22 @@ fn main() {
 
 fn questions(store: &Store) {
     let name = fill::target(fill::TARGETS / 2).name().to_string();
-    let one = RotationFilter { target: Some(name.clone()), ..RotationFilter::default() };
+    let about = Selection { target: Some(name), ..Selection::default() };
+    let one = RotationFilter { selection: about.clone(), ..RotationFilter::default() };
     ask("history of one target, newest 100", || store.rotations(&one, 100).unwrap().rows.len());
     let all = RotationFilter::default();
     ask("history of all, newest 100", || store.rotations(&all, 100).unwrap().rows.len());
     let newest = store.rotations(&all, 1).unwrap().rows.first().map_or(fill::start(), |row| row.began_at);
-    let day = RotationFilter { since: Some(newest - SignedDuration::from_hours(24)), ..RotationFilter::default() };
+    let newest_day = Selection { since: Some(newest - SignedDuration::from_hours(24)), ..Selection::default() };
+    let day = RotationFilter { selection: newest_day.clone(), ..RotationFilter::default() };
     ask("history of all, the newest day", || store.rotations(&day, u32::MAX).unwrap().rows.len());
     let key = RotationFilter { key: Some(fill::key(7, 1)), ..RotationFilter::default() };
     ask("history by a key's id", || store.rotations(&key, 100).unwrap().rows.len());
     let kind = LedgerFilter { kinds: vec!["rotation_done".to_owned()], ..LedgerFilter::default() };
     ask("records of one kind, newest 100", || store.records(&kind, 100).unwrap().rows.len());
-    let about = LedgerFilter { target: Some(name), ..LedgerFilter::default() };
+    let about = LedgerFilter { selection: about, ..LedgerFilter::default() };
     ask("records about one target, newest 100", || store.records(&about, 100).unwrap().rows.len());
-    let day = LedgerFilter { since: Some(newest - SignedDuration::from_hours(24)), ..LedgerFilter::default() };
+    let day = LedgerFilter { selection: newest_day, ..LedgerFilter::default() };
     ask("records of the newest day", || store.records(&day, u32::MAX).unwrap().rows.len());
 }
 

@@ -136,7 +136,7 @@ impl Shown {
         let inputs = Inputs { gauge: Arc::new(engine), archive, rules, metrics, hosts: Vec::new() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(http::serve(listener, http::router(inputs), CancellationToken::new()));
+        tokio::spawn(http::serve(listener, http::router(inputs), None, CancellationToken::new()));
         Self { store, address, _dir: dir }
     }
 }

@@ -7,8 +7,9 @@
 The first form reads the database, beside a running daemon or without one; the second the slice of an evidence bundle.
 What is checked, by the specification in rekeyd's ARCHITECTURE.md:
 
-  - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted, `at` says
-    the moment that was hashed, and `name` is one for each target, and the one of its description where the slice has that;
+  - each record's hash, and that it continues the record before; of a slice, the first record's predecessor is trusted, each line
+    has the fields of a record and no others, each once, `at` says the moment that was hashed, and `name` is one for each target,
+    and the one of its description where the slice has that;
   - that every checkpoint names a record of this ledger with the hash that it has, and is signed (Ed25519) by the key that was
     in use there: a key is from the record that names it to the one that names another. Without --key and --keys that is all,
     and whoever wrote a ledger anew named a key of his own in it. With them only these keys are trusted, a database names them
@@ -19,13 +20,24 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
   - of a database, that the tables target, rotation, key and policy follow from the records: every column of every row, but for
     when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
-    of a bundle that is exported once more are the same.
+    of a bundle that is exported once more are the same. Files that lie beside them and are not named there are told;
+  - of a database, what SQLite's own check of it finds, and that what is read are tables and stored columns.
 
-  - of a database, what SQLite's own check of it finds.
+One that came with a bundle is of whoever made the bundle. Use one that you got elsewhere, or whose SHA-256 you know.
 
 Exit status: 0 verified, 1 broken or not to be read, 2 wrong usage, 3 verified but for the tables, since there are records of which
 nobody here knows what they say: a later version wrote them, or a forger. Needs Python 3.8 or later and nothing else.
 """
+
+import sys
+
+# Python looks for modules beside the script that it runs, before anywhere else. Beside this one lies what came with a bundle: a
+# forger's own `cryptography` would find every signature good. So nothing is imported from there, nor from the working folder.
+if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+import os
+
+sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != os.path.realpath(os.curdir)]
 
 import argparse
 import base64
@@ -33,12 +45,10 @@ import datetime
 import hashlib
 import itertools
 import json
-import operator
-import os
+import pathlib
 import re
 import sqlite3
 import struct
-import sys
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -333,68 +343,166 @@ STATES = {
     "rotation_withdrawn": "withdrawn",
 }
 OPEN = ("intended", "sending", "confirming")
-# Every kind of record with the fields that its payload has. Those with `target` or `description` are about a target.
+# What payloads hold. First every kind of record with its fields, then the parts that these have. A field has the shape that
+# stands behind its colon, or the one of its own name, or is a text. `?` marks one that may be missing or null, `-` one that may
+# be missing, `*` a list.
 FIELDS = """
-daemon_started version pid host
-daemon_stopped parked
-ledger_recovered since error
-clock_stepped by_s
+daemon_started version pid:u32 host
+daemon_stopped parked:u64
+ledger_recovered since:time error
+clock_stepped by_s:i64
 policy_set policy words
-config_reloaded changes
-config_refused error
-pause_set scope until reason by
-pause_ended scope
-freeze_set name scope start end reason by
-freeze_ended name
-look_requested scope targets reason by
+config_reloaded changes:text* by?
+config_refused error by?
+pause_set scope until:time reason by
+pause_ended scope reason? by?
+freeze_set name scope start:time end:time reason by
+freeze_ended name reason? by?
+look_requested scope targets:u64 reason by
 checkpoint_key_set key
 target_found description listing
 target_changed description listing
-target_gone target listings
+target_gone target listings:u32
 target_returned target
-target_governed target
+target_governed target governance?
 target_refused target refusal
 target_readable target
-key_seen target key
-key_changed target change before after last_seen first_seen
-key_redated target first_seen
+key_seen target key looked_at:time?
+key_changed target change before after last_seen:time not_before:time? first_seen:time looked_at:time? suspect:rotation?
+key_redated target not_before:time? first_seen:time
 observation_failing target failure
 observation_recovered target
-rotation_intended target rotation due_at key_before looked_at
-rotation_sending target rotation
-rotation_accepted target rotation status
+rotation_intended target rotation due_at:time key_before looked_at:time
+rotation_sending target rotation looked_at:time?
+rotation_accepted target rotation status:u16
 rotation_reply_lost target rotation failure
-rotation_done target rotation due_at how key_before key_after last_seen
-rotation_failed target rotation due_at stage failure retry_at
-rotation_unconfirmed target rotation failure retry_at
+rotation_done target rotation due_at:time how key_before key_after last_seen:time looked_at:time?
+rotation_failed target rotation due_at:time stage failure retry_at:time
+rotation_unconfirmed target rotation failure retry_at:time
 rotation_withdrawn target rotation why
-slot_missed target slot due_at windows opened_at closed_at why
-slot_held target slot due_at freeze reason until
-target_quarantined target attempts failure
-target_rearmed target reason
-rotation_requested target reason by
+slot_missed target slot:u64 due_at:time windows:u32 opened_at:time closed_at:time why
+slot_held target slot:u64 due_at:time freeze reason until:time
+target_quarantined target attempts:u32 failure
+target_rearmed target reason by?
+rotation_requested target reason by overrides:yes-
 manager_failing manager failure
 manager_answering manager
 project_unread manager project failure
 project_read manager project
 gap_found manager gap
 gap_closed manager gap
-api_key_added manager key baseline
-api_key_removed manager key
-api_key_roles_changed manager key before
-api_key_changed manager key
-api_keys_read manager list
-api_keys_unread manager list failure
+api_key_added manager key:api_key baseline:yes
+api_key_removed manager key:api_key
+api_key_roles_changed manager key:api_key before:grant*
+api_key_changed manager key:api_key
+api_keys_read manager list:reach
+api_keys_unread manager list:reach failure
 credential_used manager public_key
 alert_raised alert subject words
 alert_cleared alert subject
-alerts_delivered receiver firing resolved
+alerts_delivered receiver firing:saying* resolved:saying*
 receiver_failing receiver error
 receiver_answering receiver
 receiver_dropped receiver
 """
-FIELDS = {kind: fields for kind, *fields in map(str.split, FIELDS.strip().splitlines())}
-ACTORS = re.compile("daemon|schedule|uid:[0-9]{1,10}")
+PARTS = """
+line seq:u64 at at_us:i64 kind actor target name? rotation:text payload prev_hash hash
+by uid:u32 gid:u32 pid:i32 user? login?
+failure reason:cause verdict scope:whose status:u16? code? retry_after_s:u64? detail
+description manager project_id project cluster_id cluster replica_set role mechanism
+governance policy alert_after:period
+gap project_id project cluster
+api_key id public_key description:text grants:grant* lists:reach*
+grant role:text over:reach
+saying alert subject since:time name
+with_code code
+with_pattern pattern
+with_status status
+with_type type_name
+"""
+# A word, or one with what belongs to it.
+WORDS = """
+role replica_set shard config_server
+mechanism backup_key
+listing eligible no_backup not_encrypted backup_not_started:with_status excluded:with_pattern unknown_type:with_type
+refusal other_mechanism:with_code not_encrypted:with_code
+reach global organization:text project:text
+subject target:text manager:text cluster:text project:text receiver:text api_key:text daemon
+change foreign regression
+how rotated found_changed recovered
+stage precheck put
+verdict transient permanent ambiguous not_this_way
+whose target manager
+cause unreachable tls timed_out cut_off credentials_refused role_missing address_refused refused not_found conflict rate_limited
+ server_error unreadable not_this_way not_encrypted unchanged
+alert key_too_old rotation_overdue rotation_failing target_quarantined key_regression target_not_governed observation_stale
+ manager_failing config_servers_missing project_unread ledger_unwritable key_will_be_too_old rotation_pending
+ foreign_key_change credentials_refused scheduler_stalled receiver_failing api_key_new clock_stepped target_gone ledger_broken
+ checkpoint_behind config_refused
+"""
+NUMBERS = {
+    "u16": range(2**16), "u32": range(2**32), "u64": range(2**64), "i32": range(-(2**31), 2**31), "i64": range(-(2**63), 2**63),
+}  # fmt: skip
+ONE_FIELD = re.compile("([a-z0-9_]+):?([a-z0-9_]*[*]?)([?-]?)")
+WHO = re.compile("daemon|schedule|uid:(0|[1-9][0-9]{0,9})")
+TIME = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.]([0-9]{1,9}))?Z")
+ROTATION_ID = re.compile("(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)")
+PERIOD = re.compile("[0-9]+[dhms]( [0-9]+[dhms])*")
+
+
+def lines_of(table):
+    """The first word of each line with the others. A line that begins with a space goes on with the one before."""
+    return {name: rest for name, *rest in map(str.split, table.replace("\n ", " ").strip().splitlines())}
+
+
+def fields_of(words):
+    """Each field's name with its shape and its mark."""
+    return {name: (shape or name, mark) for name, shape, mark in (ONE_FIELD.fullmatch(word).groups() for word in words)}
+
+
+FIELDS, PARTS = ({name: fields_of(words) for name, words in lines_of(table).items()} for table in (FIELDS, PARTS))
+WORDS = {name: dict(word.partition(":")[::2] for word in words) for name, words in lines_of(WORDS).items()}
+
+
+def fits(value, shape):
+    """Whether a value has a shape; an error says no as well."""
+    if shape.endswith("*"):
+        return isinstance(value, list) and all(fits(one, shape[:-1]) for one in value)
+    if shape in NUMBERS:
+        return type(value) is int and value in NUMBERS[shape]
+    if shape == "yes":
+        return isinstance(value, bool)
+    if shape in PARTS:
+        return has_fields(value, PARTS[shape])
+    if shape in WORDS and isinstance(value, dict):
+        ((word, held),) = value.items()
+        return bool(WORDS[shape].get(word)) and fits(held, WORDS[shape][word])
+    if shape in WORDS:
+        return WORDS[shape].get(value) == ""
+    return isinstance(value, str) and TEXTS.get(shape, str.encode)(value) is not None
+
+
+def has_fields(value, fields):
+    """Whether it is an object with these fields; others do no harm."""
+
+    def has(name, shape, mark):
+        if name not in value:
+            return mark
+        return mark == "?" and value[name] is None or fits(value[name], shape)
+
+    return isinstance(value, dict) and all(has(name, *field) for name, field in fields.items())
+
+
+def once(pairs):
+    """An object of JSON. Of two values by one name each reader would take another."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+# What a text of JSON says. `NaN` and the like are none.
+object_of = json.JSONDecoder(object_pairs_hook=once, parse_constant=int).decode
 
 
 def parts(target, *names):
@@ -408,9 +516,14 @@ def name_of(description):
 
 def payload_of(record):
     """What a record says; nothing if nobody here knows."""
-    data, fields = value_of(record[PAYLOAD]), FIELDS.get(record[KIND])
-    known = fields and ACTORS.fullmatch(record[ACTOR]) and isinstance(data, dict) and data.keys() >= set(fields)
-    return data if known else None
+    actor = WHO.fullmatch(record[ACTOR])
+    if record[KIND] not in FIELDS or not actor or int(actor[1] or 0) not in NUMBERS["u32"]:
+        return None
+    try:
+        data = object_of(record[PAYLOAD])
+        return data if has_fields(data, FIELDS[record[KIND]]) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def about(kind, data):
@@ -432,8 +545,11 @@ def micros(text):
     """An instant of RFC 3339 as microseconds since 1970; nothing for nothing."""
     if text is None:
         return None
-    whole, _, rest = text.rstrip("Z").partition(".")
-    at = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S") - EPOCH
+    found = TIME.fullmatch(text)
+    if not found:
+        raise ValueError("no time: %r" % text)
+    *whole, rest = found.groups("")
+    at = datetime.datetime(*map(int, whole)) - EPOCH
     return (at.days * 86400 + at.seconds) * 10**6 + int(rest.ljust(6, "0")[:6])
 
 
@@ -453,6 +569,8 @@ def value_of(text):
 
 COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
 JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# Columns of rotations that are made of another one, `failure`, and not compared.
+OF_FAILURE = {"reason", "status", "code", "detail"}
 # What of a target begins anew with each slot.
 OF_SLOT = {
     "attempt": 0, "failures": 0, "setback": None, "retry_at": None, "request": None, "missed_until": None, "held_until": None,
@@ -461,8 +579,25 @@ OF_SLOT = {
 
 def seconds(period):
     """A length of time as `2h 30m`, in seconds; nothing for nothing."""
+    if period is None:
+        return None
     units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-    return period and sum(int(part[:-1]) * units[part[-1]] for part in period.split())
+    length = PERIOD.fullmatch(period) and sum(int(part[:-1]) * units[part[-1]] for part in period.split())
+    if not length or length > 36500 * 86400:
+        raise ValueError("no length of time: %r" % period)
+    return length
+
+
+def slot_and_attempt(rotation):
+    """The two numbers that a rotation is called by."""
+    found = ROTATION_ID.fullmatch(rotation)
+    if not found or int(found[1]) not in NUMBERS["u64"] or int(found[2]) not in NUMBERS["u32"]:
+        raise ValueError("no rotation: %r" % rotation)
+    return int(found[1]), int(found[2])
+
+
+# Texts that are of a form.
+TEXTS = {"time": micros, "period": seconds, "rotation": slot_and_attempt}
 
 
 class Tables:
@@ -492,7 +627,7 @@ class Tables:
 
     def take_rotation(self, record, data):
         seq, at, kind = record[SEQ], record[AT], record[KIND]
-        slot, attempt = map(int, record[ROTATION].split("."))
+        slot, attempt = slot_and_attempt(record[ROTATION])
         blank = dict.fromkeys(
             "how key_before key_after looked_at intended_at sent_at accepted_at accepted ended_at stage failure retry_at"
             " why".split()
@@ -647,6 +782,23 @@ class Tables:
 # ---- the whole ----
 
 
+def opened(path):
+    """The database, if all that is read of it is what is stored: a view, or a column that is computed, may tell each reader
+    something else."""
+    db = sqlite3.connect(pathlib.Path(path).resolve().as_uri() + "?mode=ro", uri=True, isolation_level=None)
+    objects = db.execute("SELECT name, type, rootpage FROM sqlite_master").fetchall()
+    for name, type_, page in objects:
+        if type_ == "view" or type_ == "table" and not page:
+            raise Broken(None, "%s is no table: nothing that is stored stands behind it alone" % name)
+    for table in ("ledger", "ledger_identity", *COMPARED):
+        if (table, "table") not in [(name, type_) for name, type_, _ in objects]:
+            raise Broken(None, "there is no table %s" % table)
+        for _, column, _, _, _, _, computed in db.execute("PRAGMA table_xinfo(%s)" % table):
+            if computed and column not in OF_FAILURE:
+                raise Broken(None, "column %s of table %s is computed, and not what was stored" % (column, table))
+    return db
+
+
 def records_of(db):
     """All records of a database in their order. They are read in pages, so that a working daemon's log can begin anew meanwhile.
 
@@ -667,9 +819,12 @@ def records_of(db):
 
 def from_line(line):
     """A record as a bundle has it, and the name of its target, which people read and no hash has."""
-    one = json.loads(line)
+    one = object_of(line.decode())
+    if one.keys() != PARTS["line"].keys() or not fits(one, "line"):
+        raise ValueError("these are not the fields of a record")
+    object_of(one["payload"])
     texts = [one[name].encode() for name in ("kind", "actor", "target", "rotation", "payload")]
-    seq, at = operator.index(one["seq"]), operator.index(one["at_us"])
+    seq, at = one["seq"], one["at_us"]
     if one["at"] != instant(at):
         raise ValueError("at is %s, and %s was hashed" % (one["at"], instant(at)))
     return (seq, at, *texts, bytes.fromhex(one["prev_hash"]), bytes.fromhex(one["hash"])), one["name"]
@@ -697,17 +852,19 @@ def slice_of(path):
 
 
 def check_sums(folder):
-    """Holds the files of a bundle against their checksums. Returns how many there are."""
+    """Holds the files of a bundle against their checksums. Returns how many there are, and what else lies there."""
     lines = read(os.path.join(folder, "SHA256SUMS")).splitlines()
+    others = set(os.listdir(folder or os.curdir)) - {"SHA256SUMS"}
     for line in lines:
         sum_, _, name = line.partition("  ")
+        others.discard(name)
         hash_ = hashlib.sha256()
         with open(os.path.join(folder, name), "rb") as file:
             for part in iter(lambda: file.read(1 << 20), b""):
                 hash_.update(part)
         if hash_.hexdigest() != sum_:
             raise Broken(None, "%s is not the file that SHA256SUMS names" % name)
-    return len(lines)
+    return len(lines), sorted(others)
 
 
 def read(path):
@@ -734,7 +891,7 @@ def verify(args):
     trusted = keys_of(args)
 
     if is_database:
-        db = sqlite3.connect("file:%s?mode=ro" % args.ledger, uri=True, isolation_level=None)
+        db = opened(args.ledger)
         seq, (prev,) = 0, db.execute("SELECT id FROM ledger_identity").fetchone() or (bytes(32),)
         records = records_of(db)
     else:
@@ -746,23 +903,28 @@ def verify(args):
         same_ledger(checkpoints, "rekeyd/ledger/" + prev.hex())
     named = [] if is_database else [(0, trusted)]
     tables, count, start, head = Tables(), 0, seq, (seq, prev)
+    first_at = last_at = None
     for record in walk(records, seq, prev, pins):
-        if record[KIND] == "checkpoint_key_set":
+        if record[KIND] == "checkpoint_key_set" and payload_of(record):
             named.append((record[SEQ], [reading(record[SEQ], named_key, record[PAYLOAD])]))
         if is_database:
             reading(record[SEQ], tables.take, record)
         count, head = count + 1, (record[SEQ], record[HASH])
+        last_at = record[AT]
+        first_at = last_at if first_at is None else first_at
     not_held = outside(pins, head[0], is_database)
     checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.seq not in not_held]
     signers = check_signatures(checkpoints, named)
     given = {key.text for key in trusted}
     vouched = [seq for key, (_, seqs) in signers.items() if key in given or not given for seq in seqs]
-    if given and count and not vouched:
+    if given and not vouched:
+        if start < 0:
+            raise Broken(None, "there is no record, so none is vouched for by a key that you trust")
         raise Broken(start + 1, "is not vouched for, nor is any after it: no checkpoint is by a key that you trust")
     unnamed = given - {key.text for _, keys in named for key in keys}
     if unnamed:  # by a former key's thief the chain may be written anew from before its successor
         raise Broken(head[0] + 1, "is missing: no record names %s, which you trust" % min(unnamed))
-    folder, files = os.path.dirname(args.ledger), 0
+    folder, files, beside = os.path.dirname(args.ledger), 0, []
     if is_database:
         db.text_factory = lambda text: text.decode(errors="backslashreplace")
         if not tables.unread:
@@ -771,7 +933,7 @@ def verify(args):
         if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
             raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
     elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
-        files = check_sums(folder)
+        files, beside = check_sums(folder)
     if not checkpoints:
         signatures = "none"
     elif len(vouched) == len(checkpoints):
@@ -782,11 +944,13 @@ def verify(args):
     return {
         "verified": True,
         "records": count,
+        "first_at": instant(first_at) if count else None,
+        "last_at": instant(last_at) if count else None,
         "head": {"seq": max(head[0], 0), "hash": head[1].hex()},
         "checkpoints": len(checkpoints),
         "signatures": signatures,
         "keys": [
-            {"key": key, "named": since or None, "checkpoints": len(seqs), "newest": max(seqs), "trusted": key in given}
+            {"key": key, "named": since or None, "checkpoints": len(seqs), "first": min(seqs), "newest": max(seqs), "trusted": key in given}
             for key, (since, seqs) in signers.items()
         ],
         "anchored": max(vouched + [seq for seq, _ in heads if seq not in not_held], default=None),
@@ -794,6 +958,7 @@ def verify(args):
         "unread": tables.unread,
         "first_unread": tables.first_unread,
         "files": files,
+        "beside": beside,
         "outside": not_held,
         "cut_off": cut_off,
     }
@@ -819,7 +984,8 @@ def main():
         print(json.dumps(said))
     elif said["verified"]:
         tables = ", and the rows of %s follow from them" % ", ".join(said["tables"]) if said["tables"] else ""
-        print("verified %d records: every hash follows%s." % (said["records"], tables))
+        reach = " from %(first_at)s to %(last_at)s" % said if said["records"] else ""
+        print("verified %d records%s: every hash follows%s." % (said["records"], reach, tables))
         if said["unread"]:
             print("NOT compared: the tables, since %(unread)d records, the first %(first_unread)d, cannot be read here" % said)
         print("head %(seq)d %(hash)s" % said["head"])
@@ -827,7 +993,8 @@ def main():
         for key in said["keys"]:
             named = ", named by record %(named)d" % key if key["named"] else ""
             trust = ", trusted" if key["trusted"] else ", NOT trusted" if args.key or args.keys else ""
-            print("  %d, the newest of record %d, by %s%s%s" % (key["checkpoints"], key["newest"], key["key"], named, trust))
+            records = "of records %d to %d" % (key["first"], key["newest"])
+            print("  %d, %s, by %s%s%s" % (key["checkpoints"], records, key["key"], named, trust))
         if said["anchored"] is not None:
             print("anchored up to record %(anchored)d" % said)
         if said["outside"]:
@@ -835,6 +1002,8 @@ def main():
             print("NOT checked, since outside of this slice: what was kept of the records %s" % numbers)
         if said["files"]:
             print("%(files)d files of the bundle have the checksums in SHA256SUMS, which nobody signs" % said)
+        if said["beside"]:
+            print("NOT of the bundle, by SHA256SUMS: " + ", ".join(map(repr, said["beside"])))
         if said["cut_off"]:
             print("the newest checkpoint was not written to its end, and is passed over")
     else:

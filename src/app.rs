@@ -4,13 +4,13 @@ mod checkpoints;
 mod clock;
 mod couriers;
 mod daemon;
-mod doors;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod housekeeping;
 mod inventory;
 mod jobs;
 mod ledger;
+mod listeners;
 mod managers;
 mod observers;
 mod opening;
@@ -23,7 +23,6 @@ mod start_error;
 mod upkeep;
 mod view;
 
-pub use crate::alerts::against as advice_against;
 pub use clock::{SystemClock, pause};
 pub use daemon::{Daemon, Extras};
 #[cfg(debug_assertions)]
@@ -33,7 +32,7 @@ pub use managers::second_opinion;
 pub use presence::Presence;
 pub use rehearsal::{Line, Outcome, Rehearsal, Rehearsed, Step, rehearse};
 pub use reload::Read;
-pub use review::{Review, Reviewed, recorded, review};
+pub use review::{AccessList, Review, Reviewed, recorded, review};
 pub use start_error::StartError;
 pub use view::View;
 

@@ -1,7 +1,9 @@
-//! One connection of HTTP/1, on whatever socket: the bounds that keep a slow or greedy client from holding the daemon, and an
-//! end that cuts no answer off. Who may connect, and what is answered, is for `http` and `control`.
+//! Connections of HTTP/1, on whatever socket: the loop that accepts them, the bounds that keep a slow or greedy client from
+//! holding the daemon, and an end that cuts no answer off. Who may connect, and what is answered, is for `http` and `control`.
 
+use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,8 +11,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long the head of a request may take, and how long a connection may rest between two.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -25,7 +29,45 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const LARGEST_HEAD: usize = 16 * 1024;
 
 /// How long to leave the kernel alone after it refused a connection: for want of file handles it refuses all of them.
-pub(crate) const AFTER_REFUSAL: Duration = Duration::from_millis(500);
+const AFTER_REFUSAL: Duration = Duration::from_millis(500);
+
+/// Opens each connection that `accept` gives, on a task of its own, until `shutdown`; then stops listening, lets those that are
+/// open end, and returns. At most `places` are open at once; the rest waits in the kernel's queue of `listener`.
+pub(crate) async fn serve<S, F: Future<Output = ()> + Send + 'static>(
+    listener: &'static str,
+    accept: impl AsyncFn() -> io::Result<S>,
+    places: usize,
+    shutdown: &CancellationToken,
+    open: impl Fn(S) -> F,
+) {
+    let places = Arc::new(Semaphore::new(places));
+    let connections = TaskTracker::new();
+    let accepting = async {
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the semaphore");
+            match accept().await {
+                Ok(stream) => {
+                    let connection = open(stream);
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection to {listener} could not be accepted: {error}");
+                    let _ = timeout(AFTER_REFUSAL, shutdown.cancelled()).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accepting => {}
+    }
+    drop(accept);
+    connections.close();
+    connections.wait().await;
+}
 
 /// Answers one client until it goes, its time is over, or `shutdown`; then finishes the answer in hand and returns.
 pub(crate) async fn converse(

@@ -1,4 +1,4 @@
-//! The door: hands the command line to `cli` and its answer to the shell.
+//! Entry point: runs `cli::main`.
 
 use std::process::ExitCode;
 

@@ -234,8 +234,22 @@ pub trait Orders: Send + Sync {
 #[async_trait]
 pub trait Reload: Send + Sync {
     /// Puts the configuration in force that the files hold now, and says in words what has changed. Running rotations end
-    /// as they began. What cannot be followed is refused as a whole, in words, and the former one stays.
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String>;
+    /// as they began. What cannot be followed is refused as a whole, and the former one stays.
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError>;
+}
+
+/// Why the configuration was not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// What the files hold is wrong, or can only be changed by a restart: this, in words.
+    #[error("{0}")]
+    Invalid(String),
+    /// The change could not be made durable.
+    #[error("the change cannot be recorded, and so is not made: {0}")]
+    Unrecorded(#[from] JournalError),
+    /// A bug.
+    #[error("reading it again ended by a panic: this is a bug")]
+    Panicked,
 }
 
 /// Where others than the engine have things recorded: what began, what ended, who was told.
@@ -291,14 +305,14 @@ pub trait Archive: Send + Sync {
     /// At most `limit` rotations and `limit` keys of a target, the newest of each, as of one moment.
     fn past(&self, target: &TargetId, limit: u32) -> Result<Past, ArchiveError>;
 
-    /// The newest `limit` rotations that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` rotations that pass the filter.
     fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError>;
 
-    /// The newest `limit` records of the ledger that pass the filter, whose own limit is not looked at.
+    /// The newest `limit` records of the ledger that pass the filter.
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError>;
 }
 
-/// What the check of the whole ledger, which every start begins, came to.
+/// What the newest check of the whole ledger came to. There is one at each start, and one a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Check {
     /// It is under way, or was not begun.
@@ -309,9 +323,14 @@ pub enum Check {
         /// So many records were checked.
         records: u64,
     },
-    /// It does not hold, or could not be checked.
+    /// It does not hold.
     Broken {
         /// Where, and what is wrong.
+        why: String,
+    },
+    /// It could not be checked: a file cannot be read, or there is no room to work in.
+    Unchecked {
+        /// What stands in the way.
         why: String,
     },
 }

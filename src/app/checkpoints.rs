@@ -27,5 +27,5 @@ pub(super) fn signer(settings: &Settings, given: Option<&SecretString>, store: &
     let own = store.verifier_of(&key);
     let unnamed = (known.last() != Some(&own)).then(|| own.to_string());
     let (file, on_failure) = (settings.ledger.checkpoint_file.clone(), settings.ledger.on_checkpoint_failure);
-    Ok(Signer { keeping: Keeping { file, key, on_failure }, unnamed })
+    Ok(Signer { keeping: Keeping { file, key, on_failure, begun: !known.is_empty() }, unnamed })
 }

@@ -1,4 +1,4 @@
-//! Those who bring alerts to people, made from the configuration.
+//! Builds the senders of alerts (webhook, Alertmanager, heartbeat) from the configuration.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::config::{self, ReceiverForm};
 use crate::ports::{Clock, DeliveryObserver, Notebook};
 use crate::telemetry::Metrics;
 
-/// One who brings the news, or the sign of life.
+/// The sender for one receiver, or the heartbeat.
 pub(super) enum Messenger {
     Courier(Courier),
     Heartbeat(Heartbeat),
 }
 
-/// One for each receiver. They send nothing yet. `cut_off`: the life before this one left no record of its end.
+/// A sender for each receiver. They send nothing yet. `cut_off`: the life before this one left no record of its end.
 pub(super) fn all(
     receivers: &[config::Receiver],
     runbook: Option<&str>,
@@ -65,18 +65,18 @@ fn one(receiver: &config::Receiver, desk: Desk) -> Result<Messenger, SetupError>
     Courier::new(Receiver { name: receiver.name.clone(), form, address }, desk).map(Messenger::Courier)
 }
 
-/// Lets them go; nobody waits for them but a stop.
-pub(super) fn set_out(
+/// Spawns the senders. Only a stop waits for them.
+pub(super) fn spawn(
     messengers: Vec<Messenger>,
     latest: &watch::Receiver<Arc<Tidings>>,
-    hush: &CancellationToken,
+    stop: &CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for messenger in messengers {
-        let (latest, hush) = (latest.clone(), hush.clone());
+        let (latest, stop) = (latest.clone(), stop.clone());
         match messenger {
-            Messenger::Courier(courier) => tasks.spawn(courier.run(latest, hush)),
-            Messenger::Heartbeat(heartbeat) => tasks.spawn(heartbeat.run(latest, hush)),
+            Messenger::Courier(courier) => tasks.spawn(courier.run(latest, stop)),
+            Messenger::Heartbeat(heartbeat) => tasks.spawn(heartbeat.run(latest, stop)),
         };
     }
     tasks

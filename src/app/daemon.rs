@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::doors::Doors;
 #[cfg(debug_assertions)]
 use super::failpoint::{self, Failpoint};
 use super::inventory::{Asked, Inventories};
 use super::jobs::Jobs;
+use super::listeners::Listeners;
 use super::reload::{Read, Reloader, Reloading};
 use super::upkeep::Kept;
 use super::{
@@ -92,7 +92,7 @@ impl Daemon {
         let (refused, refused_now) = watch::channel(None);
         let kept = Arc::new(Kept { engine: Arc::clone(&engine), store: Arc::clone(&store), refused: refused_now });
         let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
-        let doors = Doors::open(settings, &clock).await?;
+        let listeners = Listeners::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
         let cut_off = ledger::was_cut_off(&store).await;
         let runbook = settings.runbook.as_deref();
@@ -131,9 +131,9 @@ impl Daemon {
             reload: Arc::clone(&reloader),
         };
         let inventories = Inventories { notebook: Arc::clone(&notebook), asked: asked_now, clock: Arc::clone(&clock) };
-        let address = doors.address();
-        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {}://{address}", doors.scheme());
-        let (control, listener) = doors.serve(orders, routes, &closing, &silence);
+        let address = listeners.address();
+        tracing::info!(%address, state_dir = %settings.state_dir.display(), "listening on {}://{address}", listeners.scheme());
+        let (control, listener) = listeners.serve(orders, routes, &closing, &silence);
         store.check_in_background(settings.ledger.checkpoint_file.clone());
         let housekeeping = housekeeping::run(notebook, rules_now, tidings, jobs.housekeeping(), closing.clone());
         let parts = vec![
@@ -147,7 +147,7 @@ impl Daemon {
             address,
             parts,
             listener,
-            couriers: couriers::set_out(couriers, &latest, &hush),
+            couriers: couriers::spawn(couriers, &latest, &hush),
             store,
             jobs,
             reloader,

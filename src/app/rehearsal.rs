@@ -1,7 +1,7 @@
-//! All that `run` would do, short of a PUT and short of writing: the place it would work in, the way to each manager, every
-//! key, whom it would tell, the plan. Each step is a line that passes, warns or fails, and says what to do next.
+//! All that `run` would do, short of a PUT and short of writing: the place it would work in, each manager, every key,
+//! the receivers of alerts, the plan. Each step is a line that passes, warns or fails, and says what to do next.
 //!
-//! What takes a network is bounded as a whole: what was not reached in time is told as such, and never passed.
+//! All that needs a network has one limit of time together: what was not reached in it is told as such, and never passed.
 
 mod certificates;
 mod findings;
@@ -77,7 +77,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
         let patience = manager::patience(within, manager);
         let patient = crate::config::Manager { request_timeout: patience, ..manager.clone() };
         let service = ops_manager(&patient, &clock, &observer)?;
-        let way = manager::Way {
+        let check = manager::ManagerCheck {
             config: manager.clone(),
             service,
             clock: Arc::clone(&clock),
@@ -87,7 +87,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
             glob: glob.clone(),
             credential: known,
         };
-        under_way.spawn(async move { (place, way.go().await) });
+        under_way.spawn(async move { (place, check.run().await) });
     }
     let mut knocking = JoinSet::new();
     for (place, receiver) in config.receivers.iter().cloned().enumerate() {
@@ -95,10 +95,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
             (place, receivers::rehearse(&receiver, within.min(manager::PATIENCE.as_duration())).await)
         });
     }
-    let mut found = BTreeMap::new();
-    while let Some(Ok((place, ended))) = under_way.join_next().await {
-        found.insert(place, ended);
-    }
+    let found: BTreeMap<_, _> = under_way.join_all().await.into_iter().collect();
     let mut keys = BTreeMap::new();
     for manager::Found { lines: of_manager, discovery, keys: read } in found.into_values() {
         lines.extend(of_manager);

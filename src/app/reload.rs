@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Notebook, Orders, Reload, RequestObserver};
+use crate::ports::{Clock, Gauge, Notebook, Orders, Reload, ReloadError, RequestObserver};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration and everything that it names, or says in words what is wrong with it.
@@ -40,15 +40,15 @@ pub(super) struct Reloading(pub(super) Arc<Reloader>);
 
 #[async_trait]
 impl Reload for Reloading {
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError> {
         let reloader = Arc::clone(&self.0);
         let reloaded = tokio::spawn(async move { reloader.reload(by).await }).await;
-        reloaded.unwrap_or_else(|_| Err("reading it again ended by a panic: this is a bug".to_owned()))
+        reloaded.unwrap_or(Err(ReloadError::Panicked))
     }
 }
 
 impl Reloader {
-    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, String> {
+    async fn reload(&self, by: Option<Caller>) -> Result<Vec<String>, ReloadError> {
         let mut config = self.config.lock().await;
         service::reloading();
         let reloaded = match self.read().await {
@@ -57,18 +57,20 @@ impl Reloader {
         };
         if let Err(error) = &reloaded {
             self.metrics.config_refused();
+            let error = error.to_string();
             self.refused.send_replace(Some(error.clone()));
             // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
-            let _ = self.record(vec![Event::ConfigRefused { error: error.clone(), by: by.clone() }], by.as_ref()).await;
+            let _ = self.record(vec![Event::ConfigRefused { error, by: by.clone() }], by.as_ref()).await;
         }
         service::reloaded();
         reloaded
     }
 
-    async fn read(&self) -> Result<Config, String> {
-        let read = self.read.clone().ok_or("this daemon was not started from a file")?;
-        let read = tokio::task::spawn_blocking(move || read()).await;
-        read.unwrap_or_else(|_| Err("reading it ended by a panic: this is a bug".to_owned()))
+    async fn read(&self) -> Result<Config, ReloadError> {
+        let read = self.read.clone();
+        let read = read.ok_or_else(|| ReloadError::Invalid("this daemon was not started from a file".to_owned()))?;
+        let read = tokio::task::spawn_blocking(move || read()).await.map_err(|_| ReloadError::Panicked)?;
+        read.map_err(ReloadError::Invalid)
     }
 
     async fn put_in_force(
@@ -76,25 +78,25 @@ impl Reloader {
         config: &mut Config,
         next: Config,
         by: Option<&Caller>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, ReloadError> {
         if next.managers.is_empty() {
-            return Err("it names no manager, so there would be nothing to rotate".to_owned());
+            let words = "it names no manager, so there would be nothing to rotate";
+            return Err(ReloadError::Invalid(words.to_owned()));
         }
         let changes = config::changes(config, &next);
         let fixed = config::fixed(config, &next);
         if !fixed.is_empty() {
-            return Err(format!("{} can only be changed by a restart", fixed.join(", ")));
+            return Err(ReloadError::Invalid(format!("{} can only be changed by a restart", fixed.join(", "))));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
-        let (managers, accesses) = managers::all(&next, &self.clock, &observer).map_err(|error| error.to_string())?;
+        let (managers, accesses) =
+            managers::all(&next, &self.clock, &observer).map_err(|error| ReloadError::Invalid(error.to_string()))?;
         let rules = Arc::new(next.settings.rules.clone());
         let told = Event::ConfigReloaded { changes: changes.clone(), by: by.cloned() };
         let fleet = self.engine.read().fleet;
         let policies = set_policies(&fleet, &rules);
         let credentials = use_credentials(&fleet, &next);
-        self.record([told].into_iter().chain(policies).chain(credentials).collect(), by)
-            .await
-            .map_err(|error| format!("the change cannot be recorded, and so is not made: {error}"))?;
+        self.record([told].into_iter().chain(policies).chain(credentials).collect(), by).await?;
         next.managers.iter().for_each(|manager| self.metrics.know(&manager.name));
         self.engine.reconfigure(Parts { managers, rules: Arc::clone(&rules) });
         self.rules.send_replace(rules);

@@ -18,7 +18,7 @@ pub struct Review {
     pub own: Option<String>,
     /// Its API keys, the newest first; those of unknown age last.
     pub keys: Vec<Reviewed>,
-    /// The lists that could not be read, and why: who stands only there is not known.
+    /// The lists that could not be read, and why: the keys that only they name are not known.
     pub unread: BTreeMap<Reach, Failure>,
 }
 
@@ -26,14 +26,37 @@ pub struct Review {
 pub struct Reviewed {
     /// The key.
     pub key: ApiKey,
-    /// From where it may come; none if that was not asked, or could not be read.
-    pub access_list: Option<Vec<String>>,
+    /// From where it may come.
+    pub access_list: AccessList,
+}
+
+/// The addresses from which an API key works.
+#[derive(Clone, Debug)]
+pub enum AccessList {
+    /// Not asked for: the key cannot rotate, or the record was read, which has no access lists.
+    NotAsked,
+    /// Asked for in vain: any address may do.
+    Unreadable(Failure),
+    /// As they were listed; empty where any address will do.
+    Known(Vec<String>),
+}
+
+impl AccessList {
+    /// The addresses, where they are known.
+    pub fn known(&self) -> Option<&[String]> {
+        if let Self::Known(addresses) = self { Some(addresses) } else { None }
+    }
+
+    /// Why they are not known although they were asked for.
+    pub fn failure(&self) -> Option<&Failure> {
+        if let Self::Unreadable(failure) = self { Some(failure) } else { None }
+    }
 }
 
 impl Reviewed {
     /// In what it goes further than rotating takes.
     pub fn excesses(&self) -> Vec<Excess> {
-        self.key.excesses(self.access_list.as_deref())
+        self.key.excesses(self.access_list.known())
     }
 }
 
@@ -68,7 +91,7 @@ pub fn recorded(fleet: &Fleet) -> Vec<Review> {
     asked
         .map(|(manager, record)| {
             let keys = fleet.api_keys.iter().filter(|((of, _), _)| of == manager);
-            let keys = keys.map(|(_, record)| Reviewed { key: record.key.clone(), access_list: None });
+            let keys = keys.map(|(_, record)| Reviewed { key: record.key.clone(), access_list: AccessList::NotAsked });
             let unread = record
                 .key_lists
                 .iter()
@@ -90,19 +113,14 @@ fn reviewed(
 }
 
 /// From where a key may come that reaches a rotation; of others it is not asked. Global keys share one list.
-async fn access_list(
-    access: &dyn Access,
-    key: &ApiKey,
-    global: &mut Option<Option<Vec<String>>>,
-) -> Option<Vec<String>> {
+async fn access_list(access: &dyn Access, key: &ApiKey, global: &mut Option<AccessList>) -> AccessList {
     if key.power() == Power::None {
-        return None;
+        return AccessList::NotAsked;
     }
-    if !key.lists.contains(&Reach::Global) {
-        return access.access_list(key).await.ok();
+    let read = async || access.access_list(key).await.map_or_else(AccessList::Unreadable, AccessList::Known);
+    match global {
+        _ if !key.lists.contains(&Reach::Global) => read().await,
+        Some(known) => known.clone(),
+        None => global.insert(read().await).clone(),
     }
-    if global.is_none() {
-        *global = Some(access.access_list(key).await.ok());
-    }
-    global.clone().flatten()
 }

@@ -19,7 +19,7 @@ pub(super) enum Command {
     /// Show the newest record's number and hash, and the key that signs checkpoints: keep both elsewhere, and a cut tail
     /// will show.
     Head(head::Args),
-    /// Write the evidence of a period: who asks for it needs nothing else.
+    /// Write the evidence of a period, complete in itself.
     Export(export::Args),
     /// Show the records themselves, the newest first.
     Records(records::Args),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::{GOOD, Output, styled};
+use super::output::{GOOD, Output, WARN, styled};
 use super::{Answer, Exit, Stop};
 use crate::config::Settings;
 use crate::store::{self, BackupError, Reader, Verified};
@@ -10,7 +10,9 @@ use crate::store::{self, BackupError, Reader, Verified};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The copy is one SQLite file, made beside a running daemon and verified before it gets its name. The key that signs \
-checkpoints and the checkpoint file are not in it.\n\nExample:\n  rekeyd backup /mnt/elsewhere/rekeyd-2026-05-01.db")]
+checkpoints and the checkpoint file are not in it.\n\nExample:\n  rekeyd backup /mnt/elsewhere/rekeyd-2026-05-01.db\n\n\
+Exit status: 0 it is whole; 1 it is not, or cannot be made; 3 it has records that this version cannot read, so its tables \
+were not compared.")]
 pub(super) struct BackupArgs {
     /// The file to make; it must not exist.
     file: PathBuf,
@@ -41,5 +43,8 @@ fn tell(done: Result<Verified, BackupError>, what: &str, to: &Path, output: &mut
     let verified = done.map_err(|error| Stop::Words(error.to_string()))?;
     let (done, to, head) = (styled(GOOD, what), to.display(), verified.head.seq);
     output.line(format_args!("{done} to {to} and verified: {} records, head {head}", verified.records))?;
-    Ok(Exit::Done)
+    let Some(unread) = &verified.unread else { return Ok(Exit::Done) };
+    let not_compared = styled(WARN, "tables not compared:");
+    output.line(format_args!("{not_compared} {unread}. Verify with the version that wrote them."))?;
+    Ok(Exit::Attention)
 }

@@ -40,7 +40,7 @@ pub(super) fn show(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     let fleet = reader.fleet()?;
     let mut rotated = Vec::new();
     // A rotation may be done long after it began: all are asked.
-    let _: ControlFlow<()> = reader.each_rotation(&RotationFilter::default(), |_, row| {
+    let _: ControlFlow<()> = reader.each_rotation(&RotationFilter::default(), None, |_, row| {
         rotated.extend(row.ended_at.filter(|_| row.state == State::Done).map(|at| (row.target, at)));
         ControlFlow::Continue(())
     })?;
@@ -57,7 +57,7 @@ pub(super) fn show(args: &Args, settings: &Settings, output: &mut Output) -> Ans
     } else {
         table(&found, &fleet, output)?;
     }
-    // Whoever excludes a cluster has decided, and is not to be told of it for ever.
+    // What the configuration excludes was left out on purpose.
     Ok(if found.iter().all(Coverage::is_as_configured) { Exit::Done } else { Exit::Attention })
 }
 

@@ -1,8 +1,8 @@
 //! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
 
-use super::order::{Door, Way, Why, give, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, with_daemon};
 use super::output::{Output, moment};
-use super::when::Later;
+use super::when::When;
 use super::{Answer, Exit};
 use crate::app::SystemClock;
 use crate::control::{FreezeOrder, Frozen, ThawOrder};
@@ -28,12 +28,13 @@ pub(super) struct Freeze {
     /// Why, for the record: a ticket, a sentence.
     #[arg(long, value_name = "TEXT", requires = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: Option<String>,
-    /// When it begins, if not now: `4h`, `2026-12-20T18:00:00Z`, or `2026-12-20` for the beginning of that day.
+    /// When it begins, if not now: `4h`, `2026-12-20T18:00` in the configured time zone, `2026-12-20T18:00Z`, or `2026-12-20`
+    /// for the beginning of that day.
     #[arg(long, value_name = "TIME", requires = "name")]
-    from: Option<Later>,
-    /// When it ends by itself: `4h` from now, a moment, or `2027-01-03` for the end of that day.
+    from: Option<When>,
+    /// When it ends by itself: `4h` from now, a time as above, or `2027-01-03` for the end of that day.
     #[arg(long, value_name = "TIME", requires = "name", group = "end")]
-    until: Option<Later>,
+    until: Option<When>,
     /// How long it lasts, from its beginning on.
     #[arg(long = "for", value_name = "LENGTH", requires = "name", group = "end")]
     length: Option<Period>,
@@ -41,7 +42,7 @@ pub(super) struct Freeze {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,15 +57,15 @@ pub(super) struct Thaw {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
-    let (now, zone) = (SystemClock::now(), &way.timezone);
-    let start = args.from.map(|from| from.beginning(now, zone));
-    let until = args.until.map(|until| until.moment(now, zone));
+pub(super) fn freeze(args: &Freeze, daemon: &Daemon, output: &mut Output) -> Answer {
+    let (now, zone) = (SystemClock::now(), &daemon.timezone);
+    let start = args.from.map(|from| from.ahead(now).start(zone));
+    let until = args.until.map(|until| until.ahead(now).end(zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
-    let known = with_daemon(&way.socket, async |client| {
+    let known = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.name, &args.reason, end) {
             (Some(name), Some(reason), Some(end)) => {
                 let order = FreezeOrder { name: name.clone(), scope: args.target.clone(), start, end };
@@ -76,9 +77,9 @@ pub(super) fn freeze(args: &Freeze, way: &Way, output: &mut Output) -> Answer {
     show(&known, args.json, output)
 }
 
-pub(super) fn thaw(args: &Thaw, way: &Way, output: &mut Output) -> Answer {
+pub(super) fn thaw(args: &Thaw, daemon: &Daemon, output: &mut Output) -> Answer {
     let order = ThawOrder { name: args.name.clone() };
-    let left = with_daemon(&way.socket, async |client| give(&client, &args.why.reason, order).await)?;
+    let left = with_daemon(&daemon.socket, async |client| give(&client, &args.why.reason, order).await)?;
     output.line(format_args!("freeze {} is over", args.name))?;
     show(&left, false, output)
 }

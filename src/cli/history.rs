@@ -6,10 +6,9 @@ use std::ops::ControlFlow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
-use super::asked::Asked;
+use super::filter_args::FilterArgs;
 use super::output::{BAD, BOLD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
-use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::domain::{KeyId, KeyLife, KeyOrigin, RotationFilter, RotationRow, State};
 use crate::evidence::{ROTATION_COLUMNS, csv_heading, csv_line};
@@ -21,7 +20,7 @@ use crate::store::Reader;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    asked: Asked,
+    asked: FilterArgs,
     /// Only attempts that began with this key or led to it, and before them the key's own life; with --json one object in all.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
@@ -37,31 +36,27 @@ fn a_state() -> impl TypedValueParser<Value = State> {
 
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let (since, until) = asked.times(SystemClock::now(), &settings.timezone);
     let filter = RotationFilter {
-        target: asked.target.clone(),
-        project: asked.project.clone(),
+        selection: asked.selection(&settings.rules.timezone),
         key: args.key.as_deref().map(KeyId::new),
         states: args.state.clone(),
-        actor: asked.actor.clone(),
-        since,
-        until,
-        behind: asked.cursor,
-        limit: asked.limit(),
     };
+    let limit = asked.limit();
     let reader = Reader::open(&settings.state_dir)?;
     asked.fits_something(&reader)?;
     match (&filter.key, asked.json, asked.csv) {
         (Some(key), true, _) => {
             let life: Vec<_> = reader.life_of(key)?.iter().map(KeyLife::to_json).collect();
-            let rotations: Vec<_> = reader.rotations(&filter)?.iter().map(RotationRow::to_json).collect();
+            let rotations: Vec<_> = reader.rotations(&filter, limit)?.iter().map(RotationRow::to_json).collect();
             output.json(&json!({ "key": key, "life": life, "rotations": rotations }))?;
         }
         (_, _, true) => {
             output.raw(csv_heading(ROTATION_COLUMNS).as_bytes())?;
-            show_each(&reader, &filter, |row| output.raw(csv_line(ROTATION_COLUMNS, &row.to_json()).as_bytes()))?;
+            show_each(&reader, &filter, limit, |row| {
+                output.raw(csv_line(ROTATION_COLUMNS, &row.to_json()).as_bytes())
+            })?;
         }
-        (None, true, false) => show_each(&reader, &filter, |row| output.json(&row.to_json()))?,
+        (None, true, false) => show_each(&reader, &filter, limit, |row| output.json(&row.to_json()))?,
         (key, false, false) => {
             if let Some(key) = key {
                 show_life(&reader.life_of(key)?, output)?;
@@ -75,9 +70,10 @@ pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> 
 fn show_each(
     reader: &Reader,
     filter: &RotationFilter,
+    limit: Option<u32>,
     mut show: impl FnMut(RotationRow) -> io::Result<()>,
 ) -> Result<(), Stop> {
-    let walked = reader.each_rotation(filter, |_, row| match show(row) {
+    let walked = reader.each_rotation(filter, limit, |_, row| match show(row) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(error),
     })?;
@@ -87,9 +83,9 @@ fn show_each(
     }
 }
 
-fn show_table(reader: &Reader, filter: &RotationFilter, asked: &Asked, output: &mut Output) -> Result<(), Stop> {
+fn show_table(reader: &Reader, filter: &RotationFilter, asked: &FilterArgs, output: &mut Output) -> Result<(), Stop> {
     let (mut rows, mut last) = (Vec::new(), None);
-    let _: ControlFlow<()> = reader.each_rotation(filter, |cursor, row| {
+    let _: ControlFlow<()> = reader.each_rotation(filter, asked.limit(), |cursor, row| {
         rows.push(as_row(&row));
         last = Some(cursor);
         ControlFlow::Continue(())

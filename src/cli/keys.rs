@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::{BAD, DIM, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop, runtime};
+use crate::alerts;
 use crate::app::{self, Review, Reviewed};
 use crate::config::{Config, Settings};
 use crate::domain::{Failure, Grant, ManagerName, Power, ProjectId, Reach, Reason};
@@ -24,7 +25,7 @@ Examples:
   rekeyd keys --recorded
 
 Exit status: 0 all lists were read, but for the global one where the key has no global role, as it should have none; 1 a manager \
-cannot be asked, 3 another list cannot be read, so that somebody may be missing.")]
+cannot be asked, 3 another list cannot be read, so that somebody may be missing, or a key's access list, but for want of a role.")]
 pub(super) struct Args {
     /// Show every key, also those that cannot rotate.
     #[arg(long)]
@@ -57,67 +58,91 @@ fn show(
     output: &mut Output,
 ) -> Answer {
     let names = names(state_dir);
-    let mut exit = Exit::Done;
-    let mut rows = Vec::new();
-    let (mut shown, mut hidden) = (0_usize, 0_usize);
-    let mut notes = Vec::new();
+    let mut found = Findings { exit: Exit::Done, json: Vec::new(), rows: Vec::new(), notes: Vec::new(), hidden: 0 };
     for (manager, review) in reviews {
-        let review = match review {
-            Ok(review) => review,
-            Err(failure) => {
-                exit = Exit::Failed;
-                let next = app::advice_against(failure.reason);
-                if args.json {
-                    output.json(&json!({ "kind": "manager", "manager": manager, "failure": failure, "next": next }))?;
-                }
-                notes.push(format!("{} {manager}: {failure}. Next: {next}.", styled(BAD, "fail")));
-                continue;
-            }
-        };
-        for (list, failure) in &review.unread {
-            // Who may read the global list may read everything: that it is closed is as it should be, and told all the same.
-            let meant = *list == Reach::Global && failure.reason == Reason::RoleMissing;
-            let (mark, level) = if meant { (DIM, "note") } else { (WARN, "warn") };
-            if exit == Exit::Done && !meant {
-                exit = Exit::Attention;
-            }
-            if args.json {
-                output.json(&json!({ "kind": "unread_list", "manager": manager, "list": list, "failure": failure }))?;
-            }
-            notes.push(format!(
-                "{} {manager}: the list of API keys cannot be read: {}: {failure}",
-                styled(mark, level),
-                over(list, &names)
-            ));
-        }
-        for reviewed in &review.keys {
-            if !args.all && reviewed.key.power() == Power::None {
-                hidden += 1;
-                continue;
-            }
-            shown += 1;
-            let own = review.own.as_deref() == Some(reviewed.key.public_key.as_str());
-            if args.json {
-                output.json(&as_json(&manager, reviewed, own))?;
-            } else {
-                rows.push(as_row(&manager, reviewed, own, &names));
-            }
+        match review {
+            Ok(review) => found.add(&review, args.all, &names),
+            Err(failure) => found.add_silent(&manager, &failure),
         }
     }
-    if !args.json {
-        output.table(["MADE", "API KEY", "MANAGER", "CAN", "ROLES", "REMARKS"], &rows)?;
-        if !rows.is_empty() {
+    if args.json {
+        found.json.iter().try_for_each(|line| output.json(line))?;
+    } else {
+        found.print(output)?;
+    }
+    Ok(found.exit)
+}
+
+/// What there is to show of all managers, in both forms.
+struct Findings {
+    exit: Exit,
+    json: Vec<Value>,
+    rows: Vec<[String; 6]>,
+    notes: Vec<String>,
+    /// How many keys are left out, since they cannot rotate.
+    hidden: usize,
+}
+
+impl Findings {
+    /// A manager that cannot be asked.
+    fn add_silent(&mut self, manager: &ManagerName, failure: &Failure) {
+        self.exit = Exit::Failed;
+        let next = alerts::against(failure.reason);
+        self.json.push(json!({ "kind": "manager", "manager": manager, "failure": failure, "next": next }));
+        self.notes.push(format!("{} {manager}: {failure}. Next: {next}.", styled(BAD, "fail")));
+    }
+
+    fn add(&mut self, review: &Review, all: bool, names: &BTreeMap<ProjectId, String>) {
+        let manager = &review.manager;
+        for (list, failure) in &review.unread {
+            self.json.push(json!({ "kind": "unread_list", "manager": manager, "list": list, "failure": failure }));
+            // A role that opens the global list opens everything else too: our key should not have one.
+            let meant = *list == Reach::Global && failure.reason == Reason::RoleMissing;
+            let what = format!("the list of API keys cannot be read: {}", over(list, names));
+            self.note(meant, &format!("{manager}: {what}: {failure}"));
+        }
+        let mut unread: BTreeMap<String, (Reason, Vec<&str>)> = BTreeMap::new();
+        for reviewed in &review.keys {
+            if !all && reviewed.key.power() == Power::None {
+                self.hidden += 1;
+                continue;
+            }
+            let key = reviewed.key.public_key.as_str();
+            let own = review.own.as_deref() == Some(key);
+            self.json.push(as_json(manager, reviewed, own));
+            self.rows.push(as_row(manager, reviewed, own, names));
+            if let Some(failure) = reviewed.access_list.failure() {
+                unread.entry(failure.to_string()).or_insert((failure.reason, Vec::new())).1.push(key);
+            }
+        }
+        for (failure, (reason, keys)) in unread {
+            // An Organization Owner sees the access lists of others, and our key should not be one.
+            let what = format!("the access list of {} cannot be read; any address may do", keys.join(", "));
+            self.note(reason == Reason::RoleMissing, &format!("{manager}: {what}: {failure}"));
+        }
+    }
+
+    /// Something that is not known: as it should be, or a matter for somebody.
+    fn note(&mut self, meant: bool, words: &str) {
+        let (mark, level) = if meant { (DIM, "note") } else { (WARN, "warn") };
+        if !meant && self.exit == Exit::Done {
+            self.exit = Exit::Attention;
+        }
+        self.notes.push(format!("{} {words}", styled(mark, level)));
+    }
+
+    fn print(&self, output: &mut Output) -> std::io::Result<()> {
+        output.table(["MADE", "API KEY", "MANAGER", "CAN", "ROLES", "REMARKS"], &self.rows)?;
+        if !self.rows.is_empty() {
             output.line("")?;
         }
-        for note in notes {
-            output.line(note)?;
-        }
+        self.notes.iter().try_for_each(|note| output.line(note))?;
+        let (shown, hidden) = (self.rows.len(), self.hidden);
         let more =
             if hidden > 0 { format!("; {hidden} others cannot rotate: --all shows them") } else { String::new() };
         let what = if shown == 1 { "key" } else { "keys" };
-        output.line(format_args!("{shown} API {what}{more}."))?;
+        output.line(format_args!("{shown} API {what}{more}."))
     }
-    Ok(exit)
 }
 
 /// The projects' names, as far as the record has them; people know a project by its name.
@@ -178,7 +203,8 @@ fn as_json(manager: &ManagerName, reviewed: &Reviewed, own: bool) -> Value {
         "power": key.power().as_str(),
         "roles": key.grants,
         "lists": key.lists,
-        "access_list": reviewed.access_list,
+        "access_list": reviewed.access_list.known(),
+        "access_list_failure": reviewed.access_list.failure(),
         "excess": reviewed.excesses().iter().map(|excess| excess.as_str()).collect::<Vec<_>>(),
     })
 }

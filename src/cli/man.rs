@@ -1,4 +1,4 @@
-//! `rekeyd man`: the man pages, made from the definitions of the commands. For whoever makes a package.
+//! `rekeyd man`: the man pages, made from the definitions of the commands. For packages.
 
 use std::path::PathBuf;
 

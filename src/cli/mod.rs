@@ -1,12 +1,12 @@
 //! The command line: what can be asked, and what the answer means to the shell. One file a command.
 
-mod asked;
 mod audit;
 mod backup;
 mod check;
 mod config;
 mod coverage;
 mod demo;
+mod filter_args;
 mod freeze;
 mod history;
 mod keys;
@@ -144,7 +144,7 @@ enum Stop {
     Misconfigured(String),
     /// Anything else, in words that say what failed, why, and what to do.
     Words(String),
-    /// Whoever read our output has gone.
+    /// The reader of our output has closed its end.
     Gone,
 }
 
@@ -211,12 +211,12 @@ fn obey(cli: &Cli, output: &mut Output) -> Answer {
         Command::Keys(args) if args.recorded => keys::recall(args, &settings(cli)?, output),
         Command::Keys(args) => keys::ask(args, &config(cli)?, output),
         Command::Audit(command) => audit::audit(command, &settings(cli)?, output),
-        Command::Rotate(args) => rotate::rotate(args, &args.door.way(cli)?, output),
-        Command::Observe(args) => observe::observe(args, &args.door.way(cli)?, output),
-        Command::Pause(args) => pause::pause(args, &args.door.way(cli)?, output),
-        Command::Resume(args) => pause::resume(args, &args.door.way(cli)?, output),
-        Command::Freeze(args) => freeze::freeze(args, &args.door.way(cli)?, output),
-        Command::Thaw(args) => freeze::thaw(args, &args.door.way(cli)?, output),
+        Command::Rotate(args) => rotate::rotate(args, &args.daemon.find(cli)?, output),
+        Command::Observe(args) => observe::observe(args, &args.daemon.find(cli)?, output),
+        Command::Pause(args) => pause::pause(args, &args.daemon.find(cli)?, output),
+        Command::Resume(args) => pause::resume(args, &args.daemon.find(cli)?, output),
+        Command::Freeze(args) => freeze::freeze(args, &args.daemon.find(cli)?, output),
+        Command::Thaw(args) => freeze::thaw(args, &args.daemon.find(cli)?, output),
         Command::Rearm(args) => rearm::rearm(args, cli, output),
         Command::Reload(args) => reload::reload(args, cli, output),
         Command::Man(args) => man::man(args, Cli::command()),
@@ -277,7 +277,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
 mod tests {
     use super::*;
 
-    /// Whoever asks a command for help is shown how it is typed.
+    /// The help of every command shows how it is typed.
     #[test]
     fn every_command_has_an_example() {
         fn without(command: &clap::Command, path: &str) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::order::{Door, Way, Why, give, matching, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit};
 use crate::app::{self, SystemClock};
@@ -30,11 +30,11 @@ pub(super) struct Args {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn observe(args: &Args, way: &Way, output: &mut Output) -> Answer {
-    with_daemon(&way.socket, async |client| {
+pub(super) fn observe(args: &Args, daemon: &Daemon, output: &mut Output) -> Answer {
+    with_daemon(&daemon.socket, async |client| {
         let began = SystemClock::now();
         let targets = matching(&client, &args.target).await?;
         let targets = targets.into_iter().filter(|state| state.standing != Readiness::NotManaged);

@@ -1,4 +1,4 @@
-//! What the commands share that give an order to the running daemon: finding it, naming who asks, choosing targets.
+//! What the commands that order something share: finding the daemon, naming the user who logged in, choosing targets.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -12,26 +12,28 @@ use crate::domain::Caller;
 
 /// Which daemon.
 #[derive(Debug, clap::Args)]
-pub(super) struct Door {
-    /// Where the daemon takes orders. No configuration is read then, as while it is being edited; days are those of UTC.
+pub(super) struct DaemonArgs {
+    /// Where the daemon takes orders. No configuration is read then, as while it is being edited; days and
+    /// times without an offset are those of UTC.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
 }
 
-/// What an order needs to know of the configuration.
-pub(super) struct Way {
+/// The daemon that an order goes to, and how times in it are read.
+pub(super) struct Daemon {
     /// Where the daemon takes orders.
     pub(super) socket: PathBuf,
-    /// Whose days are meant.
+    /// Of days and of times without an offset.
     pub(super) timezone: TimeZone,
 }
 
-impl Door {
-    /// The way that was given, or else the configuration's.
-    pub(super) fn way(&self, cli: &Cli) -> Result<Way, Stop> {
+impl DaemonArgs {
+    /// By the socket that was given, or else by the configuration.
+    pub(super) fn find(&self, cli: &Cli) -> Result<Daemon, Stop> {
         match &self.socket {
-            Some(socket) => Ok(Way { socket: socket.clone(), timezone: TimeZone::UTC }),
-            None => settings(cli).map(|settings| Way { socket: settings.control.socket, timezone: settings.timezone }),
+            Some(socket) => Ok(Daemon { socket: socket.clone(), timezone: TimeZone::UTC }),
+            None => settings(cli)
+                .map(|settings| Daemon { socket: settings.control.socket, timezone: settings.rules.timezone }),
         }
     }
 }
@@ -55,7 +57,7 @@ where
     })
 }
 
-/// Gives an order, for this reason and by the word of whoever logged in.
+/// Gives an order, with its reason and with the name of the user who logged in.
 pub(super) async fn give<T: Orderable>(client: &Client, reason: &str, order: T) -> Result<T::Answer, Stop> {
     Ok(client.order(&Reasoned { reason: reason.to_owned(), login: login(), order }).await?)
 }
@@ -86,7 +88,7 @@ pub(super) async fn matching(client: &Client, glob: &str) -> Result<Vec<TargetSt
     Ok(targets)
 }
 
-/// Who logged in and then became the user that this process runs as; none if that is the same, or nobody did.
+/// The user who logged in, if this process runs as another one, as under `sudo`.
 pub(super) fn login() -> Option<String> {
     let uid = logged_in(&std::fs::read_to_string("/proc/self/loginuid").ok()?)?;
     if uid == getuid().as_raw() {

@@ -1,8 +1,8 @@
 //! `rekeyd pause` and `rekeyd resume`: holds targets up for a while, on the record, and lets them go again.
 
-use super::order::{Door, Way, Why, give, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, with_daemon};
 use super::output::{Output, moment};
-use super::when::Later;
+use super::when::When;
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
 use crate::control::{PauseOrder, Paused, ResumeOrder};
@@ -19,9 +19,10 @@ pub(super) struct Pause {
     /// Which targets, by name; `*` stands for anything. Targets found later belong to it too.
     #[arg(default_value = "*")]
     target: String,
-    /// When it ends by itself: `4h`, `2026-05-01T06:00:00Z`, or `2026-05-01` for the end of that day.
+    /// When it ends by itself: `4h`, `2026-05-01T06:00` in the configured time zone, `2026-05-01T06:00Z`, or `2026-05-01` for the
+    /// end of that day.
     #[arg(long, value_name = "TIME", requires = "reason")]
-    until: Option<Later>,
+    until: Option<When>,
     /// Why, for the record: a ticket, a sentence.
     #[arg(long, value_name = "TEXT", requires = "until", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: Option<String>,
@@ -29,7 +30,7 @@ pub(super) struct Pause {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,15 +46,15 @@ pub(super) struct Resume {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
+pub(super) fn pause(args: &Pause, daemon: &Daemon, output: &mut Output) -> Answer {
     let now = SystemClock::now();
-    let standing = with_daemon(&way.socket, async |client| {
+    let standing = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
-                let until = until.moment(now, &way.timezone);
+                let until = until.ahead(now).end(&daemon.timezone);
                 give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?
             }
             (None, _) | (_, None) => client.pauses().await?,
@@ -62,8 +63,8 @@ pub(super) fn pause(args: &Pause, way: &Way, output: &mut Output) -> Answer {
     show(&standing, args.json, output)
 }
 
-pub(super) fn resume(args: &Resume, way: &Way, output: &mut Output) -> Answer {
-    let standing = with_daemon(&way.socket, async |client| {
+pub(super) fn resume(args: &Resume, daemon: &Daemon, output: &mut Output) -> Answer {
+    let standing = with_daemon(&daemon.socket, async |client| {
         let before = client.pauses().await?;
         if before.iter().all(|pause| pause.scope != args.target) {
             let scopes: Vec<_> = before.iter().map(|pause| format!("{:?}", pause.scope)).collect();

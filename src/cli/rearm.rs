@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::order::{Door, Why, give, matching, this_process};
+use super::order::{DaemonArgs, Why, give, matching, this_process};
 use super::output::{Output, WARN, styled};
 use super::{Answer, Cli, Exit, Stop, runtime, settings};
 use crate::app::{self, ByHand};
@@ -24,13 +24,13 @@ pub(super) struct Args {
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
 pub(super) fn rearm(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
-    let (names, unsigned) = match Client::new(&args.door.way(cli)?.socket) {
+    let (names, unsigned) = match Client::new(&args.daemon.find(cli)?.socket) {
         Ok(client) => (runtime()?.block_on(by_daemon(args, &client))?, None),
-        Err(ClientError::Down(_)) if args.door.socket.is_none() => by_hand(args, &settings(cli)?, &cli.config)?,
+        Err(ClientError::Down(_)) if args.daemon.socket.is_none() => by_hand(args, &settings(cli)?, &cli.config)?,
         Err(error) => return Err(error.into()),
     };
     if names.is_empty() {

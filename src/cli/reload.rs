@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::order::{Door, login, with_daemon};
+use super::order::{DaemonArgs, login, with_daemon};
 use super::output::Output;
 use super::{Answer, Cli, Exit, Stop};
 use crate::config::Environment;
@@ -19,13 +19,13 @@ without one: --socket says where."
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    door: Door,
+    daemon: DaemonArgs,
 }
 
 pub(super) fn reload(args: &Args, cli: &Cli, output: &mut Output) -> Answer {
-    // A broken file is the daemon's to refuse: so the refusal is on record, and seen by whoever watches the metrics.
-    let socket = match args.door.way(cli) {
-        Ok(way) => way.socket,
+    // A broken file is left for the daemon to refuse: so the refusal is on record and in the metrics.
+    let socket = match args.daemon.find(cli) {
+        Ok(daemon) => daemon.socket,
         Err(wrong) => {
             let runtime = Environment::of_this_process().runtime_directory;
             let socket = runtime.unwrap_or_else(|| PathBuf::from("/run/rekeyd")).join("control.sock");

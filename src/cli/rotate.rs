@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::order::{Door, Way, Why, give, matching, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, matching, with_daemon};
 use super::output::{BAD, GOOD, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop};
 use crate::app::SystemClock;
@@ -59,12 +59,12 @@ pub(super) struct Args {
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
-    pub(super) door: Door,
+    pub(super) daemon: DaemonArgs,
 }
 
-pub(super) fn rotate(args: &Args, way: &Way, output: &mut Output) -> Answer {
+pub(super) fn rotate(args: &Args, daemon: &Daemon, output: &mut Output) -> Answer {
     let glob = args.target.as_deref().unwrap_or("*");
-    with_daemon(&way.socket, async |client| {
+    with_daemon(&daemon.socket, async |client| {
         let (fit, unfit): (Vec<_>, Vec<_>) =
             matching(&client, glob).await?.into_iter().partition(|state| state.standing.can_rotate());
         if args.dry_run {

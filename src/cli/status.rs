@@ -1,5 +1,7 @@
 //! `rekeyd status`: whether the daemon works, each target's key, its last and its next rotation, and what is wrong.
 
+use std::io;
+
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -7,8 +9,8 @@ use super::output::{BAD, DIM, GOOD, Output, WARN, ago, minute, styled};
 use super::{Answer, Exit, found_some, runtime};
 use crate::app::{Presence, View};
 use crate::config::Settings;
-use crate::domain::{Decision, Freeze, Glob, WaitReason};
-use crate::policy::{freezes_from, next_at};
+use crate::domain::{Decision, Freeze, Glob, Planned, TargetName, TargetRecord, WaitReason};
+use crate::policy::{Rules, freezes_from, next_at};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -30,111 +32,130 @@ pub(super) fn status(args: &Args, settings: &Settings, output: &mut Output) -> A
         Presence::Mute { .. } | Presence::Absent => View::read(settings)?,
     };
     let amiss = amiss(&presence, &view);
-    let glob = Glob::new(&args.target);
-    let mut rows = Vec::new();
-    let mut planned: Vec<_> = view
-        .plan
-        .decisions
-        .iter()
-        .filter_map(|planned| Some((view.fleet.targets.get(&planned.target)?, planned)))
-        .map(|(record, planned)| (record.target.name(), record, planned))
-        .filter(|(name, _, _)| glob.matches(name.as_str()))
-        .collect();
-    planned.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
-    found_some(planned.len(), &args.target)?;
-    for (name, record, planned) in planned {
-        let key = record.key.as_ref();
-        let due_at = planned.decision.due_at();
-        let next = next_at(view.now, record, &view.fleet, &settings.rules);
-        if args.json {
-            output.json(&json!({
-                "kind": "target",
-                "target": name,
-                "target_id": planned.target,
-                "manager": record.target.manager,
-                "project": record.target.project,
-                "project_id": record.target.project_id,
-                "cluster": record.target.cluster,
-                "cluster_id": record.target.cluster_id,
-                "role": record.target.role,
-                "mechanism": record.target.mechanism,
-                "key_id": key.map(|key| &key.id),
-                "key_since": key.map(|key| key.since()),
-                "key_age_known": key.map(|key| key.not_before.is_some()),
-                "last_seen_at": key.map(|key| key.last_seen),
-                "last_rotation_at": record.last_rotation_at,
-                "next_rotation_at": next,
-                "due_at": due_at,
-                "slot": record.slot,
-                "state": planned.decision.word(),
-                "reason": planned.decision.to_string(),
-            }))?;
-        } else {
-            let age = key.map_or_else(
-                || "-".to_owned(),
-                |key| {
-                    // What was there before us is at least this old.
-                    let unknown = if key.not_before.is_none() { "> " } else { "" };
-                    format!("{unknown}{}", ago(view.now, key.since()))
-                },
-            );
-            rows.push([
-                name.to_string(),
-                state(&planned.decision),
-                key.map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
-                age,
-                minute(record.last_rotation_at),
-                minute(next.or(due_at).filter(|_| !matches!(planned.decision, Decision::Quarantined { .. }))),
-                later(&planned.decision, next),
-            ]);
-        }
-    }
+    let shown = shown(&view, &Glob::new(&args.target), &settings.rules);
+    found_some(shown.len(), &args.target)?;
     if args.json {
-        for alert in &view.alerts {
-            output.json(&json!({
-                "kind": "alert",
-                "alert": alert.kind,
-                "severity": alert.severity.as_str(),
-                "subject": alert.subject,
-                "name": alert.name,
-                "since": alert.since,
-                "words": alert.words,
-            }))?;
-        }
-        let presence = word(&presence);
-        output
-            .json(&json!({ "kind": "daemon", "presence": presence, "words": amiss, "ledger_head": view.head.seq }))?;
+        print_json(&shown, &view, output)?;
+        let (presence, head) = (word(&presence), view.head.seq);
+        output.json(&json!({ "kind": "daemon", "presence": presence, "words": amiss, "ledger_head": head }))?;
     } else {
-        let count = rows.len();
-        output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
-        output.line("")?;
-        for (scope, pause) in view.fleet.standing_pauses(view.now) {
-            let (until, by) = (minute(Some(pause.until)), pause.by.name());
-            output.line(format_args!(
-                "{} of {scope} until {until}, by {by}: {}",
-                styled(WARN, "pause"),
-                pause.reason
-            ))?;
-        }
-        for (freeze, by) in freezes_from(view.now, &settings.rules, &view.fleet) {
-            let by = by.map_or_else(|| "configured".to_owned(), |by| format!("by {}", by.name()));
-            let Freeze { name, scope, span, reason } = freeze;
-            output.line(format_args!("{} {name} of {scope}, {span}, {by}: {reason}", styled(WARN, "freeze")))?;
-        }
-        for alert in &view.alerts {
-            output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;
-        }
-        if let Some(words) = &amiss {
-            output.line(format_args!("{} {words}", styled(BAD, "critical")))?;
-        }
-        let alerts = match view.alerts.len() {
-            0 => styled(GOOD, "no alert"),
-            1 => styled(BAD, "1 alert"),
-            many => styled(BAD, format_args!("{many} alerts")),
-        };
-        output.line(format_args!("{count} targets, {alerts}; ledger head {}", view.head.seq))?;
+        print_table(&shown, &view, &settings.rules, amiss.as_deref(), output)?;
     }
     Ok(if view.alerts.is_empty() && amiss.is_none() { Exit::Done } else { Exit::Attention })
+}
+
+/// One target.
+struct Shown<'a> {
+    name: TargetName,
+    record: &'a TargetRecord,
+    planned: &'a Planned,
+    /// When its rotation begins, as far as can be told.
+    next: Option<Timestamp>,
+}
+
+/// The targets whose names match, by name.
+fn shown<'a>(view: &'a View, glob: &Glob, rules: &Rules) -> Vec<Shown<'a>> {
+    let targets = view.plan.decisions.iter().filter_map(|planned| {
+        let record = view.fleet.targets.get(&planned.target)?;
+        let name = record.target.name();
+        let next = next_at(view.now, record, &view.fleet, rules);
+        glob.matches(name.as_str()).then_some(Shown { name, record, planned, next })
+    });
+    let mut shown: Vec<_> = targets.collect();
+    shown.sort_by(|one, other| one.name.cmp(&other.name));
+    shown
+}
+
+fn print_json(shown: &[Shown<'_>], view: &View, output: &mut Output) -> io::Result<()> {
+    for Shown { name, record, planned, next } in shown {
+        let (target, key) = (&record.target, record.key.as_ref());
+        output.json(&json!({
+            "kind": "target",
+            "target": name,
+            "target_id": planned.target,
+            "manager": target.manager,
+            "project": target.project,
+            "project_id": target.project_id,
+            "cluster": target.cluster,
+            "cluster_id": target.cluster_id,
+            "role": target.role,
+            "mechanism": target.mechanism,
+            "key_id": key.map(|key| &key.id),
+            "key_since": key.map(|key| key.since()),
+            "key_age_known": key.map(|key| key.not_before.is_some()),
+            "last_seen_at": key.map(|key| key.last_seen),
+            "last_rotation_at": record.last_rotation_at,
+            "next_rotation_at": next,
+            "due_at": planned.decision.due_at(),
+            "slot": record.slot,
+            "state": planned.decision.word(),
+            "reason": planned.decision.to_string(),
+        }))?;
+    }
+    for alert in &view.alerts {
+        output.json(&json!({
+            "kind": "alert",
+            "alert": alert.kind,
+            "severity": alert.severity.as_str(),
+            "subject": alert.subject,
+            "name": alert.name,
+            "since": alert.since,
+            "words": alert.words,
+        }))?;
+    }
+    Ok(())
+}
+
+fn print_table(
+    shown: &[Shown<'_>],
+    view: &View,
+    rules: &Rules,
+    amiss: Option<&str>,
+    output: &mut Output,
+) -> io::Result<()> {
+    let rows: Vec<_> = shown.iter().map(|shown| as_row(shown, view.now)).collect();
+    output.table(["TARGET", "STATE", "KEY", "AGE", "LAST ROTATION", "NEXT", "REASON"], &rows)?;
+    output.line("")?;
+    for (scope, pause) in view.fleet.standing_pauses(view.now) {
+        let (until, by) = (minute(Some(pause.until)), pause.by.name());
+        output.line(format_args!("{} of {scope} until {until}, by {by}: {}", styled(WARN, "pause"), pause.reason))?;
+    }
+    for (freeze, by) in freezes_from(view.now, rules, &view.fleet) {
+        let by = by.map_or_else(|| "configured".to_owned(), |by| format!("by {}", by.name()));
+        let Freeze { name, scope, span, reason } = freeze;
+        output.line(format_args!("{} {name} of {scope}, {span}, {by}: {reason}", styled(WARN, "freeze")))?;
+    }
+    for alert in &view.alerts {
+        output.line(format_args!("{} {}", styled(BAD, alert.severity.as_str()), alert.words))?;
+    }
+    if let Some(words) = amiss {
+        output.line(format_args!("{} {words}", styled(BAD, "critical")))?;
+    }
+    let alerts = match view.alerts.len() {
+        0 => styled(GOOD, "no alert"),
+        1 => styled(BAD, "1 alert"),
+        many => styled(BAD, format_args!("{many} alerts")),
+    };
+    output.line(format_args!("{} targets, {alerts}; ledger head {}", rows.len(), view.head.seq))
+}
+
+fn as_row(Shown { name, record, planned, next }: &Shown<'_>, now: Timestamp) -> [String; 7] {
+    let (key, decision) = (record.key.as_ref(), &planned.decision);
+    let age = key.map(|key| {
+        // What was there before us is at least this old.
+        let unknown = if key.not_before.is_none() { "> " } else { "" };
+        format!("{unknown}{}", ago(now, key.since()))
+    });
+    let dash = || "-".to_owned();
+    [
+        name.to_string(),
+        state(decision),
+        key.map_or_else(dash, |key| key.id.to_string()),
+        age.unwrap_or_else(dash),
+        minute(record.last_rotation_at),
+        minute(next.or(decision.due_at()).filter(|_| !matches!(decision, Decision::Quarantined { .. }))),
+        later(decision, *next),
+    ]
 }
 
 const fn word(presence: &Presence) -> &'static str {

@@ -47,7 +47,7 @@ fn contents(former: &Manager, next: &Manager) -> Vec<String> {
     told.map(|(_, what)| format!("ops_manager {}: its {what} changed", next.name)).collect()
 }
 
-/// What differs that a running daemon cannot change: where it lives, where it listens, who signs, whom it tells.
+/// What differs that takes a restart: the state directory, the listeners, the key that signs, the receivers.
 pub fn fixed(former: &Config, next: &Config) -> Vec<&'static str> {
     let (before, after) = (&former.settings, &next.settings);
     let signs_the_same = same_secret(former.checkpoint_key.as_ref(), next.checkpoint_key.as_ref());
@@ -154,7 +154,7 @@ mod tests {
         format!("[[ops_manager]]\nname = '{name}'\nurl = '{url}/{name}'\npublic_key = '{name}'\n{key}\n{rest}\n")
     }
 
-    /// Who reads the record knows what was changed, and not what the key is.
+    /// The record tells what was changed, and not what the key is.
     #[test]
     fn every_change_is_told_and_no_secret() {
         let before = config(&format!("{}{}", manager("emea", ""), manager("apac", "")), "first-secret");

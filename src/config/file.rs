@@ -190,16 +190,16 @@ impl ConfigFile {
         let rules = self.managers.into_iter().filter_map(|manager| Some((manager.name?, manager.rules?))).collect();
         let policies: BTreeMap<_, _> =
             self.policies.into_iter().map(|(name, entry)| (name, Arc::clone(&entry.policy))).collect();
+        let Self { freezes, timezone, stalled_after, .. } = self;
         Settings {
             ledger,
             state_dir: self.state_dir,
-            timezone: self.timezone,
             http: self.http,
             control: self.control,
             inventory: self.inventory,
             runbook: self.runbook,
             policies,
-            rules: Rules { managers: rules, freezes: self.freezes, stalled_after: self.stalled_after },
+            rules: Rules { managers: rules, freezes, timezone, stalled_after },
             warnings,
         }
     }

@@ -28,10 +28,7 @@ fn read_one(mut section: Section<'_>, zone: &TimeZone, names: &mut BTreeSet<Stri
     let scope = section.optional("scope", value::glob);
     section.finish();
     let (start, end_at) = (start?, end?);
-    let (Some(start), Some(end)) = (start.value.in_zone(zone, false), end_at.value.in_zone(zone, true)) else {
-        document.problem(&end_at.spot, "a moment beyond the end of time", None);
-        return None;
-    };
+    let (start, end) = (start.value.start(zone), end_at.value.end(zone));
     if end <= start {
         document.problem(&end_at.spot, "`end` is not after `start`", "a freeze ends by itself".to_owned());
         return None;

@@ -155,7 +155,7 @@ pub(super) fn secret_source(
     let spot = setting.key_spot();
     let mut source = setting.into_section(format!("`{name}`"))?;
     let one = source.has_one_of("credential", "file");
-    // Whoever mistakes these for the key itself must not find it in a log.
+    // A private key that was put here by mistake must not appear in a log.
     let credential = source.optional("credential", |value| credential_name(value).map_err(Misfit::secret));
     let file = source.optional("file", |value| value::absolute_path(value).map_err(Misfit::secret));
     source.finish();

@@ -29,7 +29,7 @@ pub(super) struct PolicyEntry {
     pub(super) policy: Arc<Policy>,
     /// Where its `settle` was written, in its own section or in the one that it inherits from.
     pub(super) settle_at: Option<Spot>,
-    /// By whose clocks it reads calendars and windows.
+    /// The time zone of its calendars and windows.
     pub(super) zone: TimeZone,
     /// How long each of its windows is and where it was written, in its own section or in the one that it inherits from.
     pub(super) windows_at: Vec<(SignedDuration, Spot)>,
@@ -78,7 +78,7 @@ fn read_one(mut section: Section<'_>, name: PolicyName, base: &PolicyEntry) -> P
     let first_rotation = section.optional("first_rotation", value::one_of);
     let confirm_within = section.optional("confirm_within", value::period);
     let settle = section.optional("settle", value::period);
-    // Who needs more than a hundred tries needs an operator, and should be told so.
+    // After a hundred failed tries an operator is needed, and quarantine says so.
     let max_attempts = section.optional("max_attempts", value::whole_number(1..=100));
     let observe_every = section.optional("observe_every", value::period);
     let member_order = section.optional("member_order", value::one_of);

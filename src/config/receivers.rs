@@ -1,4 +1,4 @@
-//! The sections `[[webhook]]`, `[[alertmanager]]` and `[heartbeat]`: who is told of alerts, and by which way.
+//! The sections `[[webhook]]`, `[[alertmanager]]` and `[heartbeat]`: the receivers of alerts, and how each is reached.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(super) struct ReceiverFile {
 pub(super) enum AddressSource {
     /// In the file: it holds no secret.
     Here(Url),
-    /// Elsewhere: whoever knows it can write there.
+    /// In a credential or a file, since knowing the address is enough to write there.
     Secret(SecretSource),
 }
 

@@ -1,11 +1,10 @@
-//! The configuration as the rest of the house sees it: checked, complete, with every default filled in.
+//! The configuration as the rest of the program sees it: checked, complete, with every default filled in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,7 +23,7 @@ pub struct Config {
     pub managers: Vec<Manager>,
     /// What the file means, every default filled in, in the file's own form. No secret is in it.
     pub effective: String,
-    /// Those who are told of alerts, in the order of the file, with their secrets; each has a name of its own.
+    /// The receivers of alerts, in the order of the file, with their secrets; each has a name of its own.
     pub receivers: Vec<Receiver>,
 }
 
@@ -33,8 +32,6 @@ pub struct Config {
 pub struct Settings {
     /// Where the database lives.
     pub state_dir: PathBuf,
-    /// In which times of day are read and shown; [`TimeZone::iana_name`] is what was written.
-    pub timezone: TimeZone,
     /// The ledger's checkpoints.
     pub ledger: Ledger,
     /// The listener.
@@ -43,7 +40,7 @@ pub struct Settings {
     pub control: Control,
     /// The inventory of API keys.
     pub inventory: Inventory,
-    /// Where the runbook is, for those who are told of alerts; none if nobody said.
+    /// The address of the runbook, which alerts carry; none if it is not set.
     pub runbook: Option<String>,
     /// Every policy that is defined, used or not; `default` always is.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
@@ -135,7 +132,7 @@ impl ClientIdentity {
     }
 }
 
-/// One who is told of alerts, or of the daemon's life.
+/// A receiver of alerts, or of the heartbeat.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     /// Its name.

@@ -32,7 +32,7 @@ impl Substitute {
 
     fn source(&self) -> SecretSource {
         if self.private_key.contains('/') {
-            // Whoever types a path means it from where they are.
+            // A path on the command line is relative to the working directory.
             let path = PathBuf::from(&self.private_key);
             SecretSource::File(std::path::absolute(&path).unwrap_or(path))
         } else {

@@ -4,14 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use reqwest::Url;
 use strum::VariantArray;
 use toml::de::DeValue;
 
-use crate::domain::{Glob, Period};
+use crate::domain::{Glob, Moment, Period};
 pub(super) use crate::domain::{NAME_RULE, is_name};
 use crate::policy::{Cron, Spread, Window};
 
@@ -138,40 +136,12 @@ pub(super) fn one_of<T: Copy + Into<&'static str> + VariantArray>(value: &DeValu
     })
 }
 
-/// A moment as people write it: a day, a time of a day, or a moment with its offset. A day is none before it is known whether
-/// its beginning or its end is meant.
+/// A moment or a day, as TOML has them or in a string.
 pub(super) fn moment(value: &DeValue<'_>) -> Result<Moment, Misfit> {
     let written = if let DeValue::Datetime(datetime) = value { datetime.to_string() } else { text(value)?.to_owned() };
-    // A day is read from a moment as well, its time left out: where one is written, it is meant.
-    let moment = if written.contains(':') {
-        written.parse().map(Moment::At).or_else(|_| written.parse().map(Moment::Civil))
-    } else {
-        written.parse().map(Moment::On)
-    };
-    moment.map_err(|_| {
+    written.parse().map_err(|_| {
         Misfit::new("must be a day or a moment").with_help("write for example 2026-12-20 or 2026-12-20T18:00:00")
     })
-}
-
-/// A moment, as far as it can be told without a time zone.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Moment {
-    At(Timestamp),
-    Civil(DateTime),
-    On(Date),
-}
-
-impl Moment {
-    /// The moment, or where a day was written its first one, or with `end` the one after its last.
-    pub(super) fn in_zone(self, zone: &TimeZone, end: bool) -> Option<Timestamp> {
-        let civil = match self {
-            Self::At(at) => return Some(at),
-            Self::Civil(civil) => civil,
-            Self::On(day) if end => day.tomorrow().ok()?.at(0, 0, 0, 0),
-            Self::On(day) => day.at(0, 0, 0, 0),
-        };
-        zone.to_timestamp(civil).ok()
-    }
 }
 
 /// A name that can stand in a target's name between slashes, and in a file of its own.
@@ -264,7 +234,7 @@ pub(super) fn proxy_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     if url.path() == "/" { Ok(url) } else { Err(Misfit::new("must have no path, as the address of a proxy")) }
 }
 
-/// The address of one who is told of alerts, if it is no secret.
+/// The address of a receiver of alerts, if it is no secret.
 pub(super) fn receiver_url(value: &DeValue<'_>) -> Result<Url, Misfit> {
     web_url(value).map_err(|misfit| {
         misfit.with_help(

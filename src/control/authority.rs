@@ -35,18 +35,18 @@ impl Authority {
         Ok(Self { own: geteuid().as_raw(), group: group.transpose()? })
     }
 
-    /// Whether others than root and the own user may come as far as being asked who they are.
+    /// Whether anyone besides root and the daemon's own user may give orders.
     pub(super) fn is_shared(&self) -> bool {
         self.group.is_some()
     }
 
-    /// Whether this one may give orders whatever the system's user database says.
+    /// Whether this user may give orders whatever the system's user database says.
     pub(super) fn is_known(&self, uid: u32) -> bool {
         uid == 0 || uid == self.own
     }
 
-    /// Names the caller, and says whether this one may give orders. Asks the system's user database, which may wait for a
-    /// network: not for threads that serve sockets.
+    /// Names the caller, and says whether it may give orders. Asks the system's user database, which may wait for a network: not
+    /// for threads that serve sockets.
     pub(super) fn judge(&self, uid: u32, gid: u32, pid: i32) -> (Caller, bool) {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let may = self.is_known(uid)
@@ -59,7 +59,7 @@ impl Authority {
         (Caller { uid, gid, pid, user: user.map(|user| user.name), login: None }, may)
     }
 
-    /// For those who may not: who may.
+    /// Names those who may give orders, for a refusal.
     pub(super) fn words(&self) -> String {
         let own = User::from_uid(Uid::from_raw(self.own)).ok().flatten();
         let own = own.map_or_else(|| format!("uid {}", self.own), |user| user.name);

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::given::{Given, plain};
-use super::orders::{Answer, Inputs, LONGEST_PAUSE};
+use super::extract::{Order, one_line};
+use super::orders::{Answer, Inputs, LONGEST_HOLD};
 use super::refused::Refused;
 use super::wire::{FreezeOrder, Frozen, ThawOrder};
 use crate::domain::{Caller, Event, NAME_RULE, is_name};
@@ -16,10 +16,10 @@ pub(super) async fn list(State(inputs): State<Inputs>) -> Json<Vec<Frozen>> {
 
 pub(super) async fn freeze(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<FreezeOrder>,
+    Order { reason, by, order }: Order<FreezeOrder>,
 ) -> Answer<Vec<Frozen>> {
     let FreezeOrder { name, scope, start, end } = order;
-    plain(&scope, "the scope")?;
+    one_line(&scope, "the scope")?;
     if !is_name(&name) {
         return Err(Refused::wrong(format!("the name {NAME_RULE}")));
     }
@@ -29,7 +29,7 @@ pub(super) async fn freeze(
     if end <= start {
         return Err(Refused::wrong("a freeze ends after it begins, and in the future"));
     }
-    if start.duration_since(now) > LONGEST_PAUSE || end.duration_since(start) > LONGEST_PAUSE {
+    if start.duration_since(now) > LONGEST_HOLD || end.duration_since(start) > LONGEST_HOLD {
         return Err(Refused::wrong("a freeze that is ordered begins within a year, and takes no longer than one"));
     }
     if let Some(known) = known(&inputs).into_iter().find(|known| known.name == name) {
@@ -52,7 +52,7 @@ pub(super) async fn freeze(
 
 pub(super) async fn thaw(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<ThawOrder>,
+    Order { reason, by, order }: Order<ThawOrder>,
 ) -> Answer<Vec<Frozen>> {
     let mut named = known(&inputs);
     named.retain(|known| known.name == order.name);

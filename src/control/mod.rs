@@ -6,8 +6,8 @@
 
 mod authority;
 mod client;
+mod extract;
 mod freezes;
-mod given;
 mod orders;
 mod refused;
 mod serve;

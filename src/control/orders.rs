@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::authority::Authority;
+use super::extract::{Order, one_line, with_login};
 use super::freezes;
-use super::given::{Given, behind, plain};
 use super::refused::Refused;
 use super::wire::{
     DaemonState, FreezeOrder, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, ReloadOrder,
@@ -26,8 +26,8 @@ use crate::ports::{Gauge, Orders, Reload, Situation};
 
 /// The ids of a hundred thousand targets.
 const LARGEST_BODY: usize = 16 << 20;
-/// Whoever needs a longer pause takes the target out of the configuration.
-pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// The longest pause or freeze. To leave a target alone for longer, take it out of the configuration.
+pub(super) const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// What the orders work on.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub(super) fn router(inputs: Inputs) -> Router {
         .with_state(inputs)
 }
 
-/// The same answer to everything, and the connection is closed: its place is wanted.
+/// Refuses every request of this caller, and closes the connection to free its place.
 pub(super) fn refusing(caller: &Caller, authority: &Authority) -> Router {
     let words = format!("{} may not give orders; these may: {}", caller.name(), authority.words());
     Router::new().fallback(move || async move { ([(CONNECTION, "close")], Refused(StatusCode::FORBIDDEN, words)) })
@@ -77,7 +77,7 @@ struct Matching {
 
 async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>) -> Json<Vec<TargetState>> {
     let glob = Glob::new(matching.glob.as_deref().unwrap_or("*"));
-    Json(inputs.look(|state| glob.matches(state.target.as_str())))
+    Json(inputs.states(|state| glob.matches(state.target.as_str())))
 }
 
 async fn daemon(State(inputs): State<Inputs>) -> Json<DaemonState> {
@@ -91,13 +91,10 @@ async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {
 
 async fn rotate(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<RotateOrder>,
+    Order { reason, by, order }: Order<RotateOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing.can_rotate());
-    if fit.is_empty() {
-        return Err(Refused::conflict("none of these targets can be rotated now; `rekeyd status` says why"));
-    }
+    let none = "none of these targets can be rotated now; `rekeyd status` says why";
+    let fit = inputs.fit(order.targets, Readiness::can_rotate, none)?;
     let events = fit.iter().map(|state| Event::RotationRequested {
         target: state.id.clone(),
         reason: reason.clone(),
@@ -106,18 +103,15 @@ async fn rotate(
     });
     inputs.orders.order(&by, events.collect()).await?;
     let fit: BTreeSet<_> = fit.into_iter().map(|state| state.id).collect();
-    Ok(Json(inputs.look(|state| fit.contains(&state.id))))
+    Ok(Json(inputs.states(|state| fit.contains(&state.id))))
 }
 
 async fn observe(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<ObserveOrder>,
+    Order { reason, by, order }: Order<ObserveOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing != Readiness::NotManaged);
-    if fit.is_empty() {
-        return Err(Refused::conflict("none of these targets has a key that is looked at; `rekeyd status` says why"));
-    }
+    let none = "none of these targets has a key that is looked at; `rekeyd status` says why";
+    let fit = inputs.fit(order.targets, |standing| standing != Readiness::NotManaged, none)?;
     let event = Event::LookRequested { scope: order.scope, targets: fit.len() as u64, reason, by: by.clone() };
     inputs.orders.order(&by, vec![event]).await?;
     inputs.orders.look_at(fit.iter().map(|state| state.id.clone()).collect());
@@ -126,13 +120,10 @@ async fn observe(
 
 async fn rearm(
     State(inputs): State<Inputs>,
-    Given { reason, by, order }: Given<RearmOrder>,
+    Order { reason, by, order }: Order<RearmOrder>,
 ) -> Answer<Vec<TargetState>> {
-    let wanted: BTreeSet<TargetId> = order.targets.into_iter().collect();
-    let fit = inputs.look(|state| wanted.contains(&state.id) && state.standing == Readiness::Quarantined);
-    if fit.is_empty() {
-        return Err(Refused::conflict("none of these targets is quarantined any more"));
-    }
+    let none = "none of these targets is quarantined any more";
+    let fit = inputs.fit(order.targets, |standing| standing == Readiness::Quarantined, none)?;
     let events = fit.iter().map(|state| Event::TargetRearmed {
         target: state.id.clone(),
         reason: reason.clone(),
@@ -142,10 +133,10 @@ async fn rearm(
     Ok(Json(fit))
 }
 
-async fn pause(State(inputs): State<Inputs>, Given { reason, by, order }: Given<PauseOrder>) -> Answer<Vec<Paused>> {
-    plain(&order.scope, "the scope")?;
+async fn pause(State(inputs): State<Inputs>, Order { reason, by, order }: Order<PauseOrder>) -> Answer<Vec<Paused>> {
+    one_line(&order.scope, "the scope")?;
     let length = order.until.duration_since(inputs.gauge.read().now);
-    if !length.is_positive() || length > LONGEST_PAUSE {
+    if !length.is_positive() || length > LONGEST_HOLD {
         return Err(Refused::wrong("a pause ends in the future, and within a year"));
     }
     let event = Event::PauseSet { scope: order.scope, until: order.until, reason, by: by.clone() };
@@ -153,7 +144,7 @@ async fn pause(State(inputs): State<Inputs>, Given { reason, by, order }: Given<
     Ok(Json(standing(&inputs.gauge.read())))
 }
 
-async fn resume(State(inputs): State<Inputs>, Given { reason, by, order }: Given<ResumeOrder>) -> Answer<Vec<Paused>> {
+async fn resume(State(inputs): State<Inputs>, Order { reason, by, order }: Order<ResumeOrder>) -> Answer<Vec<Paused>> {
     if !inputs.gauge.read().fleet.pauses.contains_key(&order.scope) {
         return Err(Refused::conflict(format!("no pause with the scope {:?} stands", order.scope)));
     }
@@ -167,14 +158,26 @@ async fn reload(
     Extension(caller): Extension<Caller>,
     Json(order): Json<ReloadOrder>,
 ) -> Answer<Reloaded> {
-    let caller = behind(caller, order.login)?;
-    let changes = inputs.reload.reload(Some(caller)).await;
-    changes.map(|changes| Json(Reloaded { changes })).map_err(|words| Refused(StatusCode::UNPROCESSABLE_ENTITY, words))
+    let caller = with_login(caller, order.login)?;
+    let changes = inputs.reload.reload(Some(caller)).await?;
+    Ok(Json(Reloaded { changes }))
 }
 
 impl Inputs {
+    /// Those of the wanted targets that `keep` keeps, as they stand now. An order that fits none of them is refused.
+    fn fit(
+        &self,
+        wanted: Vec<TargetId>,
+        keep: impl Fn(Readiness) -> bool,
+        none: &str,
+    ) -> Result<Vec<TargetState>, Refused> {
+        let wanted: BTreeSet<TargetId> = wanted.into_iter().collect();
+        let fit = self.states(|state| wanted.contains(&state.id) && keep(state.standing));
+        if fit.is_empty() { Err(Refused::conflict(none)) } else { Ok(fit) }
+    }
+
     /// The targets that `keep` keeps, as they stand now, by name.
-    fn look(&self, keep: impl Fn(&TargetState) -> bool) -> Vec<TargetState> {
+    fn states(&self, keep: impl Fn(&TargetState) -> bool) -> Vec<TargetState> {
         let situation = self.gauge.read();
         let rules = Arc::clone(&self.rules.borrow());
         let decisions = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new()).decisions;
@@ -183,7 +186,7 @@ impl Inputs {
             Some(TargetState {
                 target: record.target.name(),
                 id: planned.target,
-                standing: how(&planned.decision),
+                standing: readiness(&planned.decision),
                 words: planned.decision.to_string(),
                 slot: record.slot,
                 due_at: planned.decision.due_at(),
@@ -202,7 +205,7 @@ impl Inputs {
     }
 }
 
-fn how(decision: &Decision) -> Readiness {
+fn readiness(decision: &Decision) -> Readiness {
     match decision {
         Decision::Rotate { .. } | Decision::Resume { .. } | Decision::Withdraw { .. } => Readiness::Moving,
         Decision::Quarantined { .. } => Readiness::Quarantined,

@@ -96,39 +96,23 @@ pub struct ThawOrder {
     pub name: String,
 }
 
-impl Orderable for RotateOrder {
-    const ROUTE: &'static str = "rotate";
-    type Answer = Vec<TargetState>;
+macro_rules! orderable {
+    ($($order:ty => $route:literal, $answer:ty;)*) => {$(
+        impl Orderable for $order {
+            const ROUTE: &'static str = $route;
+            type Answer = $answer;
+        }
+    )*};
 }
 
-impl Orderable for ObserveOrder {
-    const ROUTE: &'static str = "observe";
-    type Answer = Vec<TargetState>;
-}
-
-impl Orderable for RearmOrder {
-    const ROUTE: &'static str = "rearm";
-    type Answer = Vec<TargetState>;
-}
-
-impl Orderable for PauseOrder {
-    const ROUTE: &'static str = "pause";
-    type Answer = Vec<Paused>;
-}
-
-impl Orderable for ResumeOrder {
-    const ROUTE: &'static str = "resume";
-    type Answer = Vec<Paused>;
-}
-
-impl Orderable for FreezeOrder {
-    const ROUTE: &'static str = "freeze";
-    type Answer = Vec<Frozen>;
-}
-
-impl Orderable for ThawOrder {
-    const ROUTE: &'static str = "thaw";
-    type Answer = Vec<Frozen>;
+orderable! {
+    RotateOrder => "rotate", Vec<TargetState>;
+    ObserveOrder => "observe", Vec<TargetState>;
+    RearmOrder => "rearm", Vec<TargetState>;
+    PauseOrder => "pause", Vec<Paused>;
+    ResumeOrder => "resume", Vec<Paused>;
+    FreezeOrder => "freeze", Vec<Frozen>;
+    ThawOrder => "thaw", Vec<Frozen>;
 }
 
 /// `POST /v1/reload`: read the configuration again.

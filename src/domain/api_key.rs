@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ApiKeyId, OrganizationId, ProjectId};
 
-/// The first `ObjectId`s are not older than this, 2007-01-01: what seems to be is no `ObjectId`.
+/// No `ObjectId` was made before 2007-01-01: an id that decodes to an earlier time is not one.
 const FIRST_OBJECT_ID_S: i64 = 1_167_609_600;
 
 /// One API key, as its manager's lists show it. The private half, which they show redacted, is not read.
@@ -61,7 +61,7 @@ pub enum Power {
     Rotates,
 }
 
-/// In what a key that can rotate goes further than that takes.
+/// A permission beyond what rotating needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Excess {

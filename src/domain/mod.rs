@@ -15,6 +15,7 @@ mod hex;
 mod history;
 mod ids;
 mod ledger;
+mod moment;
 mod order;
 mod period;
 mod query;
@@ -43,9 +44,10 @@ pub use ids::{
     TargetName, is_name,
 };
 pub use ledger::OnCheckpointFailure;
+pub use moment::{Moment, NoMoment};
 pub use order::{Caller, Pause, Request};
 pub use period::{Period, PeriodError};
-pub use query::{Cursor, LedgerFilter, RotationFilter};
+pub use query::{Cursor, LedgerFilter, RotationFilter, Selection};
 pub use receiver::{ReceiverRecord, Saying, Told};
 pub use record::{KeyRecord, TargetRecord};
 pub use retry_after::retry_after;

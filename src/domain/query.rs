@@ -8,48 +8,41 @@ use jiff::Timestamp;
 use super::ids::KeyId;
 use super::rotation::State;
 
+/// What rotations and records of the ledger alike are chosen by. Nothing set means all.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// A glob over target names; `*` crosses slashes.
+    pub target: Option<String>,
+    /// A project's name or id: what is about its targets.
+    pub project: Option<String>,
+    /// Whose doing it was, by the persisted word.
+    pub actor: Option<String>,
+    /// Only what is of this time or later: of a rotation, its beginning counts.
+    pub since: Option<Timestamp>,
+    /// Only what is from before this time.
+    pub until: Option<Timestamp>,
+    /// Only what comes after this one, in the order of the answer.
+    pub behind: Option<Cursor>,
+}
+
 /// Which rotations are wanted. Nothing set means all.
 #[derive(Clone, Debug, Default)]
 pub struct RotationFilter {
-    /// A glob over target names; `*` crosses slashes.
-    pub target: Option<String>,
-    /// A project's name or id.
-    pub project: Option<String>,
+    /// Of which targets, by whom, when.
+    pub selection: Selection,
     /// The key before or the key after.
     pub key: Option<KeyId>,
     /// Any of these; empty for every state.
     pub states: Vec<State>,
-    /// Who began it, by the persisted word.
-    pub actor: Option<String>,
-    /// Only those begun at this time or later.
-    pub since: Option<Timestamp>,
-    /// Only those begun before this time.
-    pub until: Option<Timestamp>,
-    /// Only those behind this one, in the order of the answer.
-    pub behind: Option<Cursor>,
-    /// At most so many, the newest.
-    pub limit: Option<u32>,
 }
 
 /// Which records of the ledger are wanted. Nothing set means all.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerFilter {
-    /// A glob over target names; `*` crosses slashes.
-    pub target: Option<String>,
-    /// A project's name or id; only records about its targets.
-    pub project: Option<String>,
+    /// Of which targets, by whom, when.
+    pub selection: Selection,
     /// Any of these kinds; empty for every kind.
     pub kinds: Vec<String>,
-    /// By whose hand, by the persisted word.
-    pub actor: Option<String>,
-    /// Only those of this time or later.
-    pub since: Option<Timestamp>,
-    /// Only those from before this time.
-    pub until: Option<Timestamp>,
-    /// Only those behind this one, in the order of the answer.
-    pub behind: Option<Cursor>,
-    /// At most so many, the newest.
-    pub limit: Option<u32>,
 }
 
 /// A place in an answer that is ordered by time, the newest first: what comes next comes behind it, whatever is added.

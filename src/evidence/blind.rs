@@ -1,13 +1,14 @@
 //! When nobody could look at a target's key. That the same key was still in use is on record only by what comes after: a look
-//! that found it, or a day in which it could be looked at and nothing else was found. Pure.
+//! that found it, or a time, a day at least, in which it could be looked at and nothing else was found. Pure.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Event, Fleet, Standing, TargetId, TargetRecord};
+use crate::domain::{Event, Fleet, Period, PolicyName, Standing, TargetId, TargetRecord};
+use crate::policy::Policy;
 
-/// Keys are looked at several times in this time, unless they cannot be.
+/// Keys are looked at several times in this time, unless they cannot be, or a policy has them looked at more seldom.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A stretch in which a target's key could not be looked at, and after which nothing shows that it was in use all the time.
@@ -23,8 +24,10 @@ pub(crate) struct Unseen {
 pub(super) struct Blindness {
     /// Whether the daemon had ended in good order.
     stopped: bool,
-    /// The date of the newest record.
+    /// The date of the newest record that shows that the daemon ran.
     newest: Timestamp,
+    /// How far apart looks may be, by the words of each policy.
+    distances: BTreeMap<PolicyName, Period>,
     open: BTreeMap<TargetId, Blind>,
     found: BTreeMap<TargetId, Vec<Unseen>>,
 }
@@ -40,7 +43,10 @@ struct Blind {
 impl Blindness {
     /// Takes in what happened; `fleet` is what is known after it.
     pub(super) fn hear(&mut self, at: Timestamp, event: &Event, fleet: &Fleet) {
-        let before = std::mem::replace(&mut self.newest, at);
+        let before = self.newest;
+        if !by_hand(event) {
+            self.newest = at;
+        }
         if let Event::DaemonStarted { .. } = event {
             // One that died is not known to have looked after its last record.
             if !std::mem::replace(&mut self.stopped, true) {
@@ -53,6 +59,12 @@ impl Blindness {
             self.weigh_all(at, fleet, |_| true);
         } else if let Event::ManagerFailing { manager, .. } | Event::ManagerAnswering { manager } = event {
             self.weigh_all(at, fleet, |record| record.target.manager == *manager);
+        } else if let Event::PolicySet { policy, words } = event {
+            // By the former distances some have been looked at by now. The others wait anew, by the new ones.
+            let patience = self.patience();
+            self.open.retain(|_, blind| blind.lasts(at, patience));
+            self.open.values_mut().for_each(|blind| blind.until = blind.until.map(|_| at));
+            self.distances.extend(Policy::observe_every_in(words).map(|every| (policy.clone(), every)));
         } else if saw(event) || turned(event) {
             let Some((id, record)) = event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
             if saw(event) {
@@ -92,7 +104,8 @@ impl Blindness {
             }
             return;
         }
-        let still = match (former.filter(|blind| blind.lasts(at)), why) {
+        let patience = self.patience();
+        let still = match (former.filter(|blind| blind.lasts(at, patience)), why) {
             (former, None) => former.map(|blind| Blind { until: blind.until.or(Some(at)), ..blind }),
             // What could be looked at for too short a time was not seen.
             (Some(blind), Some(_)) => Some(Blind { until: None, ..blind }),
@@ -104,18 +117,29 @@ impl Blindness {
     }
 
     fn close(&mut self, at: Timestamp, id: &TargetId, blind: &Blind) {
-        if blind.lasts(at) && at.duration_since(blind.since) > DAY {
+        if blind.lasts(at, self.patience()) && at.duration_since(blind.since) > DAY {
             let unseen = Unseen { from: blind.since, to: at, why: blind.why };
             self.found.entry(id.clone()).or_default().push(unseen);
         }
+    }
+
+    /// For how long a key could be looked at before it is sure that it was.
+    fn patience(&self) -> SignedDuration {
+        let longest = self.distances.values().map(|every| every.as_secs()).max().unwrap_or_default();
+        DAY.max(SignedDuration::from_secs(2 * i64::try_from(longest).unwrap_or(i64::MAX / 2)))
     }
 }
 
 impl Blind {
     /// Whether nothing shows yet that the key was still in use.
-    fn lasts(&self, at: Timestamp) -> bool {
-        self.until.is_none_or(|until| at.duration_since(until) <= DAY)
+    fn lasts(&self, at: Timestamp, patience: SignedDuration) -> bool {
+        self.until.is_none_or(|until| at.duration_since(until) <= patience)
     }
+}
+
+/// Whether it may have been recorded while no daemon ran: by `rekeyd rearm`, and what it has to record with that.
+pub(super) fn by_hand(event: &Event) -> bool {
+    matches!(event, Event::TargetRearmed { .. } | Event::CheckpointKeySet { .. })
 }
 
 /// Whether the target's key was read.
@@ -225,6 +249,34 @@ mod tests {
     #[test]
     fn a_crash_is_from_the_last_record_on() {
         assert_eq!(unseen(vec![(20, started()), (20, unread())]), [(0, 30, "rekeyd did not run")]);
+        let answered = vec![(9, answering()), (20, started()), (20, unread())];
+        assert_eq!(unseen(answered), [(9, 30, "rekeyd did not run")]);
+    }
+
+    /// What somebody recorded by hand meanwhile does not show that the daemon ran.
+    #[test]
+    fn a_record_made_by_hand_proves_no_look() {
+        let rearmed = Event::TargetRearmed { target: target().id(), reason: "CHG-1".to_owned(), by: None };
+        let key = Event::CheckpointKeySet { key: "k".to_owned() };
+        let by_hand = vec![(10, key), (10, rearmed), (20, started()), (20, unread())];
+        assert_eq!(unseen(by_hand), [(0, 30, "rekeyd did not run")]);
+    }
+
+    /// Where keys are looked at once in ten days, a day in which one could be shows nothing.
+    #[test]
+    fn what_is_looked_at_seldom_is_not_seen_in_a_day() {
+        let every = |days| {
+            let policy = Policy { observe_every: Period::days(days), ..Policy::with_defaults("slow".into()) };
+            Event::PolicySet { policy: policy.name.clone(), words: policy.to_string() }
+        };
+        let away = |days, until| vec![(0, every(days)), (2, stopped()), (6, started()), (until, unread())];
+        assert_eq!(unseen(away(1, 9)), [(9, 30, "its key could not be read")]);
+        assert_eq!(unseen(away(10, 9)), [(2, 30, "rekeyd did not run")]);
+        assert_eq!(unseen(away(10, 27)), [(27, 30, "its key could not be read")]);
+        // Looked at more often from the 24th on, its key has been for one more day on the 27th, and not on the 24th.
+        let faster = |until| vec![(0, every(10)), (8, stopped()), (10, started()), (24, every(1)), (until, unread())];
+        assert_eq!(unseen(faster(24)), [(8, 30, "rekeyd did not run")]);
+        assert_eq!(unseen(faster(27)), [(27, 30, "its key could not be read")]);
     }
 
     /// A target that goes unseen is never seen again: the time before is not proved, and there is none after.

@@ -130,20 +130,19 @@ fn reading(
     found
 }
 
-/// Of two ways to cut the same period, the worse one at each moment.
+/// The worse of the two at each moment. `other` may be of a part of the period only.
 fn worse(one: &[Stretch], other: &[Stretch]) -> Vec<Stretch> {
-    let mut cuts: Vec<Timestamp> = one.iter().chain(other).map(|stretch| stretch.to).collect();
+    let mut cuts: Vec<Timestamp> = one.iter().chain(other).flat_map(|stretch| [stretch.from, stretch.to]).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let (mut found, mut from) = (Vec::new(), one.first().map_or(Timestamp::MIN, |first| first.from));
-    for to in cuts {
+    let mut found = Vec::new();
+    for (&from, &to) in cuts.iter().zip(cuts.iter().skip(1)) {
         let there =
-            |stretches: &&[Stretch]| stretches.iter().find(|stretch| stretch.from < to && to <= stretch.to).cloned();
+            |stretches: &&[Stretch]| stretches.iter().find(|stretch| stretch.from <= from && to <= stretch.to).cloned();
         let worst = [one, other].iter().filter_map(there).max_by_key(|stretch| stretch.class);
         if let Some(worst) = worst {
             add(&mut found, Stretch { from, to, ..worst });
         }
-        from = to;
     }
     found
 }
@@ -277,6 +276,26 @@ mod tests {
         use Class::*;
         let expected = [Unproved, Within, Within, Within, Overrun, Overrun, Overrun, Unproved, Unproved, Unproved];
         assert_eq!(days(span(), &stretches(span(), &turns, &untold)), expected);
+    }
+
+    /// A doubt begins when nobody could look any more, and not before.
+    #[test]
+    fn doubt_does_not_spread() {
+        let turns = [turn("2025-12-01T00:00:00Z", key("2025-12-30T00:00:00Z", true))];
+        let limits = [(at("2025-12-01T00:00:00Z"), Period::days(90))];
+        let known = stretches(span(), &turns, &limits);
+        let unseen = |from, to| Unseen { from: at(from), to: at(to), why: "rekeyd did not run" };
+        let cut = doubted(&known, span(), &unseen("2026-01-05T00:00:00Z", "2026-01-08T00:00:00Z"));
+        use Class::*;
+        let expected = [Within, Within, Within, Within, Unproved, Unproved, Unproved, Within, Within, Within];
+        assert_eq!(days(span(), &cut), expected);
+        // It may have begun before the period, and last beyond its end.
+        let cut = doubted(&cut, span(), &unseen("2026-01-10T12:00:00Z", "2026-02-01T00:00:00Z"));
+        assert_eq!(cut.last().unwrap().from, at("2026-01-10T12:00:00Z"));
+        let cut = doubted(&cut, span(), &unseen("2025-12-01T00:00:00Z", "2026-01-02T00:00:00Z"));
+        let expected = [Unproved, Within, Within, Within, Unproved, Unproved, Unproved, Within, Within, Unproved];
+        assert_eq!(days(span(), &cut), expected);
+        assert!(cut.windows(2).all(|pair| pair[0].to == pair[1].from) && cut.last().unwrap().to == span().end());
     }
 
     /// Without a policy nothing is proved; without a target nothing is there.

@@ -12,6 +12,7 @@ use super::pack::{PackError, Sheet, Table, Unfinished};
 use super::policies::PolicyStory;
 use super::report::report;
 use super::span::Span;
+use super::unlisted::Unlisted;
 use crate::policy::Rules;
 use crate::store::{Checkpoint, Reader};
 
@@ -120,7 +121,8 @@ fn write(bundle: Unfinished, long: Long, evidence: &Evidence, wanted: Wanted<'_>
     files.extend(long.keys.finish()?);
     files.extend(table("api_keys.jsonl", "api_keys.csv", ACCESS, &mut evidence.access.rows())?);
     files.extend(table("coverage.jsonl", "coverage.csv", COVERAGE, &mut targets().map(coverage))?);
-    files.extend(table("gaps.jsonl", "gaps.csv", GAPS, &mut targets().flat_map(gaps))?);
+    let mut all_gaps = targets().flat_map(gaps).chain(evidence.unlisted.iter().map(unlisted));
+    files.extend(table("gaps.jsonl", "gaps.csv", GAPS, &mut all_gaps)?);
     files.push(long.ledger.finish()?);
     files.push(bundle.file("checkpoints", &notes)?);
     files.push(bundle.file("checkpoint.pub", &keys)?);
@@ -210,4 +212,18 @@ fn gaps(story: &TargetStory) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// A stretch in which it is not known what targets there were.
+fn unlisted(Unlisted { name, from, to, why }: &Unlisted) -> Value {
+    let seconds = to.duration_since(*from).as_secs();
+    json!({
+        "name": name,
+        "target_id": Value::Null,
+        "class": "unlisted",
+        "from": from,
+        "to": to,
+        "seconds": seconds,
+        "about": why,
+    })
 }

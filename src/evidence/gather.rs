@@ -13,6 +13,7 @@ use super::files::Long;
 use super::pack::PackError;
 use super::policies::PolicyStory;
 use super::span::Span;
+use super::unlisted::{Listings, Unlisted};
 use crate::domain::{
     Entry, Event, Fleet, KeyChange, KeyOrigin, Period, PolicyName, Standing, State, TargetId, TargetRecord,
 };
@@ -41,6 +42,7 @@ pub(super) struct Evidence {
     pub(super) keys: BTreeMap<TargetId, Vec<(Timestamp, KeyOrigin)>>,
     pub(super) slice: Slice,
     pub(super) access: Access,
+    pub(super) unlisted: Vec<Unlisted>,
     /// Those of records in the slice.
     pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) keys_of_checkpoints: Vec<VerifierKey>,
@@ -97,6 +99,7 @@ struct Gathering<'a> {
     rotations: BTreeMap<State, usize>,
     keys: BTreeMap<TargetId, Vec<(Timestamp, KeyOrigin)>>,
     blindness: Blindness,
+    listings: Listings,
     slice: Slice,
     access: Access,
 }
@@ -123,6 +126,7 @@ pub(super) fn gather(
         rotations: BTreeMap::new(),
         keys: BTreeMap::new(),
         blindness: Blindness::default(),
+        listings: Listings::begin(span),
         slice: Slice::default(),
         access: Access::default(),
     };
@@ -145,7 +149,9 @@ pub(super) fn gather(
         return Err(error.into());
     }
     let AsOf { fleet, head, checkpoints, checkpoint_keys } = as_of?;
-    let Gathering { governed, mut turns, mut policies, rotations, keys, blindness, slice, mut access, .. } = so_far;
+    let Gathering {
+        governed, mut turns, mut policies, rotations, keys, blindness, listings, slice, mut access, ..
+    } = so_far;
     access.end(&fleet, span.end());
     let mut unseen = blindness.end(span.end());
     let mut targets = Vec::new();
@@ -182,6 +188,7 @@ pub(super) fn gather(
         keys,
         slice,
         access,
+        unlisted: listings.end(),
         checkpoints,
         keys_of_checkpoints: checkpoint_keys,
     })
@@ -231,11 +238,13 @@ impl Gathering<'_> {
         }
         if !self.begun {
             self.blindness.hear(entry.at, &entry.event, fleet);
+            self.listings.hear(entry.at, &entry.event);
             return;
         }
         self.access.see(seq, entry);
         self.date(entry.at);
         self.blindness.hear(self.dated, &entry.event, fleet);
+        self.listings.hear(self.dated, &entry.event);
         let Some((id, known)) = entry.event.target().and_then(|id| fleet.targets.get_key_value(&id)) else { return };
         let (condition, rule) = (condition_of(known), rule_of(&self.governed, id, known));
         let (mut earliest, latest) = (self.dated, self.latest);
@@ -243,11 +252,14 @@ impl Gathering<'_> {
             let came = known.key.as_ref().map(|key| (earliest, key.came));
             self.keys.entry(id.clone()).or_default().extend(came);
         }
-        // An earlier key may have been back from when the other one was last seen.
-        if let Event::KeyChanged { change: KeyChange::Regression, last_seen, .. } = entry.event {
-            earliest = earliest.min(last_seen);
-        }
         let story = self.turns.entry(id.clone()).or_default();
+        // An earlier key may have been back from when the other one was last seen. When the target was left out, or not there, is
+        // as it was.
+        if let Event::KeyChanged { change: KeyChange::Regression, last_seen, .. } = entry.event {
+            let with_key = story.iter().rev().take_while(|turn| matches!(turn.condition, Condition::Key { .. }));
+            let since = with_key.last().map_or(earliest, |turn| turn.earliest);
+            earliest = earliest.min(last_seen.max(since));
+        }
         if story.last().is_none_or(|last| last.condition != condition || last.rule != rule) {
             story.push(Turn { earliest, latest, condition, rule });
         }

@@ -7,9 +7,10 @@ use super::access::{Closed, Holder, News};
 use super::cover::Class;
 use super::gather::Evidence;
 use super::picture::{clusters, picture};
+use super::unlisted::Unlisted;
 use crate::domain::{ApiKey, Excess, KeyOrigin, Power, State};
 
-/// So many API keys, and changes of them, are spelled out on the page; the files have all.
+/// So many API keys, changes of them, and lists that could not be read, are spelled out on the page; the files have all.
 const HOLDERS: usize = 8;
 /// So many findings are spelled out on the page; the files have all.
 const FINDINGS: usize = 10;
@@ -39,6 +40,9 @@ struct Report {
     findings: Vec<Finding>,
     more_findings: usize,
     left_out: Vec<(String, usize)>,
+    /// The longest stretches in which something could not be listed.
+    unlisted: Vec<String>,
+    more_unlisted: usize,
     svg: String,
     not_drawn: usize,
     /// How many lists of API keys were ever asked for.
@@ -136,6 +140,8 @@ pub(super) fn report(evidence: &Evidence) -> String {
         findings,
         more_findings,
         left_out: left_out(evidence),
+        unlisted: unlisted(evidence),
+        more_unlisted: evidence.unlisted.len().saturating_sub(HOLDERS),
         svg,
         not_drawn,
         lists: evidence.access.lists.len(),
@@ -269,6 +275,16 @@ fn left_out(evidence: &Evidence) -> Vec<(String, usize)> {
         }
     }
     reasons.into_iter().map(|(reason, targets)| (reason, targets.len())).collect()
+}
+
+/// The longest first.
+fn unlisted(evidence: &Evidence) -> Vec<String> {
+    let mut all: Vec<&Unlisted> = evidence.unlisted.iter().collect();
+    all.sort_by_key(|one| std::cmp::Reverse(one.to.duration_since(one.from)));
+    let words = |Unlisted { name, from, to, why }: &Unlisted| {
+        format!("{name} from {} to {}, {why}", minute(*from), minute(*to))
+    };
+    all.into_iter().take(HOLDERS).map(words).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use crate::domain::Moment;
+
 /// From one day to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -47,12 +49,12 @@ impl Span {
 
     /// When it begins.
     pub fn start(self) -> Timestamp {
-        midnight(self.from)
+        Moment::On(self.from).start(&TimeZone::UTC)
     }
 
     /// When it is over: the first moment of the next day.
     pub fn end(self) -> Timestamp {
-        self.to.checked_add(1.day()).map_or(Timestamp::MAX, midnight)
+        Moment::On(self.to).end(&TimeZone::UTC)
     }
 
     /// How many days it has.
@@ -65,8 +67,4 @@ impl Span {
     pub fn day(self, number: usize) -> Date {
         self.from.saturating_add(i64::try_from(number).unwrap_or(i64::MAX).days())
     }
-}
-
-fn midnight(day: Date) -> Timestamp {
-    day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |start| start.timestamp())
 }

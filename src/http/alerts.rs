@@ -39,7 +39,7 @@ impl From<Alert> for Shown {
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Alerts>, Problem> {
     let alerts = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         fire(&situation, &rules).into_iter().map(Shown::from).collect()
     })
     .await?;

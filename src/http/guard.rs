@@ -1,4 +1,4 @@
-//! What holds for every request, whatever its route: who may be called, which methods there are, which headers go back.
+//! What holds for every request, whatever its route: which hosts and methods are answered, and the headers of every answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;

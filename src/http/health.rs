@@ -29,13 +29,13 @@ struct Check {
 
 /// Fails when the scheduler is stuck, and then a restart is the cure.
 pub(super) async fn livez(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let (situation, rules) = shared.look();
+    let (situation, rules) = shared.snapshot();
     answer("livez", query.as_deref(), &[scheduler(&situation, &rules)])
 }
 
 /// Fails when nothing can be recorded, or before anything was planned: no rotation would begin.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let (situation, _) = shared.look();
+    let (situation, _) = shared.snapshot();
     answer("readyz", query.as_deref(), &[ledger(&situation), first_sweep(&situation)])
 }
 
@@ -63,11 +63,12 @@ fn checkpoints(anchor: &Anchor) -> Check {
     Check { name: "checkpoints", result: anchor.failure.as_ref().map_or(Ok(()), |failure| Err(why(failure))) }
 }
 
-/// Whether the ledger was found to hold when the daemon started; no news before that is known.
+/// Whether the ledger was found to hold, at the start or in the daily check; until that is known, it passes.
 fn whole_ledger(check: &ports::Check) -> Check {
     let result = match check {
         ports::Check::Pending | ports::Check::Whole { .. } => Ok(()),
         ports::Check::Broken { why } => Err(why.clone()),
+        ports::Check::Unchecked { why } => Err(format!("it cannot be checked: {why}")),
     };
     Check { name: "whole_ledger", result }
 }
@@ -138,7 +139,7 @@ struct Detail {
 /// Everything at once: the daemon's own state can fail it, an alert makes it warn.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let report = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         report(&situation, &rules, &alerts::fire(&situation, &rules))
     })
     .await?;
@@ -154,7 +155,7 @@ fn report(situation: &Situation, rules: &Rules, alerts: &[Alert]) -> Report {
     let upkeep = situation.upkeep.clone().unwrap_or_default();
     let mut checks = BTreeMap::new();
     let mut notes = Vec::new();
-    // Nothing was planned yet: no news, neither good nor bad.
+    // Before the first plan nothing is known, neither good nor bad.
     for (check, bad) in [
         (scheduler(situation, rules), Health::Fail),
         (first_sweep(situation), Health::Warn),

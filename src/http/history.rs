@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
-use crate::domain::{Actor, Event, KeyId, LedgerFilter, LedgerRow, RotationFilter, RotationRow};
+use crate::domain::{
+    Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow, Selection,
+};
 use crate::ports::ArchiveError;
 
 /// So many come if nothing is said.
@@ -24,7 +23,7 @@ const MOST: u32 = 1000;
 /// What may be asked for; both routes refuse what they do not know.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct Params {
     target: Option<String>,
     project: Option<String>,
     /// Rotations only.
@@ -45,25 +44,16 @@ type Answer = Result<Json<Value>, Problem>;
 /// `{ "rotations": [...], "next": cursor or null }`
 pub(super) async fn rotations(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<Params>, QueryRejection>,
 ) -> Answer {
     let asked = asked(query)?;
     if asked.kind.is_some() {
         return Err(Problem::bad_request("rotations have no kind; /api/v1/ledger has"));
     }
     let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
-    let filter = RotationFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        key: asked.key.map(KeyId::new),
-        states: states.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let (states, key) = (states.transpose()?.unwrap_or_default(), asked.key.clone().map(KeyId::new));
+    let limit = asked.limit();
+    let filter = RotationFilter { selection: asked.selection(&shared)?, key, states };
     let page =
         compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
@@ -71,31 +61,42 @@ pub(super) async fn rotations(
 }
 
 /// `{ "records": [...], "next": cursor or null }`
-pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Asked>, QueryRejection>) -> Answer {
+pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Params>, QueryRejection>) -> Answer {
     let asked = asked(query)?;
     if asked.key.is_some() || asked.state.is_some() {
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
     let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
-    let filter = LedgerFilter {
-        since: asked.since.as_deref().map(start).transpose()?,
-        until: asked.until.as_deref().map(end).transpose()?,
-        behind: asked.cursor.as_deref().map(cursor).transpose()?,
-        target: asked.target,
-        project: asked.project,
-        kinds: kinds.transpose()?.unwrap_or_default(),
-        actor: asked.actor.map(actor).transpose()?,
-        limit: None,
-    };
-    let limit = asked.limit.unwrap_or(ROWS).clamp(1, MOST);
+    let (kinds, limit) = (kinds.transpose()?.unwrap_or_default(), asked.limit());
+    let filter = LedgerFilter { selection: asked.selection(&shared)?, kinds };
     let page =
         compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
     let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
     Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
 
-fn asked(query: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Problem> {
+fn asked(query: Result<Query<Params>, QueryRejection>) -> Result<Params, Problem> {
     query.map(|Query(asked)| asked).map_err(|rejection| Problem::bad_request(&rejection.body_text()))
+}
+
+impl Params {
+    /// What both kinds of rows are chosen by. A time without an offset is one of the configured zone, as for the commands.
+    fn selection(self, shared: &Shared) -> Result<Selection, Problem> {
+        let zone = shared.inputs.rules.borrow().timezone.clone();
+        let [since, until] = [self.since, self.until].map(|text| text.as_deref().map(moment).transpose());
+        Ok(Selection {
+            target: self.target,
+            project: self.project,
+            actor: self.actor.map(actor).transpose()?,
+            since: since?.map(|since| since.start(&zone)),
+            until: until?.map(|until| until.end(&zone)),
+            behind: self.cursor.as_deref().map(cursor).transpose()?,
+        })
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.unwrap_or(ROWS).clamp(1, MOST)
+    }
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
@@ -123,20 +124,6 @@ fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
     text.parse().map_err(|why: String| Problem::bad_request(&why))
 }
 
-/// An instant, or the beginning of a day in UTC.
-fn start(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, Some)
-}
-
-/// An instant, or the end of a day in UTC.
-fn end(text: &str) -> Result<Timestamp, Problem> {
-    instant(text, |day| day.tomorrow().ok())
-}
-
-fn instant(text: &str, edge: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, Problem> {
-    let midnight = || text.parse().ok().and_then(edge)?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
-    text.parse()
-        .ok()
-        .or_else(midnight)
-        .ok_or_else(|| Problem::bad_request(&format!("{text:?} is no time; write 2026-05-01 or 2026-05-01T06:00:00Z")))
+fn moment(text: &str) -> Result<Moment, Problem> {
+    text.parse().map_err(|why: NoMoment| Problem::bad_request(&format!("{text:?} is {why}")))
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/ledger/key`: who signs the ledger's checkpoints.
+//! `/api/v1/ledger/key`: the key that verifies the ledger's checkpoints.
 
 use std::sync::Arc;
 
@@ -18,6 +18,6 @@ pub(super) struct Key {
 }
 
 pub(super) async fn key(State(shared): State<Arc<Shared>>) -> Json<Key> {
-    let anchor = shared.look().0.upkeep.unwrap_or_default().anchor;
+    let anchor = shared.snapshot().0.upkeep.unwrap_or_default().anchor;
     Json(Key { key: anchor.key, checkpoint_seq: Some(anchor.written).filter(|seq| *seq > 0) })
 }

@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let turn = Arc::clone(&shared.scrapes).acquire_owned().await.expect("nobody closes the semaphore");
     let text = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         let text = shared.inputs.metrics.encode(series(&situation, &rules));
         // Held to here even if the client is gone: the memory is in use until now.
         drop(turn);

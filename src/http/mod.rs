@@ -19,5 +19,5 @@ mod targets;
 mod web_config;
 
 pub use router::{Inputs, ROUTES, router};
-pub use serve::{serve, serve_by};
+pub use serve::serve;
 pub use web_config::{Certificates, WebConfig, WebConfigError};

@@ -49,11 +49,11 @@ struct ShownDecision {
 
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<targets::Asked>, QueryRejection>,
+    query: Result<Query<targets::Params>, QueryRejection>,
 ) -> Result<Json<Shown>, Problem> {
     let names = targets::names(query)?;
     let shown = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.
         let plan = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new());
         let decisions = plan.decisions.into_iter().filter_map(|planned| {

@@ -49,21 +49,21 @@ pub(super) struct Shared {
     pub(super) inputs: Inputs,
     /// One scrape at a time: each may need some 50 MB at 10,000 targets.
     pub(super) scrapes: Arc<Semaphore>,
-    /// Few answers are computed at a time, whoever asks how often: the processors are the engine's first.
+    /// Limits how many answers are computed at once: the engine needs the processors first.
     answers: Arc<Semaphore>,
 }
 
-/// So many answers over the whole fleet are computed at a time.
+/// How many answers over the whole fleet are computed at once.
 const ANSWERS_AT_ONCE: usize = 4;
 
 impl Shared {
     /// The state of affairs and the rules now.
-    pub(super) fn look(&self) -> (Situation, Arc<Rules>) {
+    pub(super) fn snapshot(&self) -> (Situation, Arc<Rules>) {
         (self.inputs.gauge.read(), Arc::clone(&self.inputs.rules.borrow()))
     }
 }
 
-/// Runs work over the whole fleet beside the threads that serve sockets, when its turn comes.
+/// Runs work over the whole fleet on a thread that serves no sockets, when its turn comes.
 pub(super) async fn compute<T: Send + 'static>(
     shared: Arc<Shared>,
     work: impl FnOnce(&Shared) -> T + Send + 'static,
@@ -103,7 +103,8 @@ pub fn router(inputs: Inputs) -> Router {
         .route("/api/v1/ledger", get(history::records))
         .route("/api/v1/ledger/key", get(ledger::key))
         .fallback(|| async { Problem::not_found() })
-        // For those who ask for it. The fastest level makes a tenth of a scrape; better ones cost more than they save.
+        // For requests that accept gzip. The fastest level makes a scrape ten times smaller; better ones cost more than they
+        // save.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         // Around everything, the fallback too.
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))

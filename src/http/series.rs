@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::alerts::{self, Alert};
 use crate::domain::{AlertKind, AlertSubject, Grant, ManagerName, Standing, TargetId, TargetName, TargetRecord};
-use crate::policy::{Rules, begins_at};
+use crate::policy::{Policy, Rules, begins_at};
 use crate::ports::{Anchor, Check, Situation};
 use crate::telemetry::{Gauges, Labels};
 
@@ -35,7 +35,7 @@ pub(super) fn series(situation: &Situation, rules: &Rules) -> Vec<Gauges> {
         "When the newest plan was made, or found as good as new; absent before the first.",
     );
     if let Some(at) = situation.last_sweep {
-        sweep.push(&Labels::default(), Seconds(at));
+        sweep.push(&Labels::default(), Value::At(at));
     }
     all.push(sweep);
     let upkeep = situation.upkeep.clone().unwrap_or_default();
@@ -61,68 +61,97 @@ fn of_checkpoints(anchor: &Anchor) -> Vec<Gauges> {
     vec![written, wanted]
 }
 
-/// Whether the ledger was found to hold when the daemon started.
+/// Whether the ledger was found to hold.
 fn of_check(check: &Check) -> Gauges {
     let mut verified = Gauges::new(
         "ledger_verified",
-        "Whether the whole ledger was found to hold after the start; absent until that is known.",
+        "Whether the whole ledger was found to hold, at the start or in the daily check; absent until that is known.",
     );
     match check {
         Check::Pending => {}
         Check::Whole { .. } => verified.push(&Labels::default(), 1.0),
-        Check::Broken { .. } => verified.push(&Labels::default(), 0.0),
+        Check::Broken { .. } | Check::Unchecked { .. } => verified.push(&Labels::default(), 0.0),
     }
     verified
 }
 
-fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gauges> {
-    let mut info = Gauges::new("target_info", "Always 1; what identifies a target and how it stands.");
-    let mut created = Gauges::new(
+/// What the series of one target follow from.
+struct Row<'a> {
+    record: &'a TargetRecord,
+    /// The policy that it is rotated by; none if it is not rotated.
+    policy: Option<&'a Policy>,
+    next: Option<Timestamp>,
+    stale_since: Option<Timestamp>,
+    pending_since: Option<Timestamp>,
+}
+
+/// A gauge with a value for each target: its name, its help, and the value, or that there is none.
+type OfTarget = (&'static str, &'static str, fn(&Row<'_>) -> Option<Value>);
+
+/// Who leaves a target out has decided: nobody is called for what became of it before, so what rules call people for has its
+/// policy's word.
+const OF_TARGETS: &[OfTarget] = &[
+    (
         "key_created_timestamp_seconds",
         "The earliest that the key may have been made; absent if it was there before the daemon.",
-    );
-    let mut first_seen = Gauges::new("key_first_seen_timestamp_seconds", "When the key was first seen.");
-    let mut alert_after = Gauges::new(
-        "key_alert_after_seconds",
-        "A key older than this is too old; absent if the target is not rotated.",
-    );
-    let mut last_rotation =
-        Gauges::new("last_rotation_timestamp_seconds", "When a rotation was last proved; absent if none was.");
-    let mut next_rotation = Gauges::new(
+        |row| row.record.key.as_ref()?.not_before.map(Value::At),
+    ),
+    ("key_first_seen_timestamp_seconds", "When the key was first seen.", |row| {
+        row.record.key.as_ref().map(|key| Value::At(key.first_seen))
+    }),
+    ("key_alert_after_seconds", "A key older than this is too old; absent if the target is not rotated.", |row| {
+        row.policy.map(|policy| Value::Number(policy.alert_after.as_secs()))
+    }),
+    ("last_rotation_timestamp_seconds", "When a rotation was last proved; absent if none was.", |row| {
+        row.record.last_rotation_at.map(Value::At)
+    }),
+    (
         "next_rotation_timestamp_seconds",
         "When the next rotation may begin, or might have; absent if that is unknown or the target is not rotated.",
-    );
-    let mut observed = Gauges::new("last_observation_timestamp_seconds", "When the key was last read.");
-    let mut in_progress = Gauges::new(
+        |row| row.next.map(Value::At),
+    ),
+    ("last_observation_timestamp_seconds", "When the key was last read.", |row| {
+        row.record.key.as_ref().map(|key| Value::At(key.last_seen))
+    }),
+    (
         "rotation_in_progress_since_timestamp_seconds",
         "When the rotation in hand was begun; absent if there is none.",
-    );
-    let mut quarantined = Gauges::new("target_quarantined", "Whether the target waits for an operator.");
-
-    let mut failed = Gauges::new(
+        |row| row.record.rotation.as_ref().map(|rotation| Value::At(rotation.intended_at)),
+    ),
+    ("target_quarantined", "Whether the target waits for an operator.", |row| {
+        Some(Value::Number((row.policy.is_some() && row.record.quarantine.is_some()).into()))
+    }),
+    (
         "rotation_failed_attempts",
         "How many attempts at the rotation that is due have failed by the target's own doing, not by its manager's.",
-    );
-    let mut regressed = Gauges::new(
+        |row| row.policy.map(|_| Value::Number(row.record.failures.into())),
+    ),
+    (
         "key_regressed_timestamp_seconds",
         "When the key went back to an earlier one; absent if it did not, or was rotated since.",
-    );
-    let mut stale = Gauges::new(
+        |row| row.policy.and(row.record.regressed_at).map(Value::At),
+    ),
+    (
         "observation_stale_since_timestamp_seconds",
         "Since when the key is unread for longer than it may be; absent while it is not.",
-    );
-    let mut pending = Gauges::new(
+        |row| row.stale_since.map(Value::At),
+    ),
+    (
         "rotation_pending_since_timestamp_seconds",
         "Since when the rotation in hand is unsettled for longer than it may be; absent while it is not.",
-    );
+        |row| row.pending_since.map(Value::At),
+    ),
+];
+
+fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gauges> {
+    let mut info = Gauges::new("target_info", "Always 1; what identifies a target and how it stands.");
+    let mut gauges: Vec<_> = OF_TARGETS.iter().map(|(name, help, _)| Gauges::new(name, help)).collect();
     // Their limits follow from a target's policy and state: one place knows them.
     let stale_since = since_of(fired, AlertKind::ObservationStale);
     let pending_since = since_of(fired, AlertKind::RotationPending);
-
     for (name, id, record) in named(situation) {
         let target = &record.target;
         let standing = record.standing();
-        let labels = Labels::of(&[("manager", target.manager.as_str()), ("target", name.as_str())]);
         let policy = rules.policy_of(target);
         info.push(
             &Labels::of(&[
@@ -137,54 +166,23 @@ fn of_targets(situation: &Situation, rules: &Rules, fired: &[Alert]) -> Vec<Gaug
             ]),
             1.0,
         );
-        // Who leaves a target out has decided: nobody is called for what became of it before.
-        let managed = policy.filter(|_| standing == Standing::Managed);
-        quarantined.push(&labels, f64::from(u8::from(managed.is_some() && record.quarantine.is_some())));
-        if let Some(key) = &record.key {
-            first_seen.push(&labels, Seconds(key.first_seen));
-            observed.push(&labels, Seconds(key.last_seen));
-            if let Some(at) = key.not_before {
-                created.push(&labels, Seconds(at));
-            }
-        }
-        if let Some(at) = record.last_rotation_at {
-            last_rotation.push(&labels, Seconds(at));
-        }
-        if let Some(rotation) = &record.rotation {
-            in_progress.push(&labels, Seconds(rotation.intended_at));
-        }
-        if let Some(at) = stale_since.get(id) {
-            stale.push(&labels, Seconds(*at));
-        }
-        if let Some(at) = pending_since.get(id) {
-            pending.push(&labels, Seconds(*at));
-        }
-        if let Some(policy) = managed {
-            failed.push(&labels, f64::from(record.failures));
-            if let Some(at) = record.regressed_at {
-                regressed.push(&labels, Seconds(at));
-            }
-            alert_after.push(&labels, policy.alert_after.as_secs() as f64);
-            if let Some(at) = begins_at(record, policy, &situation.fleet, rules) {
-                next_rotation.push(&labels, Seconds(at));
+        let policy = policy.filter(|_| standing == Standing::Managed).map(AsRef::as_ref);
+        let row = Row {
+            record,
+            policy,
+            next: policy.and_then(|policy| begins_at(record, policy, &situation.fleet, rules)),
+            stale_since: stale_since.get(id).copied(),
+            pending_since: pending_since.get(id).copied(),
+        };
+        let labels = Labels::of(&[("manager", target.manager.as_str()), ("target", name.as_str())]);
+        for (gauge, (_, _, value)) in gauges.iter_mut().zip(OF_TARGETS) {
+            if let Some(value) = value(&row) {
+                gauge.push(&labels, value);
             }
         }
     }
-    vec![
-        info,
-        created,
-        first_seen,
-        alert_after,
-        last_rotation,
-        next_rotation,
-        observed,
-        in_progress,
-        quarantined,
-        failed,
-        regressed,
-        stale,
-        pending,
-    ]
+    gauges.push(info);
+    gauges
 }
 
 fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
@@ -195,7 +193,7 @@ fn managers_failing(situation: &Situation, rules: &Rules) -> Gauges {
     for (name, record) in situation.fleet.managers.iter().filter(|(name, _)| rules.managers.contains_key(*name)) {
         if let Some(outage) = &record.outage {
             let labels = Labels::of(&[("manager", name.as_str()), ("reason", outage.failure.reason.as_str())]);
-            failing.push(&labels, Seconds(outage.since));
+            failing.push(&labels, Value::At(outage.since));
         }
     }
     failing
@@ -208,7 +206,7 @@ fn receivers_failing(situation: &Situation) -> Gauges {
     );
     for (name, record) in &situation.fleet.receivers {
         if let Some((since, _)) = &record.failing {
-            failing.push(&Labels::of(&[("receiver", name.as_str())]), Seconds(*since));
+            failing.push(&Labels::of(&[("receiver", name.as_str())]), Value::At(*since));
         }
     }
     failing
@@ -278,13 +276,20 @@ fn since_of(fired: &[Alert], wanted: AlertKind) -> HashMap<&TargetId, Timestamp>
         .collect()
 }
 
-/// Unix seconds, exact to the microsecond, as a double would be written until the year 2255: most of what a scrape writes are
-/// times, and whole numbers are written in a third of the time.
-struct Seconds(Timestamp);
+/// The value of a series.
+enum Value {
+    Number(u64),
+    /// In Unix seconds, exact to the microsecond, as a double would be written until the year 2255: most of what a scrape writes
+    /// are times, and whole numbers are written in a third of the time.
+    At(Timestamp),
+}
 
-impl fmt::Display for Seconds {
+impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let microseconds = self.0.as_microsecond();
+        let microseconds = match self {
+            Self::Number(number) => return write!(f, "{number}"),
+            Self::At(at) => at.as_microsecond(),
+        };
         let (sign, microseconds) = (if microseconds < 0 { "-" } else { "" }, microseconds.unsigned_abs());
         write!(f, "{sign}{}", microseconds / 1_000_000)?;
         let (mut fraction, mut digits) = (microseconds % 1_000_000, 6);
@@ -373,7 +378,7 @@ mod tests {
     fn seconds_are_written_as_numbers() {
         for microseconds in [0, 1, -1, 999_999, 1_000_000, 1_769_901_000_000_001, 1_769_901_000_250_000, -1_500_000] {
             let at = Timestamp::from_microsecond(microseconds).unwrap();
-            assert_eq!(Seconds(at).to_string(), (microseconds as f64 / 1e6).to_string());
+            assert_eq!(Value::At(at).to_string(), (microseconds as f64 / 1e6).to_string());
         }
     }
 }

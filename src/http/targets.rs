@@ -20,13 +20,13 @@ use crate::ports::Situation;
 /// What may be asked for; anything else is refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct Params {
     /// A glob of targets' names.
     target: Option<String>,
 }
 
 /// The names that are asked for.
-pub(super) fn names(query: Result<Query<Asked>, QueryRejection>) -> Result<Glob, Problem> {
+pub(super) fn names(query: Result<Query<Params>, QueryRejection>) -> Result<Glob, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
     Ok(Glob::new(asked.target.as_deref().unwrap_or("*")))
 }
@@ -149,11 +149,11 @@ impl Shown {
 
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<Targets>, Problem> {
     let names = names(query)?;
     let targets = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         let wanted = situation.fleet.targets.values().filter(|record| names.matches(record.target.name().as_str()));
         wanted.map(|record| Shown::of(record, &situation, &rules)).collect()
     })

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::settings::Policy;
 use crate::domain::{
     Freeze, Glob, Listing, ManagerName, Period, PolicyName, ProjectId, ProjectSelector, Sighting, Target,
@@ -17,6 +19,8 @@ pub struct Rules {
     pub managers: BTreeMap<ManagerName, ManagerRules>,
     /// When nothing is rotated.
     pub freezes: Vec<Freeze>,
+    /// In which days and times without an offset are read; [`TimeZone::iana_name`] is what was written.
+    pub timezone: TimeZone,
     /// A daemon that has neither planned nor seen its plan hold for so long is stuck: sweeps come every few seconds.
     pub stalled_after: Period,
 }
@@ -24,7 +28,8 @@ pub struct Rules {
 impl Default for Rules {
     /// Those of a configuration that says nothing.
     fn default() -> Self {
-        Self { managers: BTreeMap::new(), freezes: Vec::new(), stalled_after: Period::minutes(1) }
+        let stalled_after = Period::minutes(1);
+        Self { managers: BTreeMap::new(), freezes: Vec::new(), timezone: TimeZone::UTC, stalled_after }
     }
 }
 

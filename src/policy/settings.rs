@@ -177,6 +177,11 @@ impl Policy {
     pub fn alert_after_in(words: &str) -> Option<Period> {
         words.split(", ").find_map(|part| part.strip_prefix("alert after "))?.parse().ok()
     }
+
+    /// The `observe_every` in a policy's words.
+    pub fn observe_every_in(words: &str) -> Option<Period> {
+        words.split(", ").find_map(|part| part.strip_prefix("observe every "))?.parse().ok()
+    }
 }
 
 impl fmt::Display for Policy {

@@ -66,10 +66,9 @@ impl Resource {
                 | Document::Projects
                 | Document::GlobalKeys
                 | Document::GlobalAccessList
-                | Document::OrganizationKeys(_)
-                | Document::AccessList(..),
+                | Document::OrganizationKeys(_),
             ) => return Vec::new(),
-            Self::Document(Document::ProjectByName(name)) => return vec![name],
+            Self::Document(Document::ProjectByName(name) | Document::AccessList(_, name)) => return vec![name],
             Self::Document(
                 Document::Project(p) | Document::Clusters(p) | Document::BackupConfigs(p) | Document::ProjectKeys(p),
             ) => (p, None),

@@ -126,24 +126,24 @@ impl Reader {
         Ok(AsOf { fleet: replay.fleet, head, checkpoints, checkpoint_keys })
     }
 
-    /// The number of the last record from before a time; 0 if there is none.
+    /// The number of the last record from before a time; 0 if there is none. It asks the table and no index: one that hides
+    /// records would move the end.
     ///
-    /// It is the one before the first that is dated at the time or later, as long as clocks are right. By a clock that ran ahead
-    /// that one may stand too early: where records behind it are dated before the time again, and not before what came before
-    /// it, the end is where the fewest of both stand on the wrong side. So neither a record from the future hides those behind
-    /// it, nor a boot with a clock that stands years back moves an end that was passed. A clock that is set back to the period's
-    /// last days soon after its end does move it: with more records dated in the period again than behind it, nothing tells
-    /// which were right.
+    /// It is the one before the first that is dated at the time or later, as long as clocks are right. If a clock ran ahead,
+    /// records behind that one are dated before the time again, and not before what came before it. The end is then where the
+    /// fewest records stand on the wrong side. So neither a record from the future hides those behind it, nor does a boot with
+    /// a clock that stands years back move an end that was passed. A clock that is set back to the period's last days soon
+    /// after its end does move it: with more records dated in the period again than behind it, nothing tells which were right.
     fn last_before(&self, time: Timestamp) -> rusqlite::Result<u64> {
         let time = Micros(time);
         let first: Option<u64> =
-            self.conn.query_row("SELECT min(seq) FROM ledger WHERE at >= ?", [time], |row| row.get(0))?;
+            self.conn.query_row("SELECT min(seq) FROM ledger NOT INDEXED WHERE at >= ?", [time], |row| row.get(0))?;
         let Some(first) = first else { return Ok(load::head(&self.conn)?.seq) };
         let mut behind = self.conn.prepare(
-            "WITH known (at) AS (SELECT at FROM ledger WHERE at < ?1 AND seq < ?2 ORDER BY at DESC LIMIT 1)
-             SELECT seq, at >= ?1 FROM ledger WHERE seq >= ?2
+            "WITH known (at) AS (SELECT max(at) FROM ledger NOT INDEXED WHERE at < ?1 AND seq < ?2)
+             SELECT seq, at >= ?1 FROM ledger NOT INDEXED WHERE seq >= ?2
                AND (at >= ?1 OR at >= coalesce((SELECT at FROM known), at))
-               AND seq <= (SELECT max(seq) FROM ledger WHERE at < ?1 AND at >= coalesce((SELECT at FROM known), at))
+               AND seq <= (SELECT max(seq) FROM ledger NOT INDEXED WHERE at < ?1 AND at >= coalesce((SELECT at FROM known), at))
              ORDER BY seq",
         )?;
         let mut rows = behind.query(params![time, first])?;
@@ -179,7 +179,7 @@ impl Reader {
     /// How the targets are described last, in the records up to a number.
     fn described(&self, last: u64) -> Result<BTreeMap<TargetId, Target>, VerifyError> {
         let mut statement = self.conn.prepare(
-            "SELECT kind, payload FROM ledger WHERE kind IN ('target_found', 'target_changed') AND seq <= ? ORDER BY seq",
+            "SELECT kind, payload FROM ledger NOT INDEXED WHERE kind IN ('target_found', 'target_changed') AND seq <= ? ORDER BY seq",
         )?;
         let mut rows = statement.query(params![last])?;
         let mut targets = BTreeMap::new();
@@ -193,23 +193,24 @@ impl Reader {
     }
 }
 
-/// What a settled row tells; nothing if it was over by record number `before`.
+/// What to tell of a settled row; nothing if it was over by record number `before`.
 fn over<'a>(
     settled: &Settled,
     replay: &Replay,
     targets: &BTreeMap<TargetId, Target>,
     before: u64,
-) -> rusqlite::Result<Option<Telling<'a>>> {
+) -> Result<Option<Telling<'a>>, VerifyError> {
     let cells = Cells { shapes: &replay.shapes, settled };
     let ended = cells.time(match settled.table {
         Table::Rotation => "ended_at",
         Table::Key => "replaced_at",
     })?;
-    if ended.is_some() && cells.get::<u64>("seq")? <= before {
+    let (seq, id) = (cells.get::<u64>("seq")?, cells.get::<String>("target")?);
+    if ended.is_some() && seq <= before {
         return Ok(None);
     }
-    let id = cells.get::<String>("target")?;
-    let target = targets.get(id.as_str()).expect("a target is described before anything happens to it");
+    let undescribed = || Broken { seq, why: format!("is about {id}, which no record describes") };
+    let target = targets.get(id.as_str()).ok_or_else(undescribed)?;
     Ok(Some(match settled.table {
         Table::Rotation => Telling::Rotation(Box::new(rotation_of(&cells, About::of(target))?)),
         Table::Key => {

@@ -8,7 +8,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::lock::{self, StateLock};
 use super::reader::{ReadError, Reader};
-use super::verify::{Verified, VerifyError};
+use super::verify::{Unread, Verified, VerifyError};
 use super::{DATABASE, OpenError, schema};
 use crate::durable;
 
@@ -52,6 +52,9 @@ pub enum BackupError {
     /// The copy, or what was to be brought back, is not whole.
     #[error("the copy cannot be shown to be whole, and was removed: {0}")]
     Verify(#[from] VerifyError),
+    /// What is to be brought back has records that this version does not know, so nobody can say whether its tables are right.
+    #[error("{0}; bring it back with the version that wrote them")]
+    Later(Unread),
     /// What is to be copied cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -66,7 +69,7 @@ impl Reader {
     /// # Errors
     /// If the file is there already, cannot be written, or does not verify; nothing is left behind then.
     pub fn backup(&self, file: &Path) -> Result<Verified, BackupError> {
-        copy(&self.conn, file)
+        copy(&self.conn, file, |_| Ok(()))
     }
 }
 
@@ -87,12 +90,20 @@ pub fn restore(file: &Path, state_dir: &Path) -> Result<Verified, BackupError> {
     }
     lock::prepare(state_dir)?;
     let lock = StateLock::take(state_dir)?;
-    let verified = copy(&from, &state_dir.join(DATABASE))?;
+    let verified = copy(&from, &state_dir.join(DATABASE), |copy| match &copy.unread {
+        Some(unread) => Err(BackupError::Later(unread.clone())),
+        None => Ok(()),
+    })?;
     lock.sign()?;
     Ok(verified)
 }
 
-fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
+/// Makes a copy, which gets its name only if it is `good`.
+fn copy(
+    from: &Connection,
+    file: &Path,
+    good: impl Fn(&Verified) -> Result<(), BackupError>,
+) -> Result<Verified, BackupError> {
     let exists = || BackupError::Exists { path: file.to_owned() };
     let failed = |source: io::Error| {
         if source.kind() == io::ErrorKind::AlreadyExists {
@@ -112,6 +123,7 @@ fn copy(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     let unfinished = unfinished.prefix("rekeyd-").suffix(".unfinished").tempfile_in(durable::folder_of(file));
     let unfinished = unfinished.map_err(failed)?.into_temp_path();
     let verified = fill(from, &unfinished)?;
+    good(&verified)?;
     durable::name(&unfinished, file).map_err(failed)?;
     Ok(verified)
 }
@@ -134,7 +146,5 @@ fn fill(from: &Connection, file: &Path) -> Result<Verified, BackupError> {
     // One file, without a log beside it. The daemon changes this back when it opens it.
     to.pragma_update(None, "journal_mode", "DELETE")?;
     to.close().map_err(|(_, error)| error)?;
-    let copy = Reader::open_file(file)?;
-    copy.check_integrity()?;
-    Ok(copy.verify(|_, _| {})?)
+    Ok(Reader::open_file(file)?.verify(|_, _| {})?)
 }

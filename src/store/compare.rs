@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Rows};
+use rusqlite::{Connection, Rows};
 
 use super::verify::{Broken, VerifyError};
 
@@ -40,59 +40,6 @@ fn compare((table, key): &(&str, &str), found: &Connection, wanted: &Connection)
     let columns: Vec<String> = wanted.column_names().map(str::to_owned).collect();
     let shape = Shape { table, columns, keys: key.split(", ").collect() };
     shape.compare(&mut found.query([])?, &mut wanted.query([])?)
-}
-
-/// Sees that every table, index and trigger stands as the migrations made it. Added ones do no harm.
-pub(super) fn compare_guards(found: &Connection, wanted: &Connection, head: u64) -> Result<(), VerifyError> {
-    let mut made = wanted.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
-    let mut look_up = found.prepare("SELECT sql FROM sqlite_schema WHERE name = ?")?;
-    let mut rows = made.query([])?;
-    while let Some(row) = rows.next()? {
-        let (kind, name, sql): (String, String, String) = row.try_into()?;
-        let present: Option<Option<String>> = look_up.query_row([&name], |row| row.get(0)).optional()?;
-        if present.flatten() != Some(sql) {
-            let why = format!("the {kind} {name} is missing from the database, or was changed");
-            return Err(Broken { seq: head, why }.into());
-        }
-    }
-    Ok(())
-}
-
-/// Sees that every index of the tables that grow with the ledger knows as many rows as there are for it: rows that it left out
-/// would be missing from answers that come by it, and from nothing else. `SQLite`'s own check, which knows which rows these are,
-/// takes longer than all the rest.
-///
-/// `head` is the number of the last record, `of_targets` how many are about a target: to count them in the table once more would
-/// take as long as to hash them.
-pub(super) fn compare_indexes(found: &Connection, head: u64, of_targets: u64) -> Result<(), VerifyError> {
-    for table in ["ledger"].into_iter().chain(LONG.map(|(table, _)| table)) {
-        let mut list = found.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?")?;
-        let indexes = list.query_map([table], |row| {
-            let (name, sql): (String, Option<String>) = row.try_into()?;
-            let some = sql.as_deref().and_then(|sql| sql.split_once(" WHERE ")).map_or("TRUE", |(_, some)| some);
-            Ok((name, some.to_owned()))
-        })?;
-        let mut indexes: Vec<(String, String)> = indexes.collect::<rusqlite::Result<_>>()?;
-        let there: Vec<u64> = if table == "ledger" {
-            indexes.retain(|(_, some)| matches!(some.as_str(), "TRUE" | "target <> ''"));
-            indexes.iter().map(|(_, some)| if some == "TRUE" { head } else { of_targets }).collect()
-        } else {
-            let counts: String = indexes.iter().map(|(_, some)| format!(", count(*) FILTER (WHERE {some})")).collect();
-            found.query_row(&format!("SELECT count(*){counts} FROM {table} NOT INDEXED"), [], |row| {
-                (1..=indexes.len()).map(|place| row.get(place)).collect()
-            })?
-        };
-        for ((name, some), there) in indexes.iter().zip(there) {
-            let sql = format!("SELECT count(*) FROM {table} INDEXED BY {name} WHERE {some}");
-            let known: u64 = found.query_row(&sql, [], |row| row.get(0))?;
-            if known != there {
-                let why =
-                    format!("the index {name} knows {known} rows of {there}: answers that come by it leave some out");
-                return Err(Broken { seq: head, why }.into());
-            }
-        }
-    }
-    Ok(())
 }
 
 struct Shape<'a> {
@@ -188,5 +135,27 @@ fn show(value: &Value) -> String {
         Value::Real(number) => number.to_string(),
         Value::Text(text) => text.clone(),
         Value::Blob(bytes) => format!("{} bytes", bytes.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    /// Promise: a table that a migration adds is compared, too.
+    #[test]
+    fn every_table_is_compared() {
+        let made = schema::connect_scratch().unwrap();
+        let mut tables = made.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+        let tables =
+            tables.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<Vec<String>>>().unwrap();
+        let source = ["ledger", "ledger_identity", "refinery_schema_history"];
+        let compared = LONG.iter().chain(&SHORT).map(|(table, _)| *table);
+        let mut known: Vec<&str> = source.into_iter().chain(compared).collect();
+        let mut tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        known.sort_unstable();
+        tables.sort_unstable();
+        assert_eq!(tables, known);
     }
 }

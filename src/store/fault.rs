@@ -43,6 +43,11 @@ impl From<Fault> for JournalError {
 /// The engine's view of a database error that no caller's event explains.
 pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
     let said = error.to_string();
+    if matches!(error, rusqlite::Error::StatementChangedRows(_)) {
+        return JournalError::Io(
+            "a trigger in the database keeps records from being written; `rekeyd audit verify` names it".to_owned(),
+        );
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => JournalError::Full(said),
         Some(ErrorCode::ReadOnly) => JournalError::ReadOnly(said),

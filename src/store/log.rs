@@ -2,61 +2,39 @@
 
 use std::ops::ControlFlow;
 
-use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::chain::Record;
-use super::columns::Micros;
-use super::question::{Question, Shape, page_by_page};
+use super::question::{Question, Shape};
 use super::reader::{ReadError, Reader};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, TargetName};
 
-const SHAPE: Shape = Shape {
+static SHAPE: Shape<LedgerRow> = Shape {
     select: "SELECT ledger.*, name FROM ledger LEFT JOIN target ON target.id = ledger.target",
+    target: "ledger.target",
     time: "at",
     place: "ledger.seq",
     order: "at DESC, seq DESC",
+    read,
 };
 
-/// Pages of records, one behind the other.
-pub(super) struct Log {
-    question: Question,
-    behind: Cursor,
+/// The records that pass the filter, page by page.
+pub(super) fn question(conn: &Connection, filter: &LedgerFilter) -> rusqlite::Result<Question<LedgerRow>> {
+    let LedgerFilter { selection, kinds } = filter;
+    let mut question = Question::about(&SHAPE, conn, selection)?;
+    if selection.target.is_some() || selection.project.is_some() {
+        question.ask("ledger.target <> ?", "");
+    }
+    if !kinds.is_empty() {
+        question.ask_one_of("kind", kinds.clone());
+    }
+    Ok(question)
 }
 
-impl Log {
-    pub(super) fn wanted(conn: &Connection, filter: &LedgerFilter) -> rusqlite::Result<Self> {
-        let mut question = Question::about(SHAPE);
-        question.ask_targets(conn, "ledger.target", filter.target.as_deref(), filter.project.as_deref())?;
-        if filter.target.is_some() || filter.project.is_some() {
-            question.ask("ledger.target <> ?", "");
-        }
-        if !filter.kinds.is_empty() {
-            question.ask_one_of("kind", filter.kinds.clone());
-        }
-        if let Some(actor) = &filter.actor {
-            question.ask("actor = ?", actor.clone());
-        }
-        if let Some(since) = filter.since {
-            question.ask("at >= ?", Micros(since));
-        }
-        let until = Cursor::before(filter.until.unwrap_or(Timestamp::MAX));
-        let behind = filter.behind.filter(|cursor| cursor.at < until.at).unwrap_or(until);
-        Ok(Self { question, behind })
-    }
-
-    /// The next at most `limit` records.
-    pub(super) fn next(&mut self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, LedgerRow)>> {
-        let page = self.question.page(conn, self.behind, limit, |row| {
-            let name: Option<String> = row.get("name")?;
-            let row = LedgerRow { name: name.map(TargetName::new), ..Record::from_row(row)?.into() };
-            Ok((Cursor { at: row.at, place: i64::try_from(row.seq).unwrap_or(i64::MAX) }, row))
-        })?;
-        if let Some((cursor, _)) = page.last() {
-            self.behind = *cursor;
-        }
-        Ok(page)
-    }
+fn read(row: &Row<'_>) -> rusqlite::Result<(Cursor, LedgerRow)> {
+    let name: Option<String> = row.get("name")?;
+    let row = LedgerRow { name: name.map(TargetName::new), ..Record::from_row(row)?.into() };
+    Ok((Cursor { at: row.at, place: i64::try_from(row.seq).unwrap_or(i64::MAX) }, row))
 }
 
 impl From<Record> for LedgerRow {
@@ -67,14 +45,14 @@ impl From<Record> for LedgerRow {
 }
 
 impl Reader {
-    /// Shows each record that passes the filter, newest first, with its place, until `each` breaks off. Holds a page of
-    /// them, and the database only while it reads one.
+    /// Shows each record that passes the filter, newest first and at most `limit`, with its place, until `each` breaks off.
+    /// Holds a page of them, and the database only while it reads one.
     pub fn each_record<B>(
         &self,
         filter: &LedgerFilter,
+        limit: Option<u32>,
         each: impl FnMut(Cursor, LedgerRow) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, ReadError> {
-        let mut log = Log::wanted(&self.conn, filter)?;
-        Ok(page_by_page(filter.limit, |limit| log.next(&self.conn, limit), each)?)
+        Ok(question(&self.conn, filter)?.each(&self.conn, limit, each)?)
     }
 }

@@ -11,6 +11,8 @@ mod checkpoint;
 mod columns;
 mod compare;
 mod fault;
+mod guards;
+mod integrity;
 mod life;
 mod load;
 mod lock;
@@ -58,6 +60,7 @@ use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Anchor, Check, Clock, Head, Journal, JournalError};
 use checkpoint::Keeper;
+use guards::{Looked, first_difference};
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
@@ -157,6 +160,11 @@ pub enum OpenError {
     /// The database's structure is broken.
     #[error("the database is damaged ({0}); restore a backup")]
     Corrupt(String),
+    /// It has a trigger that this program did not make, or lacks one that it did.
+    #[error(
+        "{0}; what would become of a record is not known, so nothing is recorded there: find out who did it, and restore a backup, or have the database as it was"
+    )]
+    Triggers(String),
     /// One of the newest records is not what was written.
     #[error(
         "the ledger's record {seq} is missing, or does not have the hash that it should; `rekeyd audit verify` tells more"
@@ -216,6 +224,9 @@ impl Store {
         schema::identify(&conn, new_ledger_id)?;
         lock.sign()?;
         check::newest(&conn, &path)?;
+        if let Some(difference) = first_difference(&conn, &schema::connect_scratch()?, Looked::Triggers)? {
+            return Err(OpenError::Triggers(difference));
+        }
         let ledger_id = load::identity(&conn)?.unwrap_or(new_ledger_id);
         let writer = Writer::new(&path, conn, lock)?;
         let shared = writer.shared();

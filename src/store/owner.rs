@@ -1,4 +1,4 @@
-//! Whose the files of a ledger are: whoever comes as another user is told whom to come as.
+//! Checks whose the files of a ledger are, and names the user to run as.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Some records of the ledger, one behind the other: read once, and hashed and followed where they lie.
+//! A page of consecutive records: read once, then hashed and replayed from the same memory.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -32,7 +32,7 @@ struct Place {
     lengths: [usize; 5],
 }
 
-/// One record of the ledger, where it lies.
+/// One record of a page, borrowed from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight<'a> {
     pub(super) seq: u64,

@@ -3,9 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::life::key_use;
-use super::log::Log;
-use super::rotations::{Rotations, rotation_row};
-use super::{Store, schema};
+use super::rotations::rotation_row;
+use super::{Store, log, rotations, schema};
 use crate::domain::{Cursor, LedgerFilter, LedgerRow, RotationFilter, RotationRow, TargetId};
 use crate::ports::{Archive, ArchiveError, Page, Past};
 
@@ -16,11 +15,11 @@ impl Archive for Store {
     }
 
     fn rotations(&self, filter: &RotationFilter, limit: u32) -> Result<Page<RotationRow>, ArchiveError> {
-        self.read(|conn| Ok(page(Rotations::wanted(conn, filter)?.next(conn, limit)?, limit)))
+        self.read(|conn| Ok(page(rotations::question(conn, filter)?.next(conn, limit)?, limit)))
     }
 
     fn records(&self, filter: &LedgerFilter, limit: u32) -> Result<Page<LedgerRow>, ArchiveError> {
-        self.read(|conn| Ok(page(Log::wanted(conn, filter)?.next(conn, limit)?, limit)))
+        self.read(|conn| Ok(page(log::question(conn, filter)?.next(conn, limit)?, limit)))
     }
 }
 

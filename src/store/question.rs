@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use jiff::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
 use super::columns::{Json, Micros};
-use crate::domain::{Cursor, Glob};
+use crate::domain::{Cursor, Glob, Selection};
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
@@ -14,28 +15,46 @@ const PAGE: u32 = 1000;
 const FEW: usize = 64;
 
 /// What is asked of one table, page by page, the newest first.
-pub(super) struct Question {
-    shape: Shape,
+pub(super) struct Question<T: 'static> {
+    shape: &'static Shape<T>,
     wanted: Vec<String>,
     values: Vec<Box<dyn ToSql>>,
     /// A column that must have one of these values. Each is looked up by itself, in the order of time, and the newest of what
     /// is found are taken: no index serves several values and that order at once.
     one_of: Option<(&'static str, Vec<String>)>,
+    /// The last row that was read, or where the first page begins.
+    behind: Cursor,
 }
 
-/// How a table is read: what stands before WHERE, and the columns that say where a row stands, time and then place.
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
+/// How a table is read: what stands before WHERE, the column with the target's id, and the columns that say where a row stands,
+/// time and then place. Its column `actor` is whose doing a row is.
+pub(super) struct Shape<T> {
     pub(super) select: &'static str,
+    pub(super) target: &'static str,
     pub(super) time: &'static str,
     pub(super) place: &'static str,
-    /// The same two by the names that they have in the answer.
+    /// The last two by the names that they have in the answer.
     pub(super) order: &'static str,
+    pub(super) read: fn(&Row<'_>) -> rusqlite::Result<(Cursor, T)>,
 }
 
-impl Question {
-    pub(super) fn about(shape: Shape) -> Self {
-        Self { shape, wanted: Vec::new(), values: Vec::new(), one_of: None }
+impl<T> Question<T> {
+    /// Asks for the rows that are selected.
+    pub(super) fn about(shape: &'static Shape<T>, conn: &Connection, selection: &Selection) -> rusqlite::Result<Self> {
+        let Selection { target, project, actor, since, until, behind } = selection;
+        let until = Cursor::before(until.unwrap_or(Timestamp::MAX));
+        let behind = behind.filter(|cursor| cursor.at < until.at).unwrap_or(until);
+        let mut question = Self { shape, wanted: Vec::new(), values: Vec::new(), one_of: None, behind };
+        if target.is_some() || project.is_some() {
+            question.ask_one_of(shape.target, matching_targets(conn, target.as_deref(), project.as_deref())?);
+        }
+        if let Some(actor) = actor {
+            question.ask("actor = ?", actor.clone());
+        }
+        if let Some(since) = since {
+            question.ask(&format!("{} >= ?", shape.time), Micros(*since));
+        }
+        Ok(question)
     }
 
     /// Each `?` of the condition stands for the value.
@@ -57,32 +76,46 @@ impl Question {
         }
     }
 
-    /// Only rows about targets whose name matches, or whose project has this name or id; `column` holds the target's id.
-    pub(super) fn ask_targets(
-        &mut self,
-        conn: &Connection,
-        column: &'static str,
-        glob: Option<&str>,
-        project: Option<&str>,
-    ) -> rusqlite::Result<()> {
-        if glob.is_some() || project.is_some() {
-            self.ask_one_of(column, matching_targets(conn, glob, project)?);
+    /// The next at most `limit` rows, each with its place.
+    pub(super) fn next(&mut self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, T)>> {
+        let page = self.page(conn, limit)?;
+        if let Some((cursor, _)) = page.last() {
+            self.behind = *cursor;
         }
-        Ok(())
+        Ok(page)
     }
 
-    /// The page behind the cursor, in the order of time and place, the newest first.
-    pub(super) fn page<T>(
-        &self,
+    /// Shows each row of one page after another, until there is none left, `limit` is reached, or `each` breaks off.
+    pub(super) fn each<B>(
+        mut self,
         conn: &Connection,
-        behind: Cursor,
-        limit: u32,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        let Shape { select, time, place, order } = self.shape;
+        limit: Option<u32>,
+        mut each: impl FnMut(Cursor, T) -> ControlFlow<B>,
+    ) -> rusqlite::Result<ControlFlow<B>> {
+        let mut left = limit.unwrap_or(u32::MAX);
+        while left > 0 {
+            let wanted = left.min(PAGE);
+            let page = self.next(conn, wanted)?;
+            let whole = page.len() == wanted as usize;
+            for (cursor, row) in page {
+                if let ControlFlow::Break(why) = each(cursor, row) {
+                    return Ok(ControlFlow::Break(why));
+                }
+            }
+            left = match (whole, limit) {
+                (false, _) => 0,
+                (true, Some(_)) => left - wanted,
+                (true, None) => left,
+            };
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn page(&self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, T)>> {
+        let Shape { select, time, place, order, read, target: _ } = self.shape;
         let mut values: Vec<&dyn ToSql> = self.values.iter().map(AsRef::as_ref).collect();
-        let at = Micros(behind.at);
-        values.extend([&at as &dyn ToSql, &behind.place, &limit]);
+        let at = Micros(self.behind.at);
+        values.extend([&at as &dyn ToSql, &self.behind.place, &limit]);
         let last = values.len();
         let wanted: String = self.wanted.iter().map(|condition| format!("{condition} AND ")).collect();
         let some = |more: &str| {
@@ -101,33 +134,8 @@ impl Question {
                 format!("{} ORDER BY {order} LIMIT ?{last}", parts.join(" UNION ALL "))
             }
         };
-        conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), read)?.collect()
+        conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), *read)?.collect()
     }
-}
-
-/// Shows each row of one page after another, until there is none left, `limit` is reached, or `each` breaks off.
-pub(super) fn page_by_page<T, B>(
-    limit: Option<u32>,
-    mut next: impl FnMut(u32) -> rusqlite::Result<Vec<(Cursor, T)>>,
-    mut each: impl FnMut(Cursor, T) -> ControlFlow<B>,
-) -> rusqlite::Result<ControlFlow<B>> {
-    let mut left = limit.unwrap_or(u32::MAX);
-    while left > 0 {
-        let wanted = left.min(PAGE);
-        let page = next(wanted)?;
-        let whole = page.len() == wanted as usize;
-        for (cursor, row) in page {
-            if let ControlFlow::Break(why) = each(cursor, row) {
-                return Ok(ControlFlow::Break(why));
-            }
-        }
-        left = match (whole, limit) {
-            (false, _) => 0,
-            (true, Some(_)) => left - wanted,
-            (true, None) => left,
-        };
-    }
-    Ok(ControlFlow::Continue(()))
 }
 
 fn matching_targets(conn: &Connection, glob: Option<&str>, project: Option<&str>) -> rusqlite::Result<Vec<String>> {

@@ -107,15 +107,6 @@ impl Reader {
         Ok(load::fleet(&moment)?)
     }
 
-    /// Has the database look at itself: pages, indexes, constraints. Takes its time.
-    ///
-    /// # Errors
-    /// With the first thing that is wrong, if there is one.
-    pub fn check_integrity(&self) -> Result<(), ReadError> {
-        let said: String = self.conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if said == "ok" { Ok(()) } else { Err(ReadError::Damaged(said)) }
-    }
-
     /// The newest record's number and hash.
     pub fn head(&self) -> Result<Head, ReadError> {
         Ok(load::head(&self.conn)?)

@@ -60,7 +60,7 @@ fn read(path: &Path, pages: impl Iterator<Item = u64>, last: u64, show: &SyncSen
         Ok(())
     };
     if let Err(error) = all() {
-        // Whoever takes no more does not ask why.
+        // The receiver may have stopped before; then nobody needs the error.
         let _ = show.send(Err(error));
     }
 }

@@ -2,11 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
 use super::columns::{Columns, Json, Micros, Word};
-use super::question::{Question, Shape, page_by_page};
+use super::question::{Question, Shape};
 use super::reader::{ReadError, Reader};
 use crate::domain::{
     ClusterId, Cursor, KeyId, ManagerName, Mechanism, ProjectId, RotationFilter, RotationId, RotationRow, Target,
@@ -14,76 +13,56 @@ use crate::domain::{
 };
 
 /// The order of the join is given: without statistics the planner might walk all rotations of each target, and sort them.
-const SHAPE: Shape = Shape {
+static SHAPE: Shape<RotationRow> = Shape {
     select: "SELECT rotation.*, rotation.rowid AS place, name, manager, project_id, cluster_id, mechanism
              FROM rotation CROSS JOIN target ON target.id = rotation.target",
+    target: "rotation.target",
     time: "began_at",
     place: "rotation.rowid",
     order: "began_at DESC, place DESC",
+    read,
 };
 
-/// Pages of rotations, one behind the other.
-pub(super) struct Rotations {
-    question: Question,
-    behind: Cursor,
+/// The rotations that pass the filter, page by page.
+pub(super) fn question(conn: &Connection, filter: &RotationFilter) -> rusqlite::Result<Question<RotationRow>> {
+    let RotationFilter { selection, key, states } = filter;
+    let mut question = Question::about(&SHAPE, conn, selection)?;
+    if let Some(key) = key {
+        question.ask("(key_before = ? OR key_after = ?)", key.as_str().to_owned());
+    }
+    if !states.is_empty() {
+        question.ask("state IN (SELECT value FROM json_each(?))", Json(states.clone()));
+    }
+    Ok(question)
 }
 
-impl Rotations {
-    pub(super) fn wanted(conn: &Connection, filter: &RotationFilter) -> rusqlite::Result<Self> {
-        let mut question = Question::about(SHAPE);
-        question.ask_targets(conn, "rotation.target", filter.target.as_deref(), filter.project.as_deref())?;
-        if let Some(key) = &filter.key {
-            question.ask("(key_before = ? OR key_after = ?)", key.as_str().to_owned());
-        }
-        if !filter.states.is_empty() {
-            question.ask("state IN (SELECT value FROM json_each(?))", Json(filter.states.clone()));
-        }
-        if let Some(actor) = &filter.actor {
-            question.ask("actor = ?", actor.clone());
-        }
-        if let Some(since) = filter.since {
-            question.ask("began_at >= ?", Micros(since));
-        }
-        let until = Cursor::before(filter.until.unwrap_or(Timestamp::MAX));
-        let behind = filter.behind.filter(|cursor| cursor.at < until.at).unwrap_or(until);
-        Ok(Self { question, behind })
-    }
-
-    /// The next at most `limit` rows, each with its place.
-    pub(super) fn next(&mut self, conn: &Connection, limit: u32) -> rusqlite::Result<Vec<(Cursor, RotationRow)>> {
-        let page = self.question.page(conn, self.behind, limit, |row| {
-            let row_and_place = (rotation_row(row)?, row.get("place")?);
-            Ok((Cursor { at: row_and_place.0.began_at, place: row_and_place.1 }, row_and_place.0))
-        })?;
-        if let Some((cursor, _)) = page.last() {
-            self.behind = *cursor;
-        }
-        Ok(page)
-    }
+fn read(row: &Row<'_>) -> rusqlite::Result<(Cursor, RotationRow)> {
+    let rotation = rotation_row(row)?;
+    Ok((Cursor { at: rotation.began_at, place: row.get("place")? }, rotation))
 }
 
 impl Reader {
-    /// The rotations that pass the filter, newest first.
-    pub fn rotations(&self, filter: &RotationFilter) -> Result<Vec<RotationRow>, ReadError> {
+    /// The rotations that pass the filter, newest first, at most `limit`.
+    pub fn rotations(&self, filter: &RotationFilter, limit: Option<u32>) -> Result<Vec<RotationRow>, ReadError> {
         let mut rows = Vec::new();
-        let _: ControlFlow<()> = self.each_rotation(filter, |_, row| {
+        let _: ControlFlow<()> = self.each_rotation(filter, limit, |_, row| {
             rows.push(row);
             ControlFlow::Continue(())
         })?;
         Ok(rows)
     }
 
-    /// Shows each rotation that passes the filter, newest first, with its place, until `each` breaks off.
+    /// Shows each rotation that passes the filter, newest first and at most `limit`, with its place, until `each` breaks off.
     ///
     /// Holds a page of them, and the database only while it reads one: `each` may wait for people. What begins meanwhile
     /// is not shown.
     pub fn each_rotation<B>(
         &self,
         filter: &RotationFilter,
+        limit: Option<u32>,
         each: impl FnMut(Cursor, RotationRow) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, ReadError> {
-        let mut rotations = Rotations::wanted(&self.conn, filter)?;
-        Ok(page_by_page(filter.limit, |limit| rotations.next(&self.conn, limit), each)?)
+        Ok(question(&self.conn, filter)?.each(&self.conn, limit, each)?)
     }
 }
 

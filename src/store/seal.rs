@@ -4,7 +4,7 @@
 //! this one comparison. Who wrote the rows did not know the secret, so sets that differ have the same seal by chance only:
 //! one in 2^128. That they differ is all that it tells; which row it is, a comparison in order finds.
 
-use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::thread;
 
 use rusqlite::Connection;
@@ -34,13 +34,10 @@ impl Seal {
 }
 
 impl Seals {
-    pub(super) fn new() -> Self {
+    pub(super) fn new() -> io::Result<Self> {
         let mut secret = [0; 32];
-        for eight in secret.as_chunks_mut().0 {
-            // The standard library's maps draw it from the system, against those who would choose keys that collide.
-            *eight = RandomState::new().hash_one(0).to_be_bytes();
-        }
-        Self { secret, rotation: Seal::default(), key: Seal::default(), bytes: Vec::new() }
+        getrandom::fill(&mut secret)?;
+        Ok(Self { secret, rotation: Seal::default(), key: Seal::default(), bytes: Vec::new() })
     }
 
     /// Demands a row.
@@ -55,7 +52,7 @@ impl Seals {
         }
     }
 
-    /// Whether the database holds the rows that were demanded, and no others. Each table is read on a thread of its own;
+    /// Whether both tables hold exactly the rows that were demanded. Each table is read on a thread of its own;
     /// both connections see the same moment.
     pub(super) fn hold(&self, conn: &Connection, twin: Connection, shapes: &Shapes) -> rusqlite::Result<bool> {
         thread::scope(|scope| {

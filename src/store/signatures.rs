@@ -14,6 +14,8 @@ pub struct SignedBy {
     pub named: u64,
     /// How many checkpoints it signed.
     pub checkpoints: u64,
+    /// The first record that one of them names.
+    pub first: u64,
     /// The newest record that one of them names.
     pub newest: u64,
 }
@@ -50,10 +52,17 @@ impl<'a> Signers<'a> {
             return Err(Broken { seq, why });
         };
         match self.found.iter_mut().find(|signed| signed.key == **key) {
-            Some(signed) => (signed.checkpoints, signed.newest) = (signed.checkpoints + 1, signed.newest.max(seq)),
-            None => {
-                self.found.push(SignedBy { key: (*key).clone(), named: *term.start(), checkpoints: 1, newest: seq })
+            Some(signed) => {
+                signed.checkpoints += 1;
+                (signed.first, signed.newest) = (signed.first.min(seq), signed.newest.max(seq));
             }
+            None => self.found.push(SignedBy {
+                key: (*key).clone(),
+                named: *term.start(),
+                checkpoints: 1,
+                first: seq,
+                newest: seq,
+            }),
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The three statements that write a row, made from pairs of column and value so that the two cannot come apart.
+//! The statements that write a row, made from pairs of column and value so that the two cannot come apart.
 
 use rusqlite::{Connection, ToSql};
 
@@ -9,7 +9,7 @@ const LONG: usize = 2048;
 
 /// Adds a row.
 pub(super) fn insert(conn: &Connection, table: &str, columns: &[Column<'_>]) -> rusqlite::Result<()> {
-    run(conn, &insertion(table, columns, &[]), columns.iter()).map(drop)
+    one(run(conn, &insertion(table, columns, &[]), columns.iter())?)
 }
 
 /// Adds a row, or writes over the one with the same key.
@@ -19,7 +19,12 @@ pub(super) fn upsert(conn: &Connection, table: &str, key: &[Column<'_>], rest: &
     list(&mut sql, ", ", key, |sql, name| sql.push_str(name));
     sql.push_str(") DO UPDATE SET ");
     list(&mut sql, ", ", rest, |sql, name| sql.extend([name, " = excluded.", name]));
-    run(conn, &sql, key.iter().chain(rest)).map(drop)
+    one(run(conn, &sql, key.iter().chain(rest))?)
+}
+
+/// A row that a trigger kept from being written is no error to `SQLite`. It must not pass for written.
+fn one(rows: usize) -> rusqlite::Result<()> {
+    if rows == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(rows)) }
 }
 
 /// Writes over the row with this key, and says whether there was one.

@@ -61,6 +61,20 @@ async fn what_was_recorded_is_known_after_a_restart() {
     assert_eq!(store.head(), head);
 }
 
+/// Promise: what the caller was told is durable is in the ledger. A trigger that quietly leaves a record out is no error to the
+/// database.
+#[tokio::test]
+async fn a_record_that_a_trigger_keeps_out_is_not_taken_for_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), [7; 32]).unwrap();
+    let deaf =
+        "CREATE TRIGGER deaf BEFORE INSERT ON ledger WHEN NEW.kind = 'target_found' BEGIN SELECT RAISE(IGNORE); END";
+    Connection::open(dir.path().join(DATABASE)).unwrap().execute_batch(deaf).unwrap();
+    let error = store.record(vec![found("rs0")]).await.unwrap_err();
+    assert!(matches!(&error, JournalError::Io(why) if why.contains("trigger")), "{error}");
+    assert_eq!((store.head().seq, store.fleet().targets.len()), (0, 0));
+}
+
 /// Two daemons on one state directory would rotate twice, also after someone tidied the lock file away.
 #[test]
 fn the_lock_outlives_its_file() {
@@ -124,7 +138,7 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let other = schema::connect(&dir.path().join(DATABASE)).unwrap();
     other.busy_timeout(Duration::ZERO).unwrap();
     let mut shown = Vec::new();
-    let walked = reader.each_rotation(&RotationFilter::default(), |_, row| {
+    let walked = reader.each_rotation(&RotationFilter::default(), None, |_, row| {
         if shown.is_empty() {
             let held: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
             assert!(!held, "the log is held while a row is shown");
@@ -136,12 +150,12 @@ async fn a_slow_reader_of_rotations_holds_nothing_up() {
     let newest_first: Vec<_> = names.iter().rev().map(|name| target(name).name().to_string()).collect();
     assert_eq!(shown, newest_first);
     let mut count = 0;
-    let walked = reader.each_rotation(&RotationFilter { limit: Some(1_050), ..Default::default() }, |_, _| {
+    let walked = reader.each_rotation(&RotationFilter::default(), Some(1_050), |_, _| {
         count += 1;
         if count == 3 { std::ops::ControlFlow::Break("gone") } else { std::ops::ControlFlow::Continue(()) }
     });
     assert_eq!((walked.unwrap(), count), (std::ops::ControlFlow::Break("gone"), 3));
-    let limited = reader.rotations(&RotationFilter { limit: Some(1_050), ..Default::default() }).unwrap();
+    let limited = reader.rotations(&RotationFilter::default(), Some(1_050)).unwrap();
     assert_eq!(limited.len(), 1_050);
 }
 

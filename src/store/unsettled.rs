@@ -44,7 +44,7 @@ pub(super) struct Shapes {
     replaced_at: usize,
 }
 
-/// A row that is what it will be.
+/// A row that no later event can change.
 pub(super) struct Settled {
     pub(super) table: Table,
     pub(super) row: Row,

@@ -1,4 +1,4 @@
-//! What was kept of a ledger outside of it: heads, and checkpoints with their signatures. Gathers what its records must be.
+//! Checkpoints and heads that were kept outside of the ledger, and the hashes that its records must therefore have.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Take};

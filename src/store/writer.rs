@@ -287,7 +287,7 @@ impl Writer {
     /// Signs a checkpoint of the head, if anyone signs, and if there is not one already.
     fn anchor(&mut self) -> Result<(), String> {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
-        keeper.keep(&self.head, |seq| load::hash_of(&self.conn, seq).ok().flatten())
+        keeper.keep(&self.head, |seq| load::hash_of(&self.conn, seq))
     }
 
     /// No checkpoint, no record, where the configuration wants it so: tries again, before anything is written.

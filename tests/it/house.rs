@@ -38,7 +38,22 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "simulator",
         ],
     ),
-    ("cli", &["app", "config", "control", "domain", "evidence", "policy", "ports", "simulator", "store", "telemetry"]),
+    (
+        "cli",
+        &[
+            "alerts",
+            "app",
+            "config",
+            "control",
+            "domain",
+            "evidence",
+            "policy",
+            "ports",
+            "simulator",
+            "store",
+            "telemetry",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -254,6 +254,9 @@ async fn a_daemon_records_who_comes_goes_and_changes() {
     assert_eq!(answer.code, Some(0), "the global list is closed, as it should be: {answer:?}");
     assert!(
         answer.out.contains("note emea: the list of API keys cannot be read: ")
+            && answer
+                .out
+                .contains("note emea: the access list of newadmin, reader01 cannot be read; any address may do: ")
             && answer.out.contains("who knows")
             && answer.out.contains("an Owner, where Backup Admin would do"),
         "{answer:?}"
@@ -285,4 +288,35 @@ async fn excessive_rights_are_marked() {
     assert_eq!(excess("simulator"), json!(["global"]));
     assert_eq!(keys.len(), 4, "those that cannot rotate take --all");
     assert_eq!(simulator.truth().requests.key_puts, 0);
+}
+
+/// An access list that could not be read is no sign that all is well: the review says so and ends with 3, `check` warns.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unread_access_list_is_told() {
+    let key = |name: &str| ApiKeySpec::new(name, name).organization("ORG_OWNER").from_address("127.0.0.1/32");
+    let [own, other] = ["simulator", "terraform"].map(key);
+    let access = AccessSpec { keys: vec![own.clone(), other.clone()], global_access_list: Vec::new() };
+    for (unread, check) in [(&other, "pass"), (&own, "warn")] {
+        let fault = format!("error-before@list:{}", unread.id()).parse().unwrap();
+        let spec = SimulatorSpec { fleet: fleet(), access: access.clone(), faults: vec![fault], ..Default::default() };
+        let simulator = Simulator::start(spec).await.unwrap();
+        let site = site(&simulator);
+        let answer = site.ask(&["keys"]);
+        let said = format!(
+            "warn emea: the access list of {} cannot be read; any address may do: server_error",
+            unread.public_key
+        );
+        assert!(answer.code == Some(3) && answer.out.contains(&said), "{answer:?}");
+        let keys = site.json(&["keys"]);
+        for line in keys.iter().filter(|line| line["kind"] == "api_key") {
+            let is_unread = line["public_key"] == unread.public_key;
+            assert_eq!((line["access_list"].is_null(), line["access_list_failure"].is_null()), (is_unread, !is_unread));
+        }
+        let checked = site.json(&["check"]);
+        let warned = checked.iter().any(|line| {
+            let words = line["words"].as_str().unwrap_or_default();
+            line["outcome"] == "warn" && words.starts_with("the key's access list cannot be read: server_error")
+        });
+        assert_eq!(warned, check == "warn", "{checked:?}");
+    }
 }

@@ -15,8 +15,8 @@ use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
 use rekeyd::domain::{
-    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationFilter, RotationId, Scope, Stage,
-    State, Target, TargetId, Verdict,
+    Actor, Entry, Event, Failure, How, Listing, Mechanism, Reason, Role, RotationFilter, RotationId, Scope, Selection,
+    Stage, State, Target, TargetId, Verdict,
 };
 use rekeyd::ports::{Journal, JournalError};
 use rekeyd::store::{OpenError, ReadError, Reader, Store};
@@ -207,8 +207,9 @@ async fn rotations_are_found_by_target_and_time() {
     store.record(one_rotation("rs0", 0)).await.unwrap();
     store.record(one_rotation("rs1", 100)).await.unwrap();
     let reader = Reader::open(dir.path()).unwrap();
-    let ids = |filter: RotationFilter| -> Vec<String> {
-        let rows = reader.rotations(&filter).unwrap();
+    let ids = |selection, limit| -> Vec<String> {
+        let filter = RotationFilter { selection, ..RotationFilter::default() };
+        let rows = reader.rotations(&filter, limit).unwrap();
         rows.iter().map(|row| format!("{} {}", row.name, row.id)).collect()
     };
     let all = [
@@ -217,14 +218,15 @@ async fn rotations_are_found_by_target_and_time() {
         "emea/billing/ledger/rs0 1.2",
         "emea/billing/ledger/rs0 1.1",
     ];
-    assert_eq!(ids(RotationFilter::default()), all);
-    assert_eq!(ids(RotationFilter { limit: Some(1), ..Default::default() }), all[..1]);
-    assert_eq!(ids(RotationFilter { target: Some("*/rs0".into()), ..Default::default() }), all[2..]);
-    assert_eq!(ids(RotationFilter { since: Some(at(100)), ..Default::default() }), all[..2]);
-    assert_eq!(ids(RotationFilter { until: Some(at(3)), ..Default::default() }), all[3..]);
+    assert_eq!(ids(Selection::default(), None), all);
+    assert_eq!(ids(Selection::default(), Some(1)), all[..1]);
+    assert_eq!(ids(Selection { target: Some("*/rs0".into()), ..Selection::default() }, None), all[2..]);
+    assert_eq!(ids(Selection { since: Some(at(100)), ..Selection::default() }, None), all[..2]);
+    assert_eq!(ids(Selection { until: Some(at(3)), ..Selection::default() }, None), all[3..]);
 
-    let row =
-        reader.rotations(&RotationFilter { target: Some("*rs0".into()), ..Default::default() }).unwrap().remove(0);
+    let selection = Selection { target: Some("*rs0".into()), ..Selection::default() };
+    let filter = RotationFilter { selection, ..RotationFilter::default() };
+    let row = reader.rotations(&filter, None).unwrap().remove(0);
     assert_eq!((row.state, row.how), (State::Done, Some(How::Recovered)));
     assert_eq!((row.key_before, row.key_after), (Some("a".into()), Some("b".into())));
     assert_eq!(

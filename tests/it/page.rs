@@ -111,7 +111,7 @@ impl Scene {
             metrics: Arc::new(Metrics::new("1.2.3", now(), [&"emea".into()])),
             hosts: Vec::new(),
         });
-        tokio::spawn(http::serve(listener, router, shutdown.clone()));
+        tokio::spawn(http::serve(listener, router, None, shutdown.clone()));
         Self { store, address, shutdown, _folder: folder }
     }
 

@@ -154,7 +154,7 @@ impl Shown {
             metrics: Arc::new(Metrics::new("1.2.3", at("2026-01-01T00:00:00Z"), [&"emea".into()])),
             hosts: vec!["rekeyd.example.com".to_owned()],
         });
-        let served = tokio::spawn(http::serve(listener, router, shutdown.clone()));
+        let served = tokio::spawn(http::serve(listener, router, None, shutdown.clone()));
         Self { address, gauge, shutdown, served }
     }
 

@@ -5,11 +5,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rekeyd::http::{WebConfig, serve_by};
+use rekeyd::http::{WebConfig, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +81,7 @@ impl Place {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async { "in" }));
-        tokio::spawn(serve_by(listener, router, Some(self.open().unwrap()), CancellationToken::new()));
+        tokio::spawn(serve(listener, router, Some(self.open().unwrap()), CancellationToken::new()));
         address
     }
 
@@ -162,6 +164,30 @@ async fn a_change_is_followed_and_a_broken_file_is_not() {
     let (certificate, _) = place.sign("localhost");
     place.write("server.crt", &certificate);
     assert_eq!(status(&client, address, Some("new")).await, 200, "a certificate without its key is not taken");
+}
+
+/// A file system that does not answer holds up no thread that serves: with the only one there is, requests are answered by the
+/// rules that hold.
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_nobody() {
+    let place = Place::new(&format!("{TLS}basic_auth_users:\n  alice: {}\n", hash("pass")));
+    let (address, client) = (place.serve().await, place.client(None));
+    assert_eq!(status(&client, address, Some("pass")).await, 200);
+    // A pipe is opened to be read when somebody writes into it, and not before.
+    let pipe = place.folder.path().join("web.yml");
+    fs::remove_file(&pipe).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let (answered, all_answered) = mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        let stood_still = all_answered.recv_timeout(Duration::from_secs(20)) == Err(RecvTimeoutError::Timeout);
+        fs::write(&pipe, "").unwrap();
+        stood_still
+    });
+    for (password, answer) in [(Some("pass"), 200), (None, 401), (Some("wrong"), 401)] {
+        assert_eq!(status(&client, address, password).await, answer);
+    }
+    drop(answered);
+    assert!(!writer.join().unwrap(), "the listener stood still until the file could be read");
 }
 
 /// A file that is half written, or that a full disk left empty, lets nobody in who was kept out.

@@ -1,4 +1,4 @@
-//! Brings the news to one receiver: decides what is news and when it may be told, and tells it.
+//! The sender for one receiver: compares what fires with what the receiver was told, and sends the difference when it may.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const ALERTMANAGER_PAUSE: Duration = Duration::from_secs(5);
 /// How soon a record that could not be made is tried again.
 const RECORD_AGAIN: Duration = Duration::from_secs(15);
 
-/// Brings the news to one receiver.
+/// Tells one receiver what begins and ceases to fire.
 pub struct Courier {
     line: Line,
     form: Form,
@@ -26,7 +26,7 @@ pub struct Courier {
 
 /// What is to be told in one request.
 #[derive(Default)]
-struct Letter {
+struct Batch {
     firing: Vec<Key>,
     resolved: Vec<Key>,
 }
@@ -99,8 +99,8 @@ impl Courier {
 
     /// Tells what is to be told, until it is told or a request fails.
     async fn tell(&mut self, tidings: &Tidings) {
-        for letter in self.letters(tidings) {
-            let body = self.body(&letter, tidings);
+        for batch in self.batches(tidings) {
+            let body = self.body(&batch, tidings);
             if !self.line.send(Some(body)).await {
                 return;
             }
@@ -111,12 +111,12 @@ impl Courier {
                 since,
                 name: name.to_owned(),
             };
-            let fresh = letter.firing.iter().filter(|key| !told.contains_key(*key));
+            let fresh = batch.firing.iter().filter(|key| !told.contains_key(*key));
             let firing: Vec<_> = fresh
                 .filter_map(|key| Some((key, tidings.firing.get(key)?)))
                 .map(|(key, firing)| saying(key, firing.since, &firing.alert.name))
                 .collect();
-            let resolved: Vec<_> = letter
+            let resolved: Vec<_> = batch
                 .resolved
                 .iter()
                 .filter_map(|key| Some((key, told.get(key)?)))
@@ -127,8 +127,8 @@ impl Courier {
         self.sent = Some(self.line.desk.clock.monotonic());
     }
 
-    /// What is over first: it frees somebody.
-    fn letters(&self, tidings: &Tidings) -> Vec<Letter> {
+    /// What to send, in parts of at most [`AT_ONCE`] alerts; resolved ones first.
+    fn batches(&self, tidings: &Tidings) -> Vec<Batch> {
         let told = &self.line.record.told;
         let resolved = told.keys().filter(|key| !tidings.firing.contains_key(*key));
         let firing = tidings.firing.keys().filter(|key| match self.form {
@@ -138,20 +138,20 @@ impl Courier {
         let all: Vec<(bool, &Key)> = resolved.map(|key| (false, key)).chain(firing.map(|key| (true, key))).collect();
         all.chunks(AT_ONCE)
             .map(|part| {
-                let mut letter = Letter::default();
+                let mut batch = Batch::default();
                 for (fires, key) in part {
-                    if *fires { &mut letter.firing } else { &mut letter.resolved }.push((*key).clone());
+                    if *fires { &mut batch.firing } else { &mut batch.resolved }.push((*key).clone());
                 }
-                letter
+                batch
             })
             .collect()
     }
 
-    fn body(&self, letter: &Letter, tidings: &Tidings) -> String {
+    fn body(&self, batch: &Batch, tidings: &Tidings) -> String {
         let (told, desk) = (&self.line.record.told, &self.line.desk);
         let now = desk.clock.now();
-        let over = letter.resolved.iter().filter_map(|key| Some(Item::over(key, told.get(key)?, now)));
-        let firing = letter.firing.iter().filter_map(|key| Item::firing(key, tidings, told.get(key)));
+        let over = batch.resolved.iter().filter_map(|key| Some(Item::over(key, told.get(key)?, now)));
+        let firing = batch.firing.iter().filter_map(|key| Item::firing(key, tidings, told.get(key)));
         let items: Vec<_> = over.chain(firing).collect();
         match self.form {
             Form::Webhook { .. } => webhook::body(&self.line.name, desk, &items),

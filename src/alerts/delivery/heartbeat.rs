@@ -1,6 +1,6 @@
-//! The sign of life for a dead man's switch: as long as plans are made and can be recorded, an address is asked for.
+//! The sign of life for a dead man's switch: a GET of an address, as long as plans are made and can be recorded.
 //!
-//! Whoever listens there raises the alarm when it stays silent. No daemon can tell of its own death.
+//! The service at that address raises the alarm when the requests cease. No daemon can report its own death.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::line::Line;
 use super::{Address, Desk, SetupError, Tidings};
 use crate::domain::{Period, ReceiverName};
 
-/// Gives the sign of life.
+/// Sends the sign of life.
 pub struct Heartbeat {
     line: Line,
     every: Period,

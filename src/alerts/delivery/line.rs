@@ -1,4 +1,4 @@
-//! The line to one receiver: whether it answers, when to try again, and what of that is on record.
+//! Sends to one receiver: counts failures, decides when to try again, and records what was delivered.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::ports::RequestOutcome;
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// No try waits longer.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// So many failures in a row are the weather of a network; one more and the receiver counts as failing.
-const WEATHER: u32 = 2;
+/// How many failures in a row are tolerated before the receiver counts as failing.
+const TOLERATED: u32 = 2;
 
-/// A record takes milliseconds; what takes longer is a disk that hangs.
+/// A record takes milliseconds; if it takes longer, the disk hangs.
 const RECORD_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Line {
@@ -38,8 +38,8 @@ impl Line {
         let post = Post::new(address)?;
         let known = desk.notebook.read().fleet.receivers.get(&name).cloned();
         let record = known.map(|known| ReceiverRecord::clone(&known)).unwrap_or_default();
-        // What had failed is found to answer, or not, by the first try.
-        let failures = if record.failing.is_some() { WEATHER } else { 0 };
+        // A receiver that was failing on record fails again with the first failure.
+        let failures = if record.failing.is_some() { TOLERATED } else { 0 };
         Ok(Self { name, desk, post, record, failures, not_before: Duration::ZERO, unsettled: false })
     }
 
@@ -80,7 +80,7 @@ impl Line {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff(&self.name, self.failures);
         self.not_before = now + wait.max(refused.retry_after.unwrap_or_default());
-        if self.failures > WEATHER && self.record.failing.is_none() {
+        if self.failures > TOLERATED && self.record.failing.is_none() {
             self.record.failing = Some((self.desk.clock.now(), refused.words));
             self.unsettled = true;
         }

@@ -1,4 +1,4 @@
-//! Telling those who are on call. One task a receiver, and nothing in the house waits for any of them.
+//! Sends alerts to their receivers, by one task for each. No other part of the daemon waits for one.
 //!
 //! Housekeeping publishes what fires ([`Tidings`]). A [`Courier`] compares that with what its receiver was told last and
 //! sends the difference, so what happened while a receiver, or the daemon, was down is told afterwards, and a condition
@@ -29,7 +29,7 @@ pub type Key = (AlertKind, AlertSubject);
 /// Alerts that one request carries: some 500 kB.
 const AT_ONCE: usize = 500;
 
-/// One who is told of alerts.
+/// A receiver of alerts.
 #[derive(Debug)]
 pub struct Receiver {
     /// Its name in the configuration.
@@ -60,7 +60,7 @@ pub enum Form {
 pub struct Desk {
     /// The label `instance`: which daemon speaks.
     pub instance: Arc<str>,
-    /// Where the runbook is; none if nobody said.
+    /// The address of the runbook; none if it is not set.
     pub runbook: Option<Arc<str>>,
     /// For time-outs and pauses.
     pub clock: Arc<dyn Clock>,

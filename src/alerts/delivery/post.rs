@@ -14,7 +14,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// A receiver may ask to be left alone for an hour, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// How to reach a receiver. An address may itself be a secret: whoever knows it can write there.
+/// How to reach a receiver. An address may itself be a secret: to know it is enough to write there.
 #[derive(Debug)]
 pub struct Address {
     /// Where.
@@ -42,7 +42,7 @@ pub enum SetupError {
     /// The proxy is no address.
     #[error("its proxy is not a usable address")]
     Proxy,
-    /// The TLS library refused the whole.
+    /// The TLS library refused these settings.
     #[error("TLS cannot be set up")]
     Tls,
 }
@@ -85,7 +85,7 @@ impl Post {
             .http1_only()
             .timeout(WITHIN)
             .pool_max_idle_per_host(1)
-            // Elsewhere nobody was meant to read this, and the login least of all.
+            // Another server must not get the alerts, let alone the login.
             .redirect(reqwest::redirect::Policy::none())
             // When to send again is the courier's decision.
             .retry(reqwest::retry::never())
@@ -101,8 +101,8 @@ impl Post {
         Ok(Self { client, url, authorization: authorization.transpose()? })
     }
 
-    /// Asks for the receiver's front page, without the address's path and without the login, which are nobody's business there:
-    /// that tells an answer from no answer, and is neither news nor a sign of life.
+    /// Asks for the server's front page, without the address's path and without the login: enough to know that it answers, and
+    /// neither an alert nor a sign of life.
     async fn knock(&self) -> Result<u16, String> {
         let front = self.url.join("/").map_err(|_| "its address has no front page".to_owned())?;
         let reply = self.client.head(front).send().await.map_err(|error| words_of(&error))?;

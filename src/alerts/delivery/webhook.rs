@@ -1,4 +1,4 @@
-//! The body that a webhook gets: Alertmanager's, version 4, so that what was made for that one understands it.
+//! The body that a webhook gets: Alertmanager's, version 4, so that receivers made for Alertmanager understand it.
 //!
 //! Source: the section `webhook_config` of Alertmanager's documentation of its configuration.
 

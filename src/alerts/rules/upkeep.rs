@@ -13,14 +13,19 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
     let broken = upkeep.and_then(|upkeep| match &upkeep.check {
         Check::Pending => None,
         Check::Whole { .. } => Some(None),
-        Check::Broken { why } => Some(Some(why)),
+        Check::Broken { why } | Check::Unchecked { why } => Some(Some(why)),
     });
+    let found = match upkeep.map(|upkeep| &upkeep.check) {
+        Some(Check::Unchecked { .. }) => "cannot be checked since",
+        Some(Check::Broken { .. }) => "was damaged or tampered with, as was found at",
+        Some(Check::Pending | Check::Whole { .. }) | None => "does not hold or could not be checked, as was found at",
+    };
     let behind = upkeep.map(|upkeep| upkeep.anchor.failure.as_ref());
     let refused = upkeep.map(|upkeep| upkeep.refused.as_ref());
     let broken = fault(situation, AlertKind::LedgerBroken, broken).map(|(since, why)| {
         let words = format!(
-            "The ledger was damaged or tampered with, as was found at {since:.0}{why}. Next: copy the state directory and the \
-             checkpoint file before anything else; then `rekeyd audit verify`."
+            "The ledger {found} {since:.0}{why}. Next: copy the state directory and the checkpoint file before anything \
+             else; then `rekeyd audit verify`."
         );
         (AlertKind::LedgerBroken, since, words)
     });

@@ -1,4 +1,4 @@
-//! What was found on the way to a manager, as lines: pure functions of replies.
+//! What a manager's replies come to, as lines: pure functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -78,7 +78,7 @@ pub enum Step {
     Mechanism,
     /// The roles of our API key.
     Roles,
-    /// One who is told of alerts.
+    /// A receiver of alerts.
     Receiver,
     /// What the next seven days bring.
     Week,

@@ -1,4 +1,4 @@
-//! The way to one manager, step by step: its name, a connection, TLS, the login, its projects, every key, our roles.
+//! Checks one manager, step by step: its name, a connection, TLS, the login, its projects, every key, our roles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use crate::policy::Rules;
 use crate::ports::{Access, Clock, Discovery, Greeting, KeyService};
 use crate::remote::ops_manager::OpsManager;
 
-/// The longest wait for a name, a connection, or one reply, if no more time is given. The daemon itself waits longer; whoever
-/// sits before a check wants to know that it takes long.
+/// The longest wait for a name, a connection, or one reply, if no more time is given. The daemon itself waits longer; the user of
+/// a check wants to know soon that something takes long.
 pub(super) const PATIENCE: Period = Period::seconds(3);
 /// Clocks that differ by more than this, in seconds, make times in the two logs hard to match.
 const CLOCK_TOLERANCE_S: i64 = 30;
@@ -33,8 +33,8 @@ pub(super) fn patience(within: Duration, manager: &Manager) -> Period {
     manager.request_timeout.min(share.max(PATIENCE))
 }
 
-/// What is needed to go.
-pub(super) struct Way {
+/// The inputs of one manager's check.
+pub(super) struct ManagerCheck {
     pub(super) config: Manager,
     pub(super) service: Arc<OpsManager>,
     pub(super) clock: Arc<dyn Clock>,
@@ -48,7 +48,7 @@ pub(super) struct Way {
     pub(super) credential: Option<Credential>,
 }
 
-/// What was found on the way.
+/// What the check found.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) lines: Vec<Line>,
@@ -56,15 +56,15 @@ pub(super) struct Found {
     pub(super) keys: BTreeMap<TargetId, Result<KeyId, Failure>>,
 }
 
-/// The rest makes no sense; the failure is among the lines.
-struct Ended;
+/// Marker: a step failed, its line is recorded, and later steps are skipped.
+struct Stopped;
 
-impl Way {
-    /// Goes as far as the way leads.
-    pub(super) async fn go(self) -> Found {
+impl ManagerCheck {
+    /// Runs the steps until one fails; those behind it are told as not reached.
+    pub(super) async fn run(self) -> Found {
         let mut found = Found::default();
         found.lines.push(self.credential());
-        let ended = self.walk(&mut found).await.is_err();
+        let ended = self.steps(&mut found).await.is_err();
         let reached: Vec<Step> = found.lines.iter().map(|line| line.step).collect();
         let steps = [
             Step::Dns,
@@ -90,17 +90,17 @@ impl Way {
         found
     }
 
-    async fn walk(&self, found: &mut Found) -> Result<(), Ended> {
+    async fn steps(&self, found: &mut Found) -> Result<(), Stopped> {
         let lines = &mut found.lines;
         let addresses = keep(lines, self.resolve().await)?;
         keep(lines, self.connect(&addresses).await.map(|line| ((), line)))?;
         let greeting = match self.service.greet().await {
             Ok(greeting) => greeting,
             Err(failure) => {
-                // What ends before a reply ends at TLS or at whoever answers.
+                // Without a reply, the failure is one of TLS or of whatever answers there.
                 let step = if failure.reason == Reason::Tls { Step::Tls } else { Step::Login };
                 lines.push(self.failed(step, &failure));
-                return Err(Ended);
+                return Err(Stopped);
             }
         };
         lines.extend(self.tls(&greeting));
@@ -112,11 +112,11 @@ impl Way {
             Ok(Err(failure)) => {
                 let step = if failure.reason == Reason::AddressRefused { Step::AccessList } else { Step::Projects };
                 lines.push(self.failed(step, &failure));
-                return Err(Ended);
+                return Err(Stopped);
             }
             Err(_) => {
                 lines.push(Step::Projects.fail("the projects could not be listed in time", MORE_TIME));
-                return Err(Ended);
+                return Err(Stopped);
             }
         };
         lines.push(Step::AccessList.pass("the manager lets this machine's address in"));
@@ -273,7 +273,8 @@ impl Way {
             match read {
                 Ok((_, Err(failure))) if self.was_impatient(&failure) => unreached += 1,
                 Ok((target, key)) => drop(keys.insert(target, key)),
-                Err(_) => {}
+                // It ended by a panic.
+                Err(_) => unreached += 1,
             }
         }
         unreached + reading.len()
@@ -297,7 +298,17 @@ impl Way {
             let words = format!("the key can read and not rotate: it has {roles}");
             return vec![step.fail(words, "give it Project Backup Admin in each project")];
         }
-        let access_list = timeout(self.left(), self.service.access_list(&own)).await.ok().and_then(Result::ok);
+        let (access_list, unread) = match timeout(self.left(), self.service.access_list(&own)).await {
+            Ok(Ok(list)) => (Some(list), None),
+            Ok(Err(failure)) if failure.reason == Reason::RoleMissing => {
+                (None, Some(step.skip("the key cannot see its own access list")))
+            }
+            Ok(Err(failure)) => {
+                let words = format!("the key's access list cannot be read: {failure}");
+                (None, Some(step.warn(words, crate::alerts::against(failure.reason))))
+            }
+            Err(_) => (None, Some(step.skip("the access list could not be read in time"))),
+        };
         let excesses = own.excesses(access_list.as_deref());
         let mut lines: Vec<Line> = excesses
             .iter()
@@ -313,12 +324,13 @@ impl Way {
         if lines.is_empty() {
             lines.push(step.pass(format!("the key has {roles}")));
         }
+        lines.extend(unread);
         lines
     }
 }
 
 /// Keeps the line of a step, and its result if it went well.
-fn keep<T>(lines: &mut Vec<Line>, step: Result<(T, Line), Line>) -> Result<T, Ended> {
+fn keep<T>(lines: &mut Vec<Line>, step: Result<(T, Line), Line>) -> Result<T, Stopped> {
     match step {
         Ok((result, line)) => {
             lines.push(line);
@@ -326,7 +338,7 @@ fn keep<T>(lines: &mut Vec<Line>, step: Result<(T, Line), Line>) -> Result<T, En
         }
         Err(line) => {
             lines.push(line);
-            Err(Ended)
+            Err(Stopped)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Those who are told of alerts: whether they can be reached. None of them is told anything.
+//! Whether the receivers of alerts can be reached. None of them is sent an alert.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::alerts::delivery::knock;
 use crate::app::couriers;
 use crate::config::{Receiver, ReceiverForm};
 
-/// Knocks at one receiver's door, for at most this long.
+/// Whether one receiver answers, within this time.
 pub(super) async fn rehearse(receiver: &Receiver, within: Duration) -> Line {
     let step = Step::Receiver;
     let (name, shown) = (&receiver.name, &receiver.shown);
@@ -17,7 +17,7 @@ pub(super) async fn rehearse(receiver: &Receiver, within: Duration) -> Line {
         ReceiverForm::Webhook { .. } | ReceiverForm::Alertmanager { .. } => {
             format!("{} {name} at {shown}", receiver.form.as_str())
         }
-        // There is one, and it is called so.
+        // There is only one, and `heartbeat` is its name.
         ReceiverForm::Heartbeat { .. } => format!("{name} at {shown}"),
     };
     let next = "check its address, its certificate and `ca_file` in the configuration, and that it runs";

@@ -9,6 +9,7 @@ use super::super::{Answer, Exit, Stop};
 use super::kept::{checkpoints_of, unreadable};
 use crate::app::SystemClock;
 use crate::config::Settings;
+use crate::domain::{Moment, NoMoment};
 use crate::evidence::{self, Span, Wanted};
 use crate::store::Reader;
 
@@ -22,14 +23,23 @@ Examples:
   rekeyd audit export --from 2026-01-01 --to 2026-03-31 --output /srv/audit/first-quarter")]
 pub(in super::super) struct Args {
     /// The first day, in UTC: `2026-01-01`.
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = day)]
     from: Date,
     /// The last day, in UTC, which must be over.
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = day)]
     to: Date,
     /// An archive, if it ends with .tar.gz or .tgz, or else a folder; neither may exist. Without it an archive here.
     #[arg(long, value_name = "FILE|FOLDER")]
     output: Option<PathBuf>,
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    match text.parse() {
+        Ok(Moment::On(day)) => Ok(day),
+        Ok(Moment::At(_) | Moment::Civil(_)) | Err(NoMoment) => {
+            Err("not a day; write for example 2026-01-01".to_owned())
+        }
+    }
 }
 
 pub(super) fn export(args: &Args, settings: &Settings, output: &mut Output) -> Answer {

@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 
 use clap::builder::PossibleValuesParser;
 
-use super::super::asked::Asked;
+use super::super::filter_args::FilterArgs;
 use super::super::output::{Output, moment};
 use super::super::{Answer, Exit};
-use crate::app::SystemClock;
 use crate::config::Settings;
 use crate::domain::{Event, LedgerFilter, LedgerRow};
 use crate::evidence::{RECORD_COLUMNS, csv_heading, csv_line};
@@ -21,7 +20,7 @@ use crate::store::Reader;
   rekeyd audit records --kind target_rearmed")]
 pub(in super::super) struct Args {
     #[command(flatten)]
-    asked: Asked,
+    asked: FilterArgs,
     /// Only records of this kind; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(Event::KINDS))]
     kind: Vec<String>,
@@ -29,24 +28,14 @@ pub(in super::super) struct Args {
 
 pub(super) fn records(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let (since, until) = asked.times(SystemClock::now(), &settings.timezone);
-    let filter = LedgerFilter {
-        target: asked.target.clone(),
-        project: asked.project.clone(),
-        kinds: args.kind.clone(),
-        actor: asked.actor.clone(),
-        since,
-        until,
-        behind: asked.cursor,
-        limit: asked.limit(),
-    };
+    let filter = LedgerFilter { selection: asked.selection(&settings.rules.timezone), kinds: args.kind.clone() };
     let reader = Reader::open(&settings.state_dir)?;
     asked.fits_something(&reader)?;
     let (mut rows, mut last) = (Vec::new(), None);
     if asked.csv {
         output.raw(csv_heading(RECORD_COLUMNS).as_bytes())?;
     }
-    let walked: ControlFlow<io::Error> = reader.each_record(&filter, |cursor, row| {
+    let walked: ControlFlow<io::Error> = reader.each_record(&filter, asked.limit(), |cursor, row| {
         let shown = match (asked.json, asked.csv) {
             (true, _) => output.json(&row.to_json()),
             (_, true) => output.raw(csv_line(RECORD_COLUMNS, &row.to_json()).as_bytes()),

@@ -22,7 +22,7 @@ use crate::store::{Demands, Reader, SignedBy, Verified, VerifierKey, VerifyError
   rekeyd audit verify --since 90d
 
 Exit status: 0 the ledger is whole; 1 it is broken, or could not be read; 3 the tables were not compared, because there are
-records that this version cannot read.")]
+records that this version cannot read, or the checkpoints that must have been signed are gone.")]
 pub(in super::super) struct Args {
     /// Hold the ledger against heads or checkpoints that were kept elsewhere; - reads standard input.
     #[arg(long, value_name = "FILE")]
@@ -37,7 +37,7 @@ pub(in super::super) struct Args {
     /// Trust the keys in this file alone, one a line.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Only records from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago). The tables are not compared.
+    /// Only records from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). The tables are not compared.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// One JSON object.
@@ -47,7 +47,7 @@ pub(in super::super) struct Args {
 
 pub(super) fn verify(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let reader = Reader::open(&settings.state_dir)?;
-    let since = args.since.map(|since| since.start(SystemClock::now(), &settings.timezone));
+    let since = args.since.map(|since| since.ago(SystemClock::now()).start(&settings.rules.timezone));
     let file = args.checkpoints.as_ref().unwrap_or(&settings.ledger.checkpoint_file);
     let there = file.try_exists().map_err(|error| kept::unreadable(file, &error))?;
     let missing = (!there).then(|| format!("there is no checkpoint file {}", file.display()));
@@ -90,8 +90,10 @@ fn tell(
     match verified {
         Ok(verified) => {
             let hash = hex(&verified.head.hash);
+            // The daemon signs a checkpoint as soon as a record names its key.
+            let gone = verified.named.filter(|_| verified.anchored.is_none());
             // Whoever hid what he did to the tables behind a record that nobody can read must not pass.
-            let exit = if verified.unread.is_some() { Exit::Attention } else { Exit::Done };
+            let exit = if verified.unread.is_some() || gone.is_some() { Exit::Attention } else { Exit::Done };
             if json {
                 output.json(&json!({
                     "verified": true,
@@ -104,6 +106,7 @@ fn tell(
                     "tables": verified.tables,
                     "checkpoints": verified.checkpoints,
                     "keys": verified.signed_by.iter().map(|signed| key_json(signed, trusted)).collect::<Vec<_>>(),
+                    "key_named": verified.named,
                     "anchored": verified.anchored,
                     "cut_off": verified.cut_off,
                 }))?;
@@ -117,26 +120,31 @@ fn tell(
                 verified.records,
             ))?;
             output.line(format_args!("head {} {hash}", verified.head.seq))?;
-            match (verified.anchored, missing) {
-                (Some(seq), _) => output.line(format_args!(
+            match verified.anchored {
+                Some(seq) => output.line(format_args!(
                     "{} signed checkpoints agree. Up to record {seq} the ledger is anchored outside of itself.",
                     verified.checkpoints
                 ))?,
-                (None, why) => output.line(format_args!(
-                    "{} {}. Only a head or a checkpoint that was kept elsewhere shows a cut tail or a chain that was written anew.",
-                    styled(WARN, "not anchored:"),
-                    why.unwrap_or("there is no checkpoint yet")
-                ))?,
+                None => {
+                    let why = missing.unwrap_or("there is no checkpoint");
+                    let gone = gone.map_or_else(String::new, |seq| {
+                        format!(", though checkpoints were signed from record {seq} on: somebody took them away")
+                    });
+                    output.line(format_args!(
+                        "{} {why}{gone}. Only a head or a checkpoint that was kept elsewhere shows a cut tail or a chain that was written anew.",
+                        styled(WARN, "not anchored:"),
+                    ))?;
+                }
             }
             for signed in &verified.signed_by {
-                let SignedBy { key, named, checkpoints, newest } = signed;
+                let SignedBy { key, named, checkpoints, first, newest } = signed;
                 let trust = match (trusted.is_empty(), trusted.contains(key)) {
                     (true, _) => String::new(),
                     (false, true) => format!(", {}", styled(GOOD, "trusted")),
                     (false, false) => format!(", {}", styled(WARN, "not trusted")),
                 };
                 output.line(format_args!(
-                    "  {checkpoints}, the newest of record {newest}, by {key}, named by record {named}{trust}"
+                    "  {checkpoints}, of records {first} to {newest}, by {key}, named by record {named}{trust}"
                 ))?;
             }
             if verified.cut_off {
@@ -159,6 +167,7 @@ fn tell(
         Err(
             error @ (VerifyError::Unreadable(_)
             | VerifyError::Scratch(_)
+            | VerifyError::Random(_)
             | VerifyError::Checkpoints { .. }
             | VerifyError::BrokenOff
             | VerifyError::Later { .. }),
@@ -171,6 +180,7 @@ fn key_json(signed: &SignedBy, trusted: &[VerifierKey]) -> serde_json::Value {
         "key": signed.key.to_string(),
         "named": signed.named,
         "checkpoints": signed.checkpoints,
+        "first": signed.first,
         "newest": signed.newest,
         "trusted": trusted.contains(&signed.key),
     })

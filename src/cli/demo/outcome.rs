@@ -16,7 +16,7 @@ pub(super) async fn summarize(config: &Config, simulator: &Simulator, output: &m
     let settings = &config.settings;
     let view = View::read(settings)?;
     let reader = Reader::open(&settings.state_dir)?;
-    let rotations = reader.rotations(&RotationFilter::default())?;
+    let rotations = reader.rotations(&RotationFilter::default(), None)?;
     let done = |how: How| rotations.iter().filter(|row| row.how == Some(how)).count();
     let truth = simulator.truth();
     let took_effect = truth.rotations().count();

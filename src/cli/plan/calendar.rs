@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::super::output::{BOLD, DIM, Output, WARN, styled};
 use super::horizon::{Slot, count};
-use crate::domain::Span;
+use crate::domain::{Moment, Span};
 use crate::policy::name_of;
 
 /// A blank, a day's number, whether a freeze touches it, and its count.
@@ -108,8 +108,8 @@ impl Grid<'_> {
     }
 
     fn is_frozen(&self, day: Date) -> bool {
-        let midnight = |day: Date| day.to_zoned(self.zone.clone()).ok().map(|start| start.timestamp());
-        let (Some(start), Some(end)) = (midnight(day), day.tomorrow().ok().and_then(midnight)) else { return false };
+        let day = Moment::On(day);
+        let (start, end) = (day.start(self.zone), day.end(self.zone));
         self.frozen.iter().any(|span| span.start < end && span.end > start)
     }
 }

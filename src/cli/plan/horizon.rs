@@ -71,7 +71,7 @@ pub(super) fn show(length: Period, form: Form, glob: &str, settings: &Settings, 
             let freezes = freezes_from(view.now, &settings.rules, &view.fleet).map(|(freeze, _)| freeze);
             let touching = freezes.filter(|freeze| known.iter().any(|name| freeze.covers(name)));
             let frozen = touching.map(|freeze| freeze.span).filter(|span| span.start < until).collect();
-            calendar::show(&slots, Span { start: view.now, end: until }, frozen, &settings.timezone, output)?;
+            calendar::show(&slots, Span { start: view.now, end: until }, frozen, &settings.rules.timezone, output)?;
         }
         Form::ICalendar => output.raw(ical::text(&slots, view.now, settings).as_bytes()).map_err(Stop::from)?,
     }

@@ -1,4 +1,4 @@
-//! The pages: the fleet at a glance, and one target with its past. Rendered here, without a script in sight.
+//! The pages: the fleet at a glance, and one target with its past. Rendered here, without scripts.
 //!
 //! What is decided and what is wrong is asked of the planner and of the alerts, so that a page can say nothing else than
 //! the commands do. The templates are in `templates/`; every text in them is escaped.
@@ -31,32 +31,33 @@ const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// How a page stays true: the browser asks again, and whoever reads or selects something may stop it by a link.
+/// How a page is kept up to date: the browser loads it again after so many seconds. A link turns that off, for reading and
+/// selecting.
 const REFRESH: HeaderValue = HeaderValue::from_static("30");
 
 /// What stands around every page.
 struct Shell {
     version: &'static str,
-    /// When the page was true, in words.
+    /// The time that the page shows, in words.
     now: String,
-    /// Whether it stays as it is.
+    /// Whether it is not loaded again.
     still: bool,
 }
 
 impl Shell {
-    fn of(situation: &Situation, query: &Asked) -> Self {
+    fn of(situation: &Situation, query: &Params) -> Self {
         Self { version: env!("CARGO_PKG_VERSION"), now: words::moment(situation.now), still: query.still }
     }
 }
 
 /// What the address says behind its question mark. What is not known there changes nothing.
 #[derive(Default)]
-struct Asked {
+struct Params {
     still: bool,
     id: Option<TargetId>,
 }
 
-impl Asked {
+impl Params {
     fn read(query: Option<&str>) -> Self {
         let mut asked = Self::default();
         for part in query.unwrap_or_default().split('&') {
@@ -72,9 +73,9 @@ impl Asked {
 
 /// `/`: the whole fleet.
 pub(super) async fn fleet(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let asked = Asked::read(query.as_deref());
+    let asked = Params::read(query.as_deref());
     let page = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         let page = FleetPage::of(&situation, &rules, Shell::of(&situation, &asked));
         (page.render(), asked.still)
     });
@@ -89,9 +90,9 @@ pub(super) async fn target(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(query.as_deref());
+    let asked = Params::read(query.as_deref());
     let page = compute(shared, move |shared| {
-        let (situation, rules) = shared.look();
+        let (situation, rules) = shared.snapshot();
         let shell = Shell::of(&situation, &asked);
         match target::find(&situation, &name, asked.id.as_ref()) {
             Some(record) => {

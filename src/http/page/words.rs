@@ -68,7 +68,7 @@ pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// A text whose commands are set apart.
+/// A text and the commands in it, apart.
 pub(super) struct Marked(Vec<Piece>);
 
 pub(super) enum Piece {

@@ -1,8 +1,9 @@
 //! TLS, users and limits of the listener, from a file in the format of Prometheus' exporter-toolkit.
 //!
 //! The file and those that it names are looked at on every connection and request, and read again when one of them has
-//! changed. A changed file that cannot be followed is told in the log and changes nothing: what held before holds on. So does
-//! what kept strangers out: a file that is half written, or empty because a disk is full, opens no door.
+//! changed: by one thread at a time, and never by one that serves others, since a disk may hang. A changed file that cannot be
+//! followed is told in the log and changes nothing. Nor does a change take TLS, client certificates or passwords away: a file
+//! that is half written, or empty because a disk is full, lets nobody in.
 
 mod file;
 mod limit;
@@ -11,13 +12,15 @@ mod users;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rustls::ServerConfig;
+use tokio::time::timeout;
 
 use super::problem::Problem;
 use crate::ports::Clock;
@@ -28,6 +31,8 @@ use users::{Users, Verified};
 
 /// A web configuration has a few dozen lines and perhaps certificates in them.
 const LARGEST: u64 = 1 << 20;
+/// How long a request waits for a look at the files, for which a millisecond is plenty, before it goes by the rules that hold.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the file cannot be followed. No words of it hold a secret.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +52,7 @@ pub enum WebConfigError {
     /// A header with a value that no header can have.
     #[error("http_server_config: the value of {0} cannot stand in a header")]
     Header(HeaderName),
-    /// It asks for less than before of those who come in.
+    /// It takes TLS, client certificates or passwords away.
     #[error("it asks for no {0} any more, and only a restart takes that back")]
     Opened(&'static str),
     /// The operating system gave no random bytes.
@@ -60,14 +65,13 @@ pub struct WebConfig {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     verified: Verified,
-    state: Mutex<Watched>,
+    rules: Mutex<Arc<Rules>>,
+    /// Held while the files are looked at.
+    seen: Mutex<Seen>,
 }
 
-struct Watched {
-    /// The files as they were when they were last read, for good or bad.
-    seen: Vec<(PathBuf, Option<Stamp>)>,
-    rules: Arc<Rules>,
-}
+/// The files as they were when they were last read, for good or bad.
+type Seen = Vec<(PathBuf, Option<Stamp>)>;
 
 /// What tells a changed file: its inode, the time of its last change of any kind in seconds and nanoseconds, its length.
 type Stamp = (u64, i64, i64, u64);
@@ -103,15 +107,15 @@ impl WebConfig {
         let mut seen = vec![(path.to_owned(), stamp(path))];
         let rules = Arc::new(read(path, &mut seen)?);
         let (path, verified) = (path.to_owned(), Verified::new()?);
-        Ok(Arc::new(Self { path, clock, verified, state: Mutex::new(Watched { seen, rules }) }))
+        Ok(Arc::new(Self { path, clock, verified, rules: Mutex::new(rules), seen: Mutex::new(seen) }))
     }
 
     /// What new connections speak: TLS by these rules, or plain text.
-    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.rules().tls.as_ref().map(|server| Arc::clone(&server.config))
+    pub(super) async fn tls(self: &Arc<Self>) -> Option<Arc<ServerConfig>> {
+        self.newest_rules().await.tls.as_ref().map(|server| Arc::clone(&server.config))
     }
 
-    /// What is shown to whoever connects; none while connections are not encrypted.
+    /// The certificates that clients are shown; none while connections are not encrypted.
     pub fn certificates(&self) -> Option<Certificates> {
         self.rules().tls.as_ref().map(|server| server.certificates.clone())
     }
@@ -121,36 +125,52 @@ impl WebConfig {
         self.rules().tls.is_some()
     }
 
+    /// The rules that hold.
     fn rules(&self) -> Arc<Rules> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.seen.iter().any(|(path, seen)| stamp(path) != *seen) {
-            // Stamped before it is read: what changes meanwhile is read again.
-            let mut seen = vec![(self.path.clone(), stamp(&self.path))];
-            match read(&self.path, &mut seen).and_then(|rules| rules.no_more_open_than(&state.rules)) {
-                Ok(rules) => {
-                    tracing::info!(path = %self.path.display(), "the web configuration was read again");
-                    state.rules = Arc::new(rules);
-                }
-                Err(error) => {
-                    tracing::error!(path = %self.path.display(), %error, "the web configuration has changed and cannot be followed, so the old one stays: {error}");
-                    // The files of the rules that hold on are watched too: mending one of them is a change.
-                    let before = state.seen.drain(..).map(|(path, _)| (stamp(&path), path));
-                    for (stamp, path) in before.collect::<Vec<_>>() {
-                        if !seen.iter().any(|(known, _)| *known == path) {
-                            seen.push((path, stamp));
-                        }
+        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same, after a look at the files; without one if that takes long or another is under way.
+    async fn newest_rules(self: &Arc<Self>) -> Arc<Rules> {
+        let this = Arc::clone(self);
+        let _ = timeout(LOOK_WITHIN, tokio::task::spawn_blocking(move || this.look())).await;
+        self.rules()
+    }
+
+    /// Puts the files in force as they are now, if they changed and can be followed.
+    fn look(&self) {
+        let mut seen = match self.seen.try_lock() {
+            Ok(seen) => seen,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if seen.iter().all(|(path, seen)| stamp(path) == *seen) {
+            return;
+        }
+        // Stamped before it is read: what changes meanwhile is read again.
+        let mut now = vec![(self.path.clone(), stamp(&self.path))];
+        match read(&self.path, &mut now).and_then(|rules| rules.no_more_open_than(&self.rules())) {
+            Ok(rules) => {
+                tracing::info!(path = %self.path.display(), "the web configuration was read again");
+                *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+            }
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the web configuration has changed and cannot be followed, so the old one stays: {error}");
+                // The files of the rules that hold on are watched too: mending one of them is a change.
+                for (path, _) in seen.drain(..) {
+                    if !now.iter().any(|(known, _)| *known == path) {
+                        now.push((path.clone(), stamp(&path)));
                     }
                 }
             }
-            state.seen = seen;
         }
-        Arc::clone(&state.rules)
+        *seen = now;
     }
 }
 
 /// Lets a request through that keeps to the limit and is a user's.
 pub(super) async fn admit(State(web): State<Arc<WebConfig>>, request: Request, next: Next) -> Response {
-    let rules = web.rules();
+    let rules = web.newest_rules().await;
     let mut response = if rules.limit.as_ref().is_some_and(|limit| !limit.admits(web.clock.monotonic())) {
         Problem::too_many().into_response()
     } else if rules.users.is_empty() || web.verified.lets_in(&rules.users, request.headers()).await {

@@ -31,7 +31,7 @@ pub(super) fn files(tls: &Tls, folder: &Path) -> Vec<PathBuf> {
     [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().flatten().map(|file| folder.join(file)).collect()
 }
 
-/// What the listener shows of itself, and by whom its clients have to be vouched for.
+/// The listener's own certificates, and the authorities of its clients' certificates.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     /// Its own certificate, and those between it and its authority.
@@ -197,10 +197,10 @@ fn clients(
     Ok(Some(Arc::new(Clients { authority, mandatory, allowed_sans, provider: Arc::clone(provider) })))
 }
 
-/// Which clients are let in. Whoever shows a certificate must hold its key, whatever else is asked.
+/// Which clients are let in. A client that shows a certificate must hold its key, whatever else is asked.
 #[derive(Debug)]
 struct Clients {
-    /// Who must vouch for them; none if nobody.
+    /// The authority that must have signed their certificates; none if any will do.
     authority: Option<Arc<dyn ClientCertVerifier>>,
     /// Whether a client without a certificate is turned away.
     mandatory: bool,

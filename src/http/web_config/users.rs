@@ -1,4 +1,4 @@
-//! Who may ask: basic authentication against bcrypt hashes, without telling by time or by load who exists.
+//! Basic authentication against bcrypt hashes. Neither time nor load tells which users exist.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::sync::Semaphore;
 
 use super::WebConfigError;
 
-/// So many hashes are computed at once: each holds a core for a tenth of a second or longer.
+/// How many hashes are computed at once: each holds a core for a tenth of a second or longer.
 const AT_ONCE: usize = 2;
 
-/// So many verified passwords are remembered; there are as many as users, who are few.
+/// How many verified passwords are remembered: one for each user, of whom there are few.
 const REMEMBERED: usize = 64;
 
-/// The rest of a bcrypt hash: of a name that does not exist the password is compared with it, and refused whatever comes of it.
+/// The end of a bcrypt hash that the password of an unknown user is compared with, and refused in any case.
 const NOBODY: &str = "X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 /// The cost of a hash if there are no users to take it from.
 const COST: u32 = 10;
@@ -32,7 +32,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The users of the file.
 pub(super) struct Users {
     hashes: BTreeMap<String, String>,
-    /// The hash of who does not exist: as dear as the dearest of the others.
+    /// The hash for unknown users: it costs as much as the most expensive of the others.
     nobody: String,
 }
 

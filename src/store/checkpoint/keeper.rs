@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::key::CheckpointKey;
 use super::note::{Checkpoint, origin_of};
-use super::read::parse_checkpoints;
+use super::read::{CheckpointsError, parse_checkpoints};
 use crate::domain::{Event, OnCheckpointFailure, State};
 use crate::durable;
 use crate::ports::{Anchor, Head};
@@ -24,6 +24,31 @@ pub struct Keeping {
     pub key: CheckpointKey,
     /// What to do while the file cannot be written.
     pub on_failure: OnCheckpointFailure,
+    /// Whether the ledger named a key before this start: then the file holds checkpoints already, unless someone took it away.
+    pub begun: bool,
+}
+
+/// Why no checkpoint can be written.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error("it is no regular file")]
+    Irregular,
+    #[error("{0}; move it away, and keep it")]
+    Malformed(#[from] CheckpointsError),
+    /// What stands behind the last checkpoint is not one of this ledger that was cut off. It is not ours to take away.
+    #[error("it ends with something that belongs to no checkpoint of this ledger; move it away, and keep it")]
+    Unknown,
+    #[error("it belongs to another ledger, {0}; move it away, and keep it")]
+    Foreign(String),
+    /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
+    #[error(
+        "its newest checkpoint is of record {0}, and the ledger holds no such record: it was cut off, restored or rewritten; see what `rekeyd audit verify` says, and move the file away, and keep it"
+    )]
+    Contradicts(u64),
+    #[error("the ledger cannot be read to compare it: {0}")]
+    Ledger(#[from] rusqlite::Error),
 }
 
 pub(crate) struct Keeper {
@@ -86,8 +111,12 @@ impl Keeper {
         self.is_late() && self.keeping.on_failure == OnCheckpointFailure::Block
     }
 
-    /// Anchors the head, which is durable. `hash_of` tells the hash of a record by its number.
-    pub(crate) fn keep(&mut self, head: &Head, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
+    /// Anchors the head, which is durable. `hash_of` tells the hash of a record by its number; none if there is no such record.
+    pub(crate) fn keep(
+        &mut self,
+        head: &Head,
+        hash_of: impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>>,
+    ) -> Result<(), String> {
         self.anchor.wanted = head.seq;
         if head.seq == self.anchor.written && self.anchor.failure.is_none() {
             return Ok(());
@@ -119,13 +148,15 @@ impl Keeper {
         }
     }
 
-    fn write(&mut self, head: &Head, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<String, String> {
-        let said = |error: io::Error| error.to_string();
+    fn write(
+        &mut self,
+        head: &Head,
+        hash_of: impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>>,
+    ) -> Result<String, KeepError> {
         // Opened each time: a disk that was away and came back is another file by the same name.
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).append(true).create(true).mode(0o600).open(&self.keeping.file).map_err(said)?;
-        let place = Place::of(&file).map_err(said)?;
+        let mut file = options.read(true).append(true).create(true).mode(0o600).open(&self.keeping.file)?;
+        let place = Place::of(&file)?;
         let left = self.left.take();
         if left != Some(place) {
             if left.is_some() {
@@ -134,41 +165,48 @@ impl Keeper {
             self.take_up(&mut file, hash_of)?;
         }
         let note = self.keeping.key.sign(&Checkpoint::of(&self.origin, head));
-        file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(said)?;
+        file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data())?;
         if place.bytes == 0 {
-            durable::sync_name(&self.keeping.file).map_err(said)?;
+            durable::sync_name(&self.keeping.file)?;
         }
         // After an error it stays unknown: perhaps half of the note is there, and the next try looks.
-        self.left = Some(Place::of(&file).map_err(said)?);
+        self.left = Some(Place::of(&file)?);
         Ok(note)
     }
 
     /// Sees that the file agrees with the ledger, and ends with a whole checkpoint.
-    fn take_up(&self, file: &mut File, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
-        let said = |error: io::Error| error.to_string();
-        let (bytes, before) = end_of(file, &self.origin).map_err(said)?;
-        let (checkpoints, whole) = parse_checkpoints(&bytes).map_err(|error| error.to_string())?;
-        self.agree(checkpoints.last(), hash_of)?;
-        if whole < bytes.len() {
-            tracing::warn!(file = %self.keeping.file.display(), "the newest checkpoint was not written to its end; it is taken away");
-            file.set_len(before + whole as u64).map_err(said)?;
+    fn take_up(
+        &self,
+        file: &mut File,
+        hash_of: impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>>,
+    ) -> Result<(), KeepError> {
+        let path = self.keeping.file.display();
+        if !file.metadata()?.is_file() {
+            return Err(KeepError::Irregular);
+        }
+        let (bytes, before) = end_of(file, &self.origin)?;
+        let (checkpoints, whole) = parse_checkpoints(&bytes)?;
+        match checkpoints.last() {
+            Some(newest) if newest.origin != self.origin => return Err(KeepError::Foreign(newest.origin.clone())),
+            Some(Checkpoint { head: Head { seq, hash }, .. }) if hash_of(*seq)? != Some(*hash) => {
+                return Err(KeepError::Contradicts(*seq));
+            }
+            None if self.keeping.begun && self.anchor.written == 0 => tracing::warn!(
+                file = %path,
+                "the checkpoint file holds no checkpoint, though checkpoints of this ledger were signed before: a new file is \
+                 begun; hold the ledger against those that were kept, `rekeyd audit verify --against FILE`"
+            ),
+            Some(_) | None => {}
+        }
+        let (rest, first_line) = (bytes.get(whole..).unwrap_or_default(), format!("{}\n", self.origin));
+        if !rest.starts_with(first_line.as_bytes()) && !first_line.as_bytes().starts_with(rest) {
+            return Err(KeepError::Unknown);
+        }
+        if !rest.is_empty() {
+            tracing::warn!(file = %path, "the newest checkpoint was not written to its end; it is taken away");
+            file.set_len(before + whole as u64)?;
         }
         Ok(())
-    }
-
-    /// A signer must never sign what contradicts what it signed before: then the ledger was cut, or is another one.
-    fn agree(&self, newest: Option<&Checkpoint>, hash_of: impl Fn(u64) -> Option<[u8; 32]>) -> Result<(), String> {
-        let Some(newest) = newest else { return Ok(()) };
-        let seq = newest.head.seq;
-        if newest.origin != self.origin {
-            Err(format!("it belongs to another ledger, {}; move it away, and keep it", newest.origin))
-        } else if hash_of(seq) != Some(newest.head.hash) {
-            Err(format!(
-                "its newest checkpoint is of record {seq}, and the ledger holds no such record: it was cut off, restored or rewritten; see what `rekeyd audit verify` says, and move the file away, and keep it"
-            ))
-        } else {
-            Ok(())
-        }
     }
 }
 

@@ -11,13 +11,13 @@ fn head(seq: u64) -> Head {
 }
 
 /// A ledger that holds so many records.
-fn ledger(records: u64) -> impl Fn(u64) -> Option<[u8; 32]> {
-    move |seq| (1..=records).contains(&seq).then(|| head(seq).hash)
+fn ledger(records: u64) -> impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>> {
+    move |seq| Ok((1..=records).contains(&seq).then(|| head(seq).hash))
 }
 
 fn keeper(dir: &std::path::Path) -> Keeper {
     let key = CheckpointKey::of_state_dir(dir, [9; 32]).unwrap();
-    Keeper::new(&ID, Keeping { file: dir.join(CHECKPOINTS), key, on_failure: OnCheckpointFailure::Block })
+    Keeper::new(&ID, Keeping { file: dir.join(CHECKPOINTS), key, on_failure: OnCheckpointFailure::Block, begun: false })
 }
 
 /// The key of the examples in Go's package `note`, whose form the specification took over.
@@ -90,11 +90,12 @@ fn nothing_is_signed_that_contradicts_what_was_signed() {
     let mut cut = keeper(dir.path());
     let why = cut.keep(&head(4), ledger(4)).unwrap_err();
     assert!(why.contains("record 5") && cut.blocks(), "{why}");
-    let why = keeper(dir.path()).keep(&head(6), |_| Some([0; 32])).unwrap_err();
+    let why = keeper(dir.path()).keep(&head(6), |_| Ok(Some([0; 32]))).unwrap_err();
     assert!(why.contains("rewritten"), "{why}");
     let key = CheckpointKey::of_state_dir(dir.path(), [9; 32]).unwrap();
     let on_failure = OnCheckpointFailure::Warn;
-    let mut other = Keeper::new(&[8; 32], Keeping { file: dir.path().join(CHECKPOINTS), key, on_failure });
+    let mut other =
+        Keeper::new(&[8; 32], Keeping { file: dir.path().join(CHECKPOINTS), key, on_failure, begun: false });
     assert!(other.keep(&head(6), ledger(6)).unwrap_err().contains("another ledger") && !other.blocks());
 }
 
@@ -151,4 +152,32 @@ fn a_file_that_was_moved_away_is_begun_anew() {
         let (found, _) = parse_checkpoints(&std::fs::read(file).unwrap()).unwrap();
         assert_eq!(found.iter().map(|one| one.head.seq).collect::<Vec<_>>(), [seq]);
     }
+}
+
+/// Promise: nothing is taken away from a file but the beginning of a checkpoint of ours. Whoever may write beside the file could
+/// have the signing key wiped by a link to it.
+#[test]
+fn what_others_wrote_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(CHECKPOINTS);
+    keeper(dir.path()).keep(&head(3), ledger(3)).unwrap();
+    let ours = std::fs::read_to_string(&file).unwrap();
+    let key = std::fs::read_to_string(dir.path().join(CHECKPOINT_KEY)).unwrap();
+    for text in
+        ["100 abab\n228 cdcd\n".to_owned(), key, format!("{ours}a line of somebody"), "rekeyd/ledger/00".to_owned()]
+    {
+        std::fs::write(&file, &text).unwrap();
+        let why = keeper(dir.path()).keep(&head(4), ledger(4)).unwrap_err();
+        assert!(why.contains("move it away"), "{why}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+/// A disk that fails is not told as a ledger that was rewritten.
+#[test]
+fn a_ledger_that_cannot_be_read_is_not_called_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    keeper(dir.path()).keep(&head(3), ledger(3)).unwrap();
+    let why = keeper(dir.path()).keep(&head(4), |_| Err(rusqlite::Error::InvalidQuery)).unwrap_err();
+    assert!(why.contains("cannot be read") && !why.contains("rewritten"), "{why}");
 }

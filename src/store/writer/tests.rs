@@ -78,8 +78,7 @@ fn a_contradiction_sinks_only_its_own_call() {
 fn a_refused_row_sinks_only_its_own_call() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer(dir.path());
-    let trigger =
-        "CREATE TRIGGER t BEFORE INSERT ON target WHEN NEW.cluster_id = 'b' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let trigger = "CREATE TEMP TRIGGER t BEFORE INSERT ON main.target WHEN NEW.cluster_id = 'b' BEGIN SELECT RAISE(ABORT, 'no'); END";
     writer.conn.execute_batch(trigger).unwrap();
     let answers = commit(&mut writer, vec![vec![found("a", 1)], vec![found("b", 1)], vec![found("c", 1)]]);
     assert!(matches!(answers[..], [Ok(()), Err(JournalError::Impossible(_)), Ok(())]), "{answers:?}");
@@ -118,6 +117,7 @@ fn a_failed_commit_leaves_nothing_behind() {
     assert!(commit(&mut writer, vec![vec![found("a", 1)]])[0].is_ok());
     let answers = commit(&mut writer, vec![vec![found("b", 1)], vec![found("c", 1)]]);
     assert!(answers.iter().all(Result::is_err), "{answers:?}");
+    writer.conn.execute_batch("DROP TRIGGER t; DROP TABLE trap").unwrap();
     assert_agreement(&writer, dir.path());
     assert!(commit(&mut writer, vec![vec![found("c", 1)]])[0].is_ok());
     assert_eq!(writer.head.seq, 2);

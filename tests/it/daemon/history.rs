@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use rekeyd::simulator::{Simulator, SimulatorSpec};
 use serde_json::Value;
 
@@ -119,4 +121,45 @@ async fn it_is_found_by_whatever_is_known_of_it() {
     assert!(log.contains("checkpoint "), "{log}");
     let verified = site.json(&["audit", "verify"]).remove(0);
     assert_eq!(verified["anchored"], verified["head"]["seq"], "a stop is anchored: {verified}");
+}
+
+/// What a time without an offset means: the configured zone's, in the file, for every command and for the routes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_words_mean_the_same_time_everywhere() {
+    let zone = TimeZone::get("Asia/Tokyo").unwrap();
+    let local = |hours| (Timestamp::now() + SignedDuration::from_hours(hours)).to_zoned(zone.clone());
+    let words = |hours| local(hours).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let simulator = Simulator::start(SimulatorSpec::default()).await.unwrap();
+    let site = Site::new(&Wanted::of(&simulator));
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let (start, end) = (words(100), words(102));
+    let freeze =
+        format!("[[freeze]]\nname = 'file'\nreason = 'CHG-1'\nscope = 'nobody'\nstart = {start}\nend = {end}\n");
+    site.configure(&format!("timezone = 'Asia/Tokyo'\n{text}\n{freeze}"));
+    let daemon = site.start();
+
+    let order = ["freeze", "nobody", "--name", "order", "--reason", "CHG-1", "--from", &start, "--until", &end];
+    assert_eq!(site.ask(&order).code, Some(0));
+    let frozen = site.json(&["freeze"]);
+    let span = |name: &str| {
+        let freeze = frozen.iter().find(|freeze| freeze["name"] == name).unwrap();
+        (freeze["start"].clone(), freeze["end"].clone())
+    };
+    assert_eq!(span("file"), span("order"));
+    assert_eq!(site.ask(&["pause", "nobody", "--until", &end, "--reason", "CHG-1"]).code, Some(0));
+    assert_eq!(site.json(&["pause"])[0]["until"], span("file").1);
+
+    // The day that is written holds records in each of these; its hours decide.
+    let number = |rows: &Value| rows["records"].as_array().unwrap().len();
+    for (asked, time, some) in
+        [("since", words(-1), true), ("since", words(1), false), ("until", words(-1), false), ("until", words(1), true)]
+    {
+        let by_route = ask(&daemon, &format!("/api/v1/ledger?kind=daemon_started&{asked}={time}")).await;
+        let by_command = site.json(&["audit", "records", "--kind", "daemon_started", &format!("--{asked}"), &time]);
+        assert_eq!((number(&by_route), by_command.len()), (some.into(), some.into()), "{asked} {time}");
+    }
+    let status = async |time: &str| daemon.get(&format!("/api/v1/rotations?since={time}")).await.0;
+    assert_eq!((status("2026-05-01").await, status("2026-05-01T06:00:00[Europe/Rome]").await), (200, 400));
+    let day_and_hour = site.ask(&["audit", "export", "--from", "2026-05-01T06:00:00", "--to", "2026-05-02"]);
+    assert!(day_and_hour.code == Some(2) && day_and_hour.err.contains("not a day"), "{day_and_hour:?}");
 }

@@ -88,6 +88,6 @@ async fn killed(kills: usize, seed: u64, found: &mut HashMap<State, usize>) {
 /// The states of the rotations that a dead daemon left open; none if it did not live to begin a ledger.
 fn open(site: &Site) -> Option<Vec<State>> {
     let reader = rekeyd::store::Reader::open(&site.state()).ok()?;
-    let rotations = reader.rotations(&RotationFilter::default()).unwrap();
+    let rotations = reader.rotations(&RotationFilter::default(), None).unwrap();
     Some(rotations.into_iter().map(|rotation| rotation.state).filter(|state| state.is_open()).collect())
 }

@@ -1,5 +1,6 @@
 //! The evidence bundle: the same bytes each time, complete, verified by a stranger, and a page that can be read and printed.
 
+mod forged;
 mod truth;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekeyd::domain::{ApiKey, Governance, Grant, KeyChange, OnCheckpointFailure, Period, PolicyName, Reach, Refusal};
+use rekeyd::domain::{
+    ApiKey, Gap, Governance, Grant, KeyChange, OnCheckpointFailure, Period, PolicyName, Reach, Refusal,
+};
 use rekeyd::policy::Policy;
 use rekeyd::store::{CHECKPOINTS, CheckpointKey, Keeping};
 use serde_json::Value;
@@ -225,7 +228,7 @@ async fn written(mut entries: Vec<Entry>) -> tempfile::TempDir {
     let (file, on_failure) = (dir.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
     let event = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
     store.record(vec![Entry { at: day(-401.0), actor: Actor::Daemon, event }]).await.unwrap();
-    store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
+    store.keep_checkpoints(Keeping { file, key, on_failure, begun: false }).await.unwrap();
     for call in entries.chunks(40) {
         store.record(call.to_vec()).await.unwrap();
     }
@@ -480,7 +483,7 @@ async fn a_cut_tail_gives_no_evidence() {
     let store = Store::open(&dir.path().join("state"), [9; 32]).unwrap();
     let key = CheckpointKey::of_state_dir(&dir.path().join("state"), [3; 32]).unwrap();
     let (file, on_failure) = (dir.path().join(CHECKPOINTS), OnCheckpointFailure::Warn);
-    store.keep_checkpoints(Keeping { file, key, on_failure }).await.unwrap();
+    store.keep_checkpoints(Keeping { file, key, on_failure, begun: false }).await.unwrap();
     let whole = store.head().seq;
     store.record(later).await.unwrap();
     store.close().await.unwrap();

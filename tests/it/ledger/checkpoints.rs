@@ -10,7 +10,7 @@ async fn keep(store: &Store, dir: &Path, file: &Path, on_failure: OnCheckpointFa
     let key = CheckpointKey::of_state_dir(dir, [3; 32]).unwrap();
     let named = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
     store.record(vec![entry(0, named)]).await.unwrap();
-    store.keep_checkpoints(Keeping { file: file.to_owned(), key, on_failure }).await.unwrap();
+    store.keep_checkpoints(Keeping { file: file.to_owned(), key, on_failure, begun: false }).await.unwrap();
 }
 
 fn seqs(file: &Path) -> Vec<u64> {
@@ -118,4 +118,23 @@ async fn an_order_that_is_recorded_by_hand_is_anchored() {
     let said = rearm("rs1");
     assert!(said.contains("no signed checkpoint covers this record") && said.contains("open to others"), "{said}");
     assert_eq!((head(), seqs(&file)), (19, vec![18]));
+}
+
+/// Whoever cuts the ledger's tail and empties the file leaves a ledger that holds; that nothing is signed any more shows.
+#[tokio::test]
+async fn checkpoints_that_are_gone_are_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let file = state.join("checkpoints");
+    let store = Store::open(&state, [9; 32]).unwrap();
+    keep(&store, &state, &file, OnCheckpointFailure::Warn).await;
+    store.record(one_rotation("rs0", 0)).await.unwrap();
+    store.close().await.unwrap();
+    assert!(rekeyd(dir.path(), &["audit", "verify"]).status.success());
+    for gone in [|file: &Path| std::fs::write(file, ""), |file: &Path| std::fs::remove_file(file)] {
+        gone(&file).unwrap();
+        let said = rekeyd(dir.path(), &["audit", "verify"]);
+        let words = String::from_utf8(said.stdout).unwrap();
+        assert_eq!((said.status.code(), words.contains("signed from record 1 on")), (Some(3), true), "{words}");
+    }
 }

@@ -84,7 +84,8 @@ async fn both_believe_a_kept_key_and_no_other() {
     let key = scene.keys().remove(0);
     let (one, other) = scene.both(&["--key", &key]);
     assert_eq!((&one["anchored"], &other["anchored"]), (&19.into(), &19.into()), "{one} {other}");
-    let signer = serde_json::json!([{ "key": key, "named": 1, "checkpoints": 4, "newest": 19, "trusted": true }]);
+    let signer =
+        serde_json::json!([{ "key": key, "named": 1, "checkpoints": 4, "first": 1, "newest": 19, "trusted": true }]);
     assert_eq!((&one["keys"], &other["keys"]), (&signer, &signer));
 
     // A second key comes into use: it vouches for what comes after it, to those who have it.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use rekeyd::ports::Check;
 use rekeyd::store::chain::Record;
-use rekeyd::store::{Broken, DATABASE, Demands, Reader, Store, Unread, VerifyError};
+use rekeyd::store::{
+    BackupError, Broken, DATABASE, Demands, Reader, Store, Stretch, Telling, Unread, VerifyError, restore,
+};
 use rusqlite::Connection;
 
 use super::*;
@@ -138,8 +140,48 @@ async fn an_index_that_hides_a_row_is_named() {
             was.replace('\'', "''")
         );
         let broken = broken_by(&sql).await;
-        assert!(broken.seq == 14 && broken.why.contains(&format!("the index {index} knows")), "{broken}");
+        assert!(broken.seq == 14 && broken.why.ends_with(&format!("index {index}")), "{broken}");
     }
+}
+
+/// As many entries as there are records, and one of them in another's place.
+#[tokio::test]
+async fn an_index_with_the_entries_of_another_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    db.execute_batch(
+        "CREATE TABLE twin (at, seq, PRIMARY KEY (at, seq)) WITHOUT ROWID;
+         INSERT INTO twin SELECT at, seq FROM ledger; UPDATE twin SET seq = 3, at = at + 1 WHERE seq = 4;
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = other.rootpage FROM sqlite_schema AS other
+         WHERE (sqlite_schema.name, other.name) IN (VALUES ('twin', 'ledger_by_time'), ('ledger_by_time', 'twin'))",
+    )
+    .unwrap();
+    drop(db);
+    Connection::open(dir.path().join(DATABASE)).unwrap().execute_batch("DROP TABLE twin").unwrap();
+    let error = Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap_err().to_string();
+    assert!(error.contains("SQLite finds the database damaged") && error.contains("ledger_by_time"), "{error}");
+}
+
+/// What does not follow from the migrations may hide rows from answers, or keep records out.
+#[tokio::test]
+async fn whatever_was_added_to_the_database_is_named() {
+    for (sql, named) in [
+        ("CREATE TRIGGER deaf BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END", "the trigger deaf was added"),
+        ("CREATE VIEW seen AS SELECT * FROM ledger", "the view seen was added"),
+        ("CREATE INDEX short ON target (name)", "the index short was added"),
+        ("CREATE TABLE notes (words)", "the table notes was added"),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET tbl_name = 'LEDGER' WHERE name = 'ledger_by_kind'",
+            "the index ledger_by_kind is missing from the database, or was changed",
+        ),
+    ] {
+        let broken = broken_by(sql).await;
+        assert!(broken.seq == 14 && broken.why.starts_with(named), "{sql}: {broken}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    ledger(dir.path()).await.execute_batch("ANALYZE").unwrap();
+    Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap();
 }
 
 /// One record that nobody can read, and what was done to the tables would pass: it does not.
@@ -148,7 +190,28 @@ async fn a_record_of_an_unknown_kind_hides_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let db = ledger(&state).await;
-    let last = Reader::open(&state).unwrap().newest(1).unwrap().remove(0);
+    bless(&db, &state);
+    db.execute_batch("UPDATE rotation SET actor = 'nobody'").unwrap();
+    let verified = Reader::open(&state).unwrap().verify(|_, _| {}).unwrap();
+    assert_eq!(verified.unread, Some(Unread { first: 15, kind: "key_blessed".into(), records: 1 }));
+    let said = rekeyd(dir.path(), &["audit", "verify"]);
+    let words = String::from_utf8(said.stdout).unwrap();
+    assert_eq!((said.status.code(), words.contains("tables not compared")), (Some(3), true), "{words}");
+    assert!(matches!(checked(&state).await, Check::Broken { .. }));
+
+    // A copy can be made, and is not called verified; it is not brought back.
+    let copy = dir.path().join("copy.db");
+    let said = rekeyd(dir.path(), &["backup", copy.to_str().unwrap()]);
+    let words = String::from_utf8(said.stdout).unwrap();
+    assert_eq!((said.status.code(), words.contains("tables not compared")), (Some(3), true), "{words}");
+    let other = dir.path().join("other");
+    assert!(matches!(restore(&copy, &other), Err(BackupError::Later(Unread { first: 15, .. }))));
+    assert!(!other.join(DATABASE).exists());
+}
+
+/// Appends a record, well chained, of a kind that no version knows.
+fn bless(db: &Connection, state: &Path) {
+    let last = Reader::open(state).unwrap().newest(1).unwrap().remove(0);
     let mut blessed =
         Record { seq: 15, kind: "key_blessed".into(), prev_hash: last.hash, payload: "{}".into(), ..last };
     (blessed.target, blessed.rotation) = (String::new(), String::new());
@@ -158,13 +221,53 @@ async fn a_record_of_an_unknown_kind_hides_nothing() {
         rusqlite::params![blessed.at.as_microsecond(), blessed.prev_hash, blessed.hash],
     )
     .unwrap();
-    db.execute_batch("UPDATE rotation SET actor = 'nobody'").unwrap();
-    let verified = Reader::open(&state).unwrap().verify(|_, _| {}).unwrap();
-    assert_eq!(verified.unread, Some(Unread { first: 15, kind: "key_blessed".into(), records: 1 }));
-    let said = rekeyd(dir.path(), &["audit", "verify"]);
-    let words = String::from_utf8(said.stdout).unwrap();
-    assert_eq!((said.status.code(), words.contains("tables not compared")), (Some(3), true), "{words}");
-    assert!(matches!(checked(&state).await, Check::Broken { .. }));
+}
+
+/// Evidence comes by no index: one that hides a record changes nothing of it.
+#[tokio::test]
+async fn what_was_known_then_comes_by_no_index() {
+    let told = |dir: &Path| {
+        let mut told = Vec::new();
+        let stretch = Stretch { since: at(-1), until: at(200) };
+        let tell = |telling: Telling<'_>| {
+            match telling {
+                Telling::Rotation(rotation) => told.push(format!("{rotation:?}")),
+                Telling::Key(key) => told.push(format!("{key:?}")),
+                Telling::Before(_) | Telling::Event(..) | Telling::Record(_) | Telling::Progress(..) => {}
+            }
+            ControlFlow::Continue(())
+        };
+        Reader::open(dir).unwrap().as_of(stretch, &[], tell).unwrap();
+        told
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    let before = told(dir.path());
+    assert!(!before.is_empty());
+    for (index, on) in [("ledger_by_kind", "ledger (kind, at)"), ("ledger_by_time", "ledger (at)")] {
+        tamper(
+            &db,
+            &format!(
+                "DROP INDEX {index}; CREATE INDEX {index} ON {on} WHERE kind <> 'target_found' AND seq <> 14;
+                 PRAGMA writable_schema = ON;
+                 UPDATE sqlite_schema SET sql = 'CREATE INDEX {index} ON {on}' WHERE name = '{index}'"
+            ),
+        );
+        assert_eq!(told(dir.path()), before, "{index}");
+    }
+}
+
+/// That a file cannot be read says nothing of who touched the ledger, and is no finding.
+#[tokio::test]
+async fn what_cannot_be_checked_is_not_called_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = ledger(dir.path()).await;
+    std::fs::create_dir(dir.path().join("checkpoints")).unwrap();
+    let check = checked(dir.path()).await;
+    assert!(matches!(&check, Check::Unchecked { why } if why.contains("checkpoint file")), "{check:?}");
+    // What is found in spite of it is told.
+    db.execute_batch("UPDATE rotation SET actor = 'nobody' WHERE attempt = 2").unwrap();
+    assert!(matches!(checked(dir.path()).await, Check::Broken { .. }));
 }
 
 /// Where a clock was set back, the first record of a time or later stands before records of earlier times.
@@ -250,6 +353,19 @@ async fn a_removed_guard_is_named() {
     ledger(dir.path()).await.execute_batch("DROP TRIGGER ledger_is_not_changed").unwrap();
     let error = Reader::open(dir.path()).unwrap().verify(|_, _| {}).unwrap_err();
     assert!(error.to_string().contains("trigger ledger_is_not_changed is missing"), "{error}");
+}
+
+/// What a trigger does to a record shows only when it is too late.
+#[tokio::test]
+async fn a_foreign_trigger_keeps_the_daemon_out() {
+    for sql in [
+        "CREATE TRIGGER deaf BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END",
+        "DROP TRIGGER ledger_is_not_changed",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        ledger(dir.path()).await.execute_batch(sql).unwrap();
+        assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Triggers(_))), "{sql}");
+    }
 }
 
 /// A daemon does not go on from a record that is not the one it wrote.

@@ -63,7 +63,7 @@ async fn tell(dir: &Path, ledger_id: [u8; 32], seed: [u8; 32], calls: Vec<Vec<En
     let on_failure = OnCheckpointFailure::Warn;
     let named = Event::CheckpointKeySet { key: store.verifier_of(&key).to_string() };
     store.record(vec![entry(0, named)]).await.unwrap();
-    store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure }).await.unwrap();
+    store.keep_checkpoints(Keeping { file: dir.join(CHECKPOINTS), key, on_failure, begun: false }).await.unwrap();
     for call in calls {
         store.record(call).await.unwrap();
     }
@@ -410,6 +410,9 @@ async fn both_tell_by_their_exit_that_the_tables_were_not_compared() {
         ("no object", "daemon_stopped", "daemon", "[]"),
         ("nobody", "daemon_stopped", "nobody", r#"{"parked":0}"#),
         ("a user without a number", "daemon_stopped", "uid:x", r#"{"parked":0}"#),
+        ("a user beyond all numbers", "daemon_stopped", "uid:4294967296", r#"{"parked":0}"#),
+        ("another type", "daemon_stopped", "daemon", r#"{"parked":"x"}"#),
+        ("two values by one name", "daemon_stopped", "daemon", r#"{"parked":1,"parked":2}"#),
     ] {
         let scene = Scene::new().await;
         scene.append(kind, actor, "", payload);
@@ -489,9 +492,75 @@ async fn a_slice_says_to_people_what_was_hashed() {
     }
     let forged = scene.write("ledger.jsonl", &slice.replace(name, "\"name\":\"forged/name\""));
     assert_eq!(answer(python(ALONE, &[&forged]))["record"], 2, "all say the same, and the description another");
-    for (from, to) in [("\"at\"", "\"then\""), ("\"kind\"", "\"sort\""), ("\"seq\":5", "\"seq\":\"5\""), ("{\"", "[")] {
-        assert_eq!(with(3, from, to)["record"], 5, "{from}");
+    for (from, to) in [
+        ("\"at\"", "\"then\""),
+        ("\"kind\"", "\"sort\""),
+        ("\"seq\":5", "\"seq\":\"5\""),
+        ("{\"", "["),
+        // Of two the first is what a person reads.
+        ("{\"", "{\"kind\":\"rotation_done\",\""),
+        ("{\"", "{\"note\":\"approved by J. Doe\",\""),
+    ] {
+        assert_eq!(with(3, from, to)["record"], 5, "{to}");
     }
+    scene.append("daemon_stopped", "daemon", "", r#"{"parked":1,"parked":2}"#);
+    let said = answer(python(ALONE, &[&scene.slice("twice", 2, 20)]));
+    assert!(said["record"] == 20 && said["why"].as_str().unwrap().contains("twice"), "{said}");
+}
+
+/// A view in the place of a table, or a column that is computed, can tell one reader this and another one that: neither is read.
+#[tokio::test]
+async fn the_second_verifier_reads_what_is_stored() {
+    for (sql, why) in [
+        (
+            "ALTER TABLE ledger RENAME TO true_ledger;
+             CREATE VIEW ledger AS SELECT seq, at, kind, CASE WHEN sqlite_version() = '' THEN 'uid:0' ELSE actor END AS actor,
+                 target, rotation, payload, prev_hash, hash FROM true_ledger",
+            "ledger is no table",
+        ),
+        ("CREATE VIEW beside AS SELECT 1", "beside is no table"),
+        ("CREATE VIRTUAL TABLE beside USING fts5(words)", "beside is no table"),
+        (
+            "ALTER TABLE policy RENAME COLUMN words TO stored;
+             ALTER TABLE policy ADD COLUMN words TEXT AS (stored) VIRTUAL",
+            "column words of table policy is computed",
+        ),
+    ] {
+        let scene = Scene::new().await;
+        let db = Connection::open(scene.database()).unwrap();
+        db.execute_batch(&format!("PRAGMA legacy_alter_table = ON; {sql}")).unwrap();
+        let said = answer(scene.python(ALONE, &[]));
+        assert!(said["verified"] == false && said["why"].as_str().unwrap().contains(why), "{why}: {said}");
+    }
+}
+
+/// Signs in a path that mean something in a URI name the file that they name, and no other beside it.
+#[tokio::test]
+async fn the_second_verifier_reads_the_file_that_it_is_given() {
+    let scene = Scene::new().await;
+    std::fs::copy(scene.database(), scene.path("rekeyd.db")).unwrap();
+    scene.tamper("UPDATE ledger SET actor = 'uid:0' WHERE seq = 5");
+    for name in ["rekeyd.db?2025", "rekeyd.db#1", "rekeyd%2edb"] {
+        std::fs::copy(scene.database(), scene.path(name)).unwrap();
+        let said = answer(python(ALONE, &[scene.path(name).to_str().unwrap()]));
+        assert_eq!((&said["verified"], &said["record"]), (&false.into(), &5.into()), "{name}: {said}");
+    }
+}
+
+/// No records are no proof that there were none: whoever emptied a slice and its checkpoints has no key to vouch for that.
+#[tokio::test]
+async fn an_empty_slice_is_vouched_for_by_nobody() {
+    let scene = Scene::new().await;
+    let (empty, key) = (scene.write("ledger.jsonl", ""), scene.keys().remove(0));
+    let said = answer(python(ALONE, &[&empty, "--checkpoints", &empty, "--key", &key]));
+    assert!(said["verified"] == false && said["why"].as_str().unwrap().contains("no record"), "{said}");
+    // Without a key nothing is claimed, and how far it reaches is told.
+    assert_eq!(answer(python(ALONE, &[&empty]))["first_at"], Value::Null);
+    let said = answer(python(ALONE, &[&scene.slice("slice", 2, 19)]));
+    let (first, last) = ("2026-05-01T06:00:00Z", "2026-05-01T06:03:23Z");
+    assert_eq!((&said["first_at"], &said["last_at"]), (&first.into(), &last.into()));
+    let (one, other) = scene.both(&[]);
+    assert_eq!((&one["first_at"], &one["last_at"]), (&other["first_at"], &other["last_at"]));
 }
 
 /// A kind that the second verifier does not know keeps it from comparing the tables. It knows all that there are, and what each
@@ -513,7 +582,7 @@ fn the_second_verifier_knows_every_kind() {
         known.insert(kind);
         let missing = Event::from_record(kind, "{}").unwrap_err();
         let missing = std::error::Error::source(&missing).expect("the reason is kept").to_string();
-        let first = fields.split(' ').next().unwrap_or_default();
+        let first = fields.split([' ', ':', '?']).next().unwrap_or_default();
         assert!(missing.starts_with(&format!("missing field `{first}` ")), "{kind}: {missing}");
     }
     assert_eq!(known, kinds);

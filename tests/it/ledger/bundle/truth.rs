@@ -60,6 +60,23 @@ async fn a_regression_is_told_of_the_day_on_which_the_key_came_back() {
     assert_eq!((days_of(&bundle, "within"), days_of(&bundle, "overrun")), (20, 71));
 }
 
+/// A target that was excluded was not rotated by anybody's order. An earlier key that is found when it is listed again makes
+/// no overrun of that time, and hides no reason.
+#[tokio::test]
+async fn a_regression_takes_no_exclusion_back() {
+    let target = member("mail", "rs0");
+    let listed = |on, listing| told(on, Event::TargetChanged { description: target.clone(), listing });
+    let excluded = listed(100.0, Listing::Excluded { pattern: "mail".into() });
+    let back = changed(&target, KeyChange::Regression, "mail-rs0-1", "mail-rs0-0", [1.0, 80.01, 99.9]);
+    let story = life(&target, 80.0, 400.0, 90.0).into_iter();
+    let story = story.chain([excluded, listed(130.0, Listing::Eligible), told(130.1, back), told(140.0, booted())]);
+    let dir = written(story.collect()).await;
+    let (bundle, report) = report_of(dir.path(), "bundle", "2025-04-01", "2025-05-20");
+    let days = ["within", "left_out", "overrun"].map(|class| days_of(&bundle, class));
+    assert_eq!(days, [10, 30, 10], "{}", lines(&bundle, "coverage.jsonl")[0]);
+    assert!(report.contains("Left out, excluded by"), "{report}");
+}
+
 /// Bundles of periods that follow on each other join: each names the records on both sides of it.
 #[tokio::test]
 async fn bundles_that_follow_on_each_other_join() {
@@ -133,6 +150,64 @@ async fn a_list_that_was_closed_in_between_is_not_said_to_have_been_read() {
     assert!(report.contains(told) && report.contains("No change was seen"), "{report}");
     let rows = lines(&bundle, "api_keys.jsonl");
     assert_eq!((&rows[0]["is"], &rows[0]["at"]), (&"list_closed".into(), &"2025-01-01T00:00:00Z".into()), "{rows:?}");
+}
+
+/// A manager that never answered, a project that could not be read, a cluster without its config servers, and the daemon itself:
+/// of what was there only then there is no row, and whoever reads is told so.
+#[tokio::test]
+async fn what_could_not_be_listed_is_told() {
+    let failing = |manager: &str| Event::ManagerFailing { manager: manager.into(), failure: failure(Reason::TimedOut) };
+    let answering = |manager: &str| Event::ManagerAnswering { manager: manager.into() };
+    let gap = || Gap { project_id: "5f".into(), project: "billing".to_owned(), cluster: "sharded1".to_owned() };
+    let project = || "secret-payments".to_owned();
+    let (manager, failure) = (|| "emea".into(), failure(Reason::NotFound));
+    let more = [
+        (-90.0, failing("latam")),
+        (-80.0, answering("latam")),
+        (-20.0, failing("apac")),
+        (-5.0, Event::GapFound { manager: manager(), gap: gap() }),
+        (31.0, Event::ProjectUnread { manager: manager(), project: project(), failure }),
+        (40.0, Event::GapClosed { manager: manager(), gap: gap() }),
+        (59.0, Event::ProjectRead { manager: manager(), project: project() }),
+        (100.0, Event::DaemonStopped { parked: 0 }),
+        (105.0, Event::TargetRearmed { target: member("mail", "rs0").id(), reason: "CHG-1".to_owned(), by: None }),
+        (110.0, booted()),
+        // It died after the rotation of day 151.
+        (160.0, booted()),
+    ];
+    let told = more.map(|(on, event)| told(on, event));
+    let dir = written(life(&member("mail", "rs0"), -60.0, 30.0, 364.0).into_iter().chain(told).collect()).await;
+    let (bundle, report) = report_of(dir.path(), "bundle", "2025-01-01", "2025-12-31");
+    let rows = lines(&bundle, "gaps.jsonl");
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| ["class", "name", "from", "to", "about"].map(|name| row[name].as_str().unwrap()).join(" "))
+        .collect();
+    let died = rows.last().map_or("", |row| row);
+    assert!(
+        died.starts_with("unlisted * 2025-06-01T00:00:25") && died.contains(" 2025-06-10T00:00:00Z rekeyd"),
+        "{died}"
+    );
+    let expected = [
+        "unlisted apac/* 2025-01-01T00:00:00Z 2026-01-01T00:00:00Z the manager did not answer",
+        "unlisted emea/billing/sharded1/* 2025-01-01T00:00:00Z 2025-02-10T00:00:00Z a sharded cluster was listed without config servers",
+        "unlisted emea/secret-payments/* 2025-02-01T00:00:00Z 2025-03-01T00:00:00Z the project could not be listed",
+        "unlisted * 2025-04-11T00:00:00Z 2025-04-21T00:00:00Z rekeyd did not run",
+    ];
+    assert_eq!(rows[..rows.len() - 1], expected);
+    for told in
+        ["apac/* from 2025-01-01 00:00 to 2026-01-01 00:00, the manager", "emea/secret-payments/* from 2025-02-01"]
+    {
+        assert!(report.contains(told), "{told}");
+    }
+    assert!(!report.contains("Nothing: no key"), "{report}");
+
+    // Before its first record nothing was, and a period in good order has no such row.
+    let (year, _) = report_of(dir.path(), "former", "2023-01-01", "2023-12-31");
+    assert_eq!(lines(&year, "gaps.jsonl")[0]["name"], "*");
+    let dir = written(life(&member("mail", "rs0"), -60.0, 30.0, 364.0)).await;
+    let (year, report) = report_of(dir.path(), "good", "2025-01-01", "2025-12-31");
+    assert!(lines(&year, "gaps.jsonl").is_empty() && report.contains("Nothing: no key"), "{report}");
 }
 
 /// Nothing records that a policy was taken out of the configuration. One that governs no target is not said to be in force.

@@ -1,32 +1,33 @@
-//! What `history` and `audit records` are asked in the same words: about which targets, by whom, when, how many, in which form.
+//! The arguments that `history` and `audit records` share: which targets, by whom, when, how many, in which form.
 
 use std::collections::BTreeSet;
 use std::io;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::unistd::User;
 
 use super::output::Output;
 use super::when::When;
 use super::{Stop, found_some};
-use crate::domain::{Actor, Cursor, Glob};
+use crate::app::SystemClock;
+use crate::domain::{Actor, Cursor, Glob, Selection};
 use crate::store::Reader;
 
 /// So many stand in a table if nothing is said.
 const ROWS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Asked {
+pub(super) struct FilterArgs {
     /// Only about targets whose name matches; `*` stands for anything.
-    pub(super) target: Option<String>,
+    target: Option<String>,
     /// Only about targets of this project, by its name or id.
     #[arg(long, value_name = "PROJECT")]
-    pub(super) project: Option<String>,
-    /// Only what this hand began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
+    project: Option<String>,
+    /// Only what this actor began or did: `schedule`, `daemon`, a user of this machine, or `uid:1000`.
     #[arg(long, value_name = "ACTOR", value_parser = actor)]
-    pub(super) actor: Option<String>,
-    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00:00Z`, or `90d` (ago).
+    actor: Option<String>,
+    /// Only from this time on: `2026-05-01`, `2026-05-01T06:00`, `2026-05-01T06:00Z`, or `90d` (ago). What has no offset is
+    /// in the configured time zone.
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// Only from before this time; a day stands for its whole length.
@@ -37,7 +38,7 @@ pub(super) struct Asked {
     limit: Option<u32>,
     /// Only what is behind an earlier answer, by the cursor at its end.
     #[arg(long, value_name = "CURSOR")]
-    pub(super) cursor: Option<Cursor>,
+    cursor: Option<Cursor>,
     /// One JSON object a line, with all that is known.
     #[arg(long, conflicts_with = "csv")]
     pub(super) json: bool,
@@ -46,7 +47,7 @@ pub(super) struct Asked {
     pub(super) csv: bool,
 }
 
-/// The persisted word of who is meant.
+/// The persisted word for the actor.
 fn actor(text: &str) -> Result<String, String> {
     let user = || Some(Actor::Operator(User::from_name(text).ok().flatten()?.uid.as_raw()));
     let actor = Actor::from_word(text).or_else(user);
@@ -55,7 +56,7 @@ fn actor(text: &str) -> Result<String, String> {
         .ok_or_else(|| "no user of this machine; others are named by `uid:1000`".to_owned())
 }
 
-impl Asked {
+impl FilterArgs {
     /// A name that nobody has is mistyped more often than not, and must not look like an answer.
     pub(super) fn fits_something(&self, reader: &Reader) -> Result<(), Stop> {
         if self.target.is_none() && self.project.is_none() {
@@ -75,9 +76,17 @@ impl Asked {
         found_some(matched, self.target.as_deref().unwrap_or("*"))
     }
 
-    /// From when to when.
-    pub(super) fn times(&self, now: Timestamp, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.since.map(|since| since.start(now, zone)), self.until.map(|until| until.end(now, zone)))
+    /// Of which targets, by whom, and from when to when.
+    pub(super) fn selection(&self, zone: &TimeZone) -> Selection {
+        let now = SystemClock::now();
+        Selection {
+            target: self.target.clone(),
+            project: self.project.clone(),
+            actor: self.actor.clone(),
+            since: self.since.map(|since| since.ago(now).start(zone)),
+            until: self.until.map(|until| until.ago(now).end(zone)),
+            behind: self.cursor,
+        }
     }
 
     /// How many at most.

@@ -1,4 +1,4 @@
-//! The two doors that others come in by, the control socket and the listener: opened first, served when all else stands.
+//! The control socket and the HTTP listener: bound before anything is recorded, served once everything runs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::control::{self, Authority, Socket};
 use crate::http::{self, WebConfig};
 use crate::ports::Clock;
 
-/// Both, open: who comes waits until they are served.
-pub(super) struct Doors {
+/// Both, bound: connections wait until they are served.
+pub(super) struct Listeners {
     authority: Authority,
     orders: Socket,
     web: Option<Arc<WebConfig>>,
@@ -23,7 +23,7 @@ pub(super) struct Doors {
     address: SocketAddr,
 }
 
-impl Doors {
+impl Listeners {
     pub(super) async fn open(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let authority = Authority::new(settings.control.group.as_deref())?;
         let path = &settings.control.socket;
@@ -60,7 +60,7 @@ impl Doors {
     ) -> (JoinHandle<()>, JoinHandle<()>) {
         (
             tokio::spawn(self.orders.serve(self.authority, orders, closing.clone())),
-            tokio::spawn(http::serve_by(self.listener, routes, self.web, silence.clone())),
+            tokio::spawn(http::serve(self.listener, routes, self.web, silence.clone())),
         )
     }
 }
