@@ -27,8 +27,9 @@ pub const fn against(reason: Reason) -> &'static str {
 
 /// The same where a project as a whole cannot be listed.
 pub(super) const fn against_unread_project(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotFound => "check the project's name or id in the configuration, and the API key's role in it",
-        other => against(other),
+    if let Reason::NotFound = reason {
+        "check the project's name or id in the configuration, and the API key's role in it"
+    } else {
+        against(reason)
     }
 }

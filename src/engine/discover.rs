@@ -300,9 +300,8 @@ mod tests {
         let closed = |unread: Vec<crate::ports::UnreadProject>| {
             let discovery = Discovery { sightings: vec![sighting("a")], unread, ..Discovery::default() };
             let events = news(&fleet, &rules, &manager, &discovery, &mut Unseen::new());
-            let closed = events.into_iter().filter_map(|event| match event {
-                Event::GapClosed { gap, .. } => Some(gap.project_id.to_string()),
-                _ => None,
+            let closed = events.into_iter().filter_map(|event| {
+                if let Event::GapClosed { gap, .. } = event { Some(gap.project_id.to_string()) } else { None }
             });
             closed.collect::<Vec<_>>()
         };
