@@ -21,7 +21,8 @@ What is checked, by the specification in rekeyd's ARCHITECTURE.md:
     when a key that is in use was last seen, which no record tells. `rekeyd audit verify` compares the other tables too;
   - of a slice, the files that SHA256SUMS beside it names. Nobody signs these: whoever alters a file can alter its sum. The sums
     of a bundle that is exported once more are the same. Files that lie beside them and are not named there are told;
-  - of a database, what SQLite's own check of it finds, and that what is read are tables and stored columns.
+  - of a database, what SQLite's own check of it finds, that what is read are tables and stored columns, and that the triggers
+    are rekeyd's own.
 
 One that came with a bundle is of whoever made the bundle. Use one that you got elsewhere, or whose SHA-256 you know.
 
@@ -569,6 +570,9 @@ def value_of(text):
 
 COMPARED = {"target": ["id"], "rotation": ["target", "slot", "attempt"], "key": ["target", "came_seq"], "policy": ["name"]}
 JSON = {"listing", "refusal", "unread", "unconfirmed", "setback", "quarantine", "request", "failure"}
+# The triggers that guard the ledger, as SHA-256 of their SQL in the order of their names: whoever adds one or changes one can keep
+# records out from then on.
+TRIGGERS = "4bb6d83935b5e1a542fa9a99123935d446253209adebf9c425d23c49d294ccf8"
 # Columns of rotations that are made of another one, `failure`, and not compared.
 OF_FAILURE = {"reason", "status", "code", "detail"}
 # What of a target begins anew with each slot.
@@ -932,6 +936,9 @@ def verify(args):
         (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if said != "ok":  # rows that an index leaves out are there, and answers that come by it lack them
             raise Broken(head[0], "is the newest of a database that SQLite finds damaged: " + said)
+        triggers = db.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name").fetchall()
+        if hashlib.sha256("\n".join(sql for sql, in triggers).encode()).hexdigest() != TRIGGERS:
+            raise Broken(head[0], "is the newest of a database whose triggers are not those that rekeyd made")
     elif os.path.exists(os.path.join(folder, "SHA256SUMS")):
         files, beside = check_sums(folder)
     if not checkpoints:

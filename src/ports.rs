@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     ApiKey, Caller, Contradiction, Cursor, Entry, Event, Failure, Fleet, Gap, KeyId, KeyRecord, KeyUse, LedgerFilter,
@@ -241,9 +242,12 @@ pub trait Reload: Send + Sync {
 /// Why the configuration was not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// What the files hold is wrong, or can only be changed by a restart: this, in words.
+    /// What the files hold is wrong: this, in words.
     #[error("{0}")]
     Invalid(String),
+    /// What a running daemon cannot change, in words. A restart can.
+    #[error("{0}")]
+    WantsRestart(String),
     /// The change could not be made durable.
     #[error("the change cannot be recorded, and so is not made: {0}")]
     Unrecorded(#[from] JournalError),
@@ -297,7 +301,39 @@ pub struct Upkeep {
     /// How far the ledger is anchored.
     pub anchor: Anchor,
     /// Why the newest reading of the configuration was refused; none if it was not.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
+}
+
+/// Why a reading of the configuration was refused, in words; and so what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Something is wrong with it.
+    Wrong(String),
+    /// A running daemon cannot change so much.
+    WantsRestart(String),
+    /// It is another's fault than the configuration's.
+    Hindered(String),
+}
+
+impl Refusal {
+    /// In words.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Wrong(words) | Self::WantsRestart(words) | Self::Hindered(words) => words,
+        }
+    }
+}
+
+impl From<&ReloadError> for Refusal {
+    fn from(error: &ReloadError) -> Self {
+        let words = error.to_string();
+        match error {
+            ReloadError::Invalid(_) => Self::Wrong(words),
+            ReloadError::WantsRestart(_) => Self::WantsRestart(words),
+            ReloadError::Unrecorded(_) | ReloadError::Panicked => Self::Hindered(words),
+        }
+    }
 }
 
 /// What happened to single targets, read from the durable record for people. Waits for a disk.

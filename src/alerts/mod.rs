@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::domain::{AlertKind, AlertSubject};
 
-pub use advice::against;
+pub use advice::{About, against};
 pub use names::{rule, runbook};
 pub use patience::patience;
 pub use rules::fire;

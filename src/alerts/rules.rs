@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use self::target::Look;
 
 use super::words::length;
-use super::{Alert, Severity, advice};
+use super::{About, Alert, Severity, advice};
 use crate::domain::{
     AlertKind, AlertSubject, ApiKeyRecord, Gap, ManagerName, ManagerRecord, Period, Power, ReceiverName,
     ReceiverRecord, Trouble,
@@ -133,7 +133,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, rules: &Rules, now:
         let words = format!(
             "{manager} {what} since {since:.0}, for {}: {failure}. None of its keys are rotated or read. Next: {}.",
             length(*since, now),
-            advice::against(failure.reason)
+            advice::against(About::Manager, failure.reason)
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
@@ -152,7 +152,7 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, rules: &Rules, now:
         let words = format!(
             "{name} cannot be listed since {since:.0}, for {}: {failure}. What is new in it is not rotated. Next: {}.",
             length(*since, now),
-            advice::against_unread_project(failure.reason)
+            advice::against(About::Project, failure.reason)
         );
         alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });

@@ -4,12 +4,16 @@
 //! All that needs a network has one limit of time together: what was not reached in it is told as such, and never passed.
 
 mod certificates;
+mod checkpoints;
+mod control;
 mod findings;
 mod line;
 mod listener;
 mod manager;
 mod place;
 mod receivers;
+mod scopes;
+mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,7 +74,7 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     let until = clock.monotonic() + within;
     let settings = &config.settings;
     let rules = &settings.rules;
-    let (mut lines, mut fleet) = place::rehearse(settings, &clock);
+    let (mut lines, mut fleet) = place::rehearse(config, &clock);
     let mut under_way = JoinSet::new();
     for (place, manager) in config.managers.iter().enumerate() {
         let known = fleet.managers.get(&manager.name).and_then(|record| record.credential.clone());
@@ -96,6 +100,9 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
         });
     }
     let found: BTreeMap<_, _> = under_way.join_all().await.into_iter().collect();
+    // Of a list that is not whole nobody can say what does not stand on it.
+    let whole = |found: &manager::Found| found.discovery.as_ref().is_some_and(|listed| listed.unread.is_empty());
+    let all_listed = !found.is_empty() && found.values().all(whole);
     let mut keys = BTreeMap::new();
     for manager::Found { lines: of_manager, discovery, keys: read } in found.into_values() {
         lines.extend(of_manager);
@@ -121,6 +128,10 @@ pub async fn rehearse(config: &Config, glob: &Glob, within: Duration) -> Result<
     }
     let reached: BTreeMap<_, _> = knocking.join_all().await.into_iter().collect();
     lines.extend(reached.into_values());
+    if all_listed {
+        let listed = keys.keys().filter_map(|id| Some(&fleet.targets.get(id)?.target));
+        lines.extend(scopes::unfit(rules, &listed.collect::<Vec<_>>(), clock.now()));
+    }
     let targets = planned(&fleet, rules, &clock, keys, glob);
     if !config.managers.is_empty() {
         lines.push(week(&targets, &clock));

@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::domain::{Caller, Event};
 use crate::engine::{Engine, Parts};
 use crate::policy::Rules;
-use crate::ports::{Clock, Gauge, Notebook, Orders, Reload, ReloadError, RequestObserver};
+use crate::ports::{Clock, Gauge, Notebook, Orders, Refusal, Reload, ReloadError, RequestObserver};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration and everything that it names, or says in words what is wrong with it.
@@ -30,7 +30,7 @@ pub(super) struct Reloader {
     pub(super) asked: watch::Sender<Arc<Asked>>,
     pub(super) metrics: Arc<Metrics>,
     /// Why the newest reading was refused.
-    pub(super) refused: watch::Sender<Option<String>>,
+    pub(super) refused: watch::Sender<Option<Refusal>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -57,10 +57,10 @@ impl Reloader {
         };
         if let Err(error) = &reloaded {
             self.metrics.config_refused();
-            let error = error.to_string();
-            self.refused.send_replace(Some(error.clone()));
+            self.refused.send_replace(Some(Refusal::from(error)));
             // Told to whoever asked, and to the log and the metrics, whatever becomes of the ledger.
-            let _ = self.record(vec![Event::ConfigRefused { error, by: by.clone() }], by.as_ref()).await;
+            let told = Event::ConfigRefused { error: error.to_string(), by: by.clone() };
+            let _ = self.record(vec![told], by.as_ref()).await;
         }
         service::reloaded();
         reloaded
@@ -86,7 +86,8 @@ impl Reloader {
         let changes = config::changes(config, &next);
         let fixed = config::fixed(config, &next);
         if !fixed.is_empty() {
-            return Err(ReloadError::Invalid(format!("{} can only be changed by a restart", fixed.join(", "))));
+            let what = format!("{} can only be changed by a restart: `systemctl restart rekeyd`", fixed.join(", "));
+            return Err(ReloadError::WantsRestart(what));
         }
         let observer = Arc::clone(&self.metrics) as Arc<dyn RequestObserver>;
         let (managers, accesses) =

@@ -1,5 +1,6 @@
 //! Why a daemon cannot start.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -85,4 +86,28 @@ pub enum StartError {
     /// The scheduler of the standing jobs did not start.
     #[error("the scheduler cannot be started: {0}")]
     Scheduler(#[from] tokio_cron_scheduler::JobSchedulerError),
+}
+
+impl StartError {
+    /// Whether the configuration, or a file that it names, is at fault: the next start would fail as this one did.
+    pub fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::NoManager | Self::Manager { .. } | Self::Receiver { .. } => true,
+            Self::CheckpointKey(error) => matches!(error, KeyError::Malformed | KeyError::Open { .. }),
+            Self::Group(error) => matches!(error, AuthorityError::Unknown(_)),
+            Self::Control { source, .. } => match source {
+                ListenError::NoSocket => true,
+                ListenError::Taken => false,
+                ListenError::Io(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::OutOfMemory),
+            },
+            Self::WebConfig { source, .. } => !matches!(source, WebConfigError::Random(_)),
+            // The address may come with the network, and the disk may be mounted, or get room.
+            Self::State { .. }
+            | Self::Read(_)
+            | Self::Random(_)
+            | Self::Listen { .. }
+            | Self::Ledger(_)
+            | Self::Scheduler(_) => false,
+        }
+    }
 }

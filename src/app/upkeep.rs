@@ -8,14 +8,14 @@ use tokio::sync::watch;
 
 use crate::domain::Event;
 use crate::engine::Engine;
-use crate::ports::{Gauge, JournalError, Notebook, Situation, Upkeep};
+use crate::ports::{Gauge, JournalError, Notebook, Refusal, Situation, Upkeep};
 use crate::store::Store;
 
 /// The engine, as it is shown to all but itself.
 pub(super) struct Kept {
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<Store>,
-    pub(super) refused: watch::Receiver<Option<String>>,
+    pub(super) refused: watch::Receiver<Option<Refusal>>,
 }
 
 impl Gauge for Kept {

@@ -55,7 +55,7 @@ impl View {
             recovered: BTreeMap::new(),
             last_sweep: daemon.and_then(|daemon| daemon.last_sweep),
             since_sweep: Duration::from_secs(daemon.map_or(0, |daemon| daemon.since_sweep_s)),
-            upkeep: None,
+            upkeep: daemon.and_then(|daemon| daemon.upkeep.clone()).map(Into::into),
         };
         let alerts = alerts::fire(&situation, &settings.rules);
         Ok(Self { now, fleet, head, newest, plan, alerts })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::output::{BAD, DIM, GOOD, Output, WARN, moment, styled};
 use super::status::{reason, state};
 use super::{Answer, Exit, Stop, found_some, runtime};
-use crate::alerts;
+use crate::alerts::{self, About};
 use crate::app::{self, Line, Outcome, Rehearsed};
 use crate::config::{Config, Substitute};
 use crate::domain::{Failure, Glob, Period, Verdict};
@@ -132,7 +132,7 @@ fn in_plain_words(policy: &Policy) -> String {
 
 /// What failed and the next step.
 fn in_words(failure: &Failure) -> String {
-    format!("{failure}. Next: {}.", alerts::against(failure.reason))
+    format!("{failure}. Next: {}.", alerts::against(About::Target, failure.reason))
 }
 
 fn target_as_row(target: &Rehearsed) -> [String; 5] {

@@ -34,7 +34,7 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
     /// At most so many, the newest; without it 100 in a table and all in JSON and CSV.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Only what is behind an earlier answer, by the cursor at its end.
     #[arg(long, value_name = "CURSOR")]
@@ -77,16 +77,20 @@ impl FilterArgs {
     }
 
     /// Of which targets, by whom, and from when to when.
-    pub(super) fn selection(&self, zone: &TimeZone) -> Selection {
+    ///
+    /// # Errors
+    /// If the end comes before the beginning: nothing would be found, and that would look like an answer.
+    pub(super) fn selection(&self, zone: &TimeZone) -> Result<Selection, Stop> {
         let now = SystemClock::now();
-        Selection {
-            target: self.target.clone(),
-            project: self.project.clone(),
-            actor: self.actor.clone(),
-            since: self.since.map(|since| since.ago(now).start(zone)),
-            until: self.until.map(|until| until.ago(now).end(zone)),
-            behind: self.cursor,
+        let since = self.since.map(|since| since.ago(now).start(zone));
+        let until = self.until.map(|until| until.ago(now).end(zone));
+        if let (Some(since), Some(until)) = (since, until)
+            && until <= since
+        {
+            return Err(Stop::Words(format!("--until is not behind --since: {until:.0} and {since:.0}")));
         }
+        let (target, project, actor) = (self.target.clone(), self.project.clone(), self.actor.clone());
+        Ok(Selection { target, project, actor, since, until, behind: self.cursor })
     }
 
     /// How many at most.

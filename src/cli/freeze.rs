@@ -1,6 +1,6 @@
 //! `rekeyd freeze` and `rekeyd thaw`: a stretch of time in which nothing is rotated, ordered and on record.
 
-use super::order::{Daemon, DaemonArgs, Why, give, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
 use super::when::When;
 use super::{Answer, Exit};
@@ -15,6 +15,7 @@ first. It ends by itself. To make one longer, order another that goes on where i
 Without --name the freezes that stand or are to come are shown, those of the configuration too.\n\n\
 A pause (`rekeyd pause`) begins at once and needs no name; a freeze can be ordered in advance, and `rekeyd plan --horizon` \
 reckons with it.\n\n\
+Exit status: 0 done, 1 it was not given or was refused, 3 it stands and no target's name matches it now.\n\n\
 Examples:\n  rekeyd freeze --name year-end --reason 'CHG-1234: the books are closed' --from 2026-12-20 --until 2027-01-03\n  \
 rekeyd freeze 'emea/billing/*' --name audit --reason 'CHG-1235' --for 3d\n  rekeyd freeze"
 )]
@@ -65,16 +66,18 @@ pub(super) fn freeze(args: &Freeze, daemon: &Daemon, output: &mut Output) -> Ans
     let start = args.from.map(|from| from.ahead(now).start(zone));
     let until = args.until.map(|until| until.ahead(now).end(zone));
     let end = until.or_else(|| Some(args.length?.after(start.unwrap_or(now))));
-    let known = with_daemon(&daemon.socket, async |client| {
+    let (known, idle) = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.name, &args.reason, end) {
             (Some(name), Some(reason), Some(end)) => {
                 let order = FreezeOrder { name: name.clone(), scope: args.target.clone(), start, end };
-                give(&client, reason, order).await?
+                let known = give(&client, reason, order).await?;
+                (known, holds_nobody(&client, &args.target).await?)
             }
-            (None, _, _) | (_, None, _) | (_, _, None) => client.freezes().await?,
+            (None, _, _) | (_, None, _) | (_, _, None) => (client.freezes().await?, None),
         })
     })?;
-    show(&known, args.json, output)
+    let shown = show(&known, args.json, output)?;
+    Ok(told(idle, shown, output))
 }
 
 pub(super) fn thaw(args: &Thaw, daemon: &Daemon, output: &mut Output) -> Answer {

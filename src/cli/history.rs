@@ -37,7 +37,7 @@ fn a_state() -> impl TypedValueParser<Value = State> {
 pub(super) fn history(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
     let filter = RotationFilter {
-        selection: asked.selection(&settings.rules.timezone),
+        selection: asked.selection(&settings.rules.timezone)?,
         key: args.key.as_deref().map(KeyId::new),
         states: args.state.clone(),
     };

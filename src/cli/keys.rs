@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::{BAD, DIM, Output, WARN, moment, styled};
 use super::{Answer, Exit, Stop, runtime};
-use crate::alerts;
+use crate::alerts::{self, About};
 use crate::app::{self, Review, Reviewed};
 use crate::config::{Config, Settings};
 use crate::domain::{Failure, Grant, ManagerName, Power, ProjectId, Reach, Reason};
@@ -87,7 +87,7 @@ impl Findings {
     /// A manager that cannot be asked.
     fn add_silent(&mut self, manager: &ManagerName, failure: &Failure) {
         self.exit = Exit::Failed;
-        let next = alerts::against(failure.reason);
+        let next = alerts::against(About::Manager, failure.reason);
         self.json.push(json!({ "kind": "manager", "manager": manager, "failure": failure, "next": next }));
         self.notes.push(format!("{} {manager}: {failure}. Next: {next}.", styled(BAD, "fail")));
     }

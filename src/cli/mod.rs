@@ -45,7 +45,7 @@ const CONFIG: &str = "/etc/rekeyd/rekeyd.toml";
     version = crate::app::BUILD,
     max_term_width = 100,
     after_help = "\
-Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check, coverage, keys, rotate), \
+Exit status: 0 done, 1 it did not work out, 2 wrong usage, 3 something needs attention (status, check, coverage, keys, rotate, pause, freeze, audit verify), \
 78 wrong configuration. \
 The README has the table of what each command means by them.\n\n\
 Examples:\n  rekeyd check                              before the first start\n  \

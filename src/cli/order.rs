@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use nix::unistd::{Uid, User, getgid, getuid};
 
-use super::{Cli, Stop, runtime, settings};
+use super::output::Output;
+use super::{Cli, Exit, Stop, runtime, settings};
 use crate::control::{Client, ClientError, Orderable, Reasoned, TargetState};
-use crate::domain::Caller;
+use crate::domain::{Caller, Glob, TargetName};
 
 /// Which daemon.
 #[derive(Debug, clap::Args)]
@@ -86,6 +87,30 @@ pub(super) async fn matching(client: &Client, glob: &str) -> Result<Vec<TargetSt
     let targets = client.targets(glob).await?;
     super::found_some(targets.len(), glob)?;
     Ok(targets)
+}
+
+/// What to say of an order to hold up what `scope` names, if that is nobody: it stands, as targets found later belong to it, and
+/// was mistyped more often than not. None as long as no target is known at all.
+pub(super) async fn holds_nobody(client: &Client, scope: &str) -> Result<Option<String>, Stop> {
+    let names: Vec<_> = client.targets("*").await?.into_iter().map(|state| state.target).collect();
+    let glob = Glob::new(scope);
+    if names.iter().any(|name| glob.matches(name.as_str())) {
+        return Ok(None);
+    }
+    let like = |name: &&TargetName| (strsim::jaro(scope, name.as_str()) * 1e6) as u32;
+    Ok(names.iter().max_by_key(like).map(|name| {
+        format!(
+            "no target's name matches {scope:?} now, so nothing is held up by this; the one most like it is {name}, and \
+             `rekeyd status` lists all"
+        )
+    }))
+}
+
+/// How an order ends that is given: with the warning, if there is one.
+pub(super) fn told(warning: Option<String>, exit: Exit, output: &mut Output) -> Exit {
+    let Some(words) = warning else { return exit };
+    output.warn(&words);
+    Exit::Attention
 }
 
 /// The user who logged in, if this process runs as another one, as under `sudo`.

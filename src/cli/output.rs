@@ -68,6 +68,11 @@ impl Output {
         self.complain_as_is(&format!("{BAD}error:{BAD:#} {words}"));
     }
 
+    /// What was done, and may not be what was meant.
+    pub(super) fn warn(&mut self, words: &str) {
+        self.complain_as_is(&format!("{WARN}warning:{WARN:#} {words}"));
+    }
+
     pub(super) fn complain_as_is(&mut self, words: &str) {
         // There is nobody left to tell if this fails.
         let _ = writeln!(anstream::AutoStream::auto(io::stderr()), "{}", words.trim_end());

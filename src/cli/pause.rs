@@ -1,6 +1,6 @@
 //! `rekeyd pause` and `rekeyd resume`: holds targets up for a while, on the record, and lets them go again.
 
-use super::order::{Daemon, DaemonArgs, Why, give, with_daemon};
+use super::order::{Daemon, DaemonArgs, Why, give, holds_nobody, told, with_daemon};
 use super::output::{Output, moment};
 use super::when::When;
 use super::{Answer, Exit, Stop};
@@ -12,6 +12,7 @@ use crate::control::{PauseOrder, Paused, ResumeOrder};
     after_help = "Nothing is sent to targets that are paused. What has been sent is still settled, keys are still looked at, and what \
 falls due waits. A pause ends by itself; one with the same targets is replaced. Without --until and --reason the pauses \
 that stand are shown.\n\n\
+Exit status: 0 done, 1 it was not given or was refused, 3 it stands and no target's name matches it now.\n\n\
 Examples:\n  rekeyd pause --until 4h --reason 'CHG-1234: network maintenance'\n  \
 rekeyd pause 'emea/billing/*' --until 2026-12-31 --reason 'year-end closing'\n  rekeyd pause"
 )]
@@ -51,16 +52,18 @@ pub(super) struct Resume {
 
 pub(super) fn pause(args: &Pause, daemon: &Daemon, output: &mut Output) -> Answer {
     let now = SystemClock::now();
-    let standing = with_daemon(&daemon.socket, async |client| {
+    let (standing, idle) = with_daemon(&daemon.socket, async |client| {
         Ok(match (&args.until, &args.reason) {
             (Some(until), Some(reason)) => {
                 let until = until.ahead(now).end(&daemon.timezone);
-                give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?
+                let standing = give(&client, reason, PauseOrder { scope: args.target.clone(), until }).await?;
+                (standing, holds_nobody(&client, &args.target).await?)
             }
-            (None, _) | (_, None) => client.pauses().await?,
+            (None, _) | (_, None) => (client.pauses().await?, None),
         })
     })?;
-    show(&standing, args.json, output)
+    let shown = show(&standing, args.json, output)?;
+    Ok(told(idle, shown, output))
 }
 
 pub(super) fn resume(args: &Resume, daemon: &Daemon, output: &mut Output) -> Answer {

@@ -12,7 +12,7 @@ use super::{Answer, Exit, found_some};
 use crate::app::View;
 use crate::config::Settings;
 use crate::domain::{Glob, Period};
-use crate::policy::next_at;
+use crate::policy::{held_then, next_at};
 use horizon::Form;
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,7 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
                 "begins_at": next_at(view.now, record, &view.fleet, &settings.rules),
                 "state": decision.word(),
                 "reason": decision.to_string(),
+                "waits_for": held_then(view.now, record, &view.fleet, &settings.rules).map(|held| held.to_string()),
                 "policy": settings.rules.policy_of(&record.target).map(|policy| &policy.name),
             }))?;
         }
@@ -79,8 +80,11 @@ pub(super) fn plan(args: &Args, settings: &Settings, output: &mut Output) -> Ans
             .map(|(name, record, decision)| {
                 let policy = settings.rules.policy_of(&record.target).map(|policy| policy.name.to_string());
                 let begins_at = next_at(view.now, record, &view.fleet, &settings.rules);
-                let later = begins_at.filter(|at| decision.due_at().is_some_and(|due| view.now < due && due < *at));
-                let why = later.map_or_else(|| reason(decision), |at| format!("begins {}", moment(Some(at))));
+                let why = match (held_then(view.now, record, &view.fleet, &settings.rules), begins_at) {
+                    (Some(held), Some(at)) => format!("begins {}: {held}", moment(Some(at))),
+                    (Some(held), None) => held.to_string(),
+                    (None, _) => reason(decision),
+                };
                 [moment(decision.due_at()), name.to_string(), policy.unwrap_or_default(), state(decision), why]
             })
             .collect();

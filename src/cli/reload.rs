@@ -12,7 +12,7 @@ use crate::control::{Client, ReloadOrder};
 #[command(
     after_help = "The configuration, the secrets in files and the certificates are read again. All of it comes into force or, if \
 anything is wrong, nothing, and the former configuration stays. Rotations in hand are not disturbed. `systemctl reload rekeyd` does this.\n\n\
-state_dir, [ledger], [http], [control], [alerts] and the receivers of alerts take a restart. So do credentials of the unit: systemd hands them over when it starts the \
+state_dir, [ledger], [http] but for stalled_after, [control], [alerts] and the receivers of alerts take a restart. So do credentials of the unit: systemd hands them over when it starts the \
 daemon.\n\nExamples:\n  rekeyd check && rekeyd reload\n  systemctl reload rekeyd\n\n\
 Exit status: 0 it is in force, 1 the daemon refused it or was not reached, 78 the file is wrong and no daemon is where it would be \
 without one: --socket says where."

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Answer, Exit, Stop, runtime};
-use crate::app::{Daemon, Extras, Read, StartError};
+use crate::app::{Daemon, Extras, Read};
 use crate::config::{self, Config, Environment};
 use crate::telemetry::{self, LogFormat};
 
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, config: &Config, path: &Path) -> Answer {
         let mut hangup = signal(SignalKind::hangup()).map_err(words)?;
         let mut daemon = Daemon::start(config, extras).await.map_err(|error| {
             let words = error.to_string();
-            if matches!(error, StartError::NoManager) { Stop::Misconfigured(words) } else { Stop::Words(words) }
+            if error.is_misconfiguration() { Stop::Misconfigured(words) } else { Stop::Words(words) }
         })?;
         let exit = loop {
             tokio::select! {

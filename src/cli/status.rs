@@ -132,6 +132,8 @@ fn print_table(
         output.line(format_args!("{} {words}", styled(BAD, "critical")))?;
     }
     let alerts = match view.alerts.len() {
+        // A daemon that does not run raises none.
+        0 if amiss.is_some() => styled(BAD, "no alert on record"),
         0 => styled(GOOD, "no alert"),
         1 => styled(BAD, "1 alert"),
         many => styled(BAD, format_args!("{many} alerts")),

@@ -149,7 +149,10 @@ impl Files<'_> {
 
     fn path_of(&self, source: &SecretSource) -> Result<PathBuf, Misfit> {
         match (source, self.credentials) {
-            (SecretSource::File(path), _) => Ok(path.clone()),
+            (SecretSource::File(path), _) => {
+                self.document.opened(path);
+                Ok(path.clone())
+            }
             (SecretSource::Credential(name), Some(directory)) => {
                 let path = directory.join(name);
                 // A name of which there is no file is not repeated: some will put the key itself there.
@@ -177,6 +180,7 @@ impl Files<'_> {
 
     fn client_identity(&self, paths: &ClientIdentityFiles) -> Result<ClientIdentity, Noted> {
         let certificates = self.certificates("client_cert_file", &paths.certificates);
+        self.document.opened(&paths.key.value);
         let key = self.secret(&paths.key.value).and_then(|key| {
             PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes())
                 .map(|_| key)
@@ -187,6 +191,7 @@ impl Files<'_> {
     }
 
     fn certificates(&self, setting: &str, path: &Written<PathBuf>) -> Result<Vec<u8>, Noted> {
+        self.document.opened(&path.value);
         let pem = bytes_of(&path.value).and_then(|pem| {
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
             match certificates {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -11,6 +12,7 @@ use super::problem::{Excerpt, Place, Problem, Problems, Severity};
 pub(super) struct Document<'t> {
     text: &'t str,
     found: RefCell<Vec<Problem>>,
+    opened: RefCell<Vec<PathBuf>>,
 }
 
 /// Bytes of the document to point at, and where to begin showing it.
@@ -29,7 +31,7 @@ pub(super) struct Written<T> {
 
 impl<'t> Document<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, found: RefCell::default() }
+        Self { text, found: RefCell::default(), opened: RefCell::default() }
     }
 
     /// What the text says; none after a syntax error, which is noted.
@@ -55,6 +57,16 @@ impl<'t> Document<'t> {
     /// Notes that the configuration may not do what its author wants.
     pub(super) fn warning(&self, spot: &Spot, what: impl Into<String>, help: impl Into<Option<String>>) {
         self.note(Severity::Warning, spot, what.into(), help.into());
+    }
+
+    /// Notes that a file was opened because this text names it.
+    pub(super) fn opened(&self, path: &Path) {
+        self.opened.borrow_mut().push(path.to_owned());
+    }
+
+    /// The files that were opened so far.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.opened.borrow().clone()
     }
 
     /// How many problems and warnings there are so far.

@@ -32,7 +32,7 @@ pub(super) struct ManagerFile {
 }
 
 /// Where a secret is to be found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum SecretSource {
     /// A file of this name in the credentials directory.
     Credential(String),

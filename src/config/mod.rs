@@ -35,6 +35,7 @@ pub use shipped::SHIPPED;
 pub use substitute::Substitute;
 
 use document::Document;
+use managers::SecretSource;
 use secrecy::SecretString;
 
 /// A configuration for ten thousand projects has less than this many bytes; more is not a configuration.
@@ -42,12 +43,14 @@ const LARGEST: u64 = 4 << 20;
 
 /// Reads the configuration and every file that it names: secrets and certificates.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
-    read(&text_of(path)?, environment)
+    let config = read(&text_of(path)?, environment)?;
+    Ok(with_file(config, path))
 }
 
 /// The same with another API key for one manager: to try one before it takes the place of the present one.
 pub fn load_with(path: &Path, environment: &Environment, substitute: &Substitute) -> Result<Config, Problems> {
-    read_with(&text_of(path)?, environment, Some(substitute))
+    let config = read_with(&text_of(path)?, environment, Some(substitute))?;
+    Ok(with_file(config, path))
 }
 
 /// Reads the configuration alone, for commands that only look: it opens no secret, and so needs no right to.
@@ -75,6 +78,11 @@ pub fn load_checkpoint_key(path: &Path, environment: &Environment) -> Result<Opt
     Ok(key)
 }
 
+fn with_file(mut config: Config, path: &Path) -> Config {
+    config.files.insert(0, path.to_owned());
+    config
+}
+
 fn read(text: &str, environment: &Environment) -> Result<Config, Problems> {
     read_with(text, environment, None)
 }
@@ -95,7 +103,9 @@ fn read_with(text: &str, environment: &Environment, substitute: Option<&Substitu
     let warnings = document.verdict()?;
     let file = file.expect("what cannot be read is a problem");
     let effective = show::effective(&file);
-    Ok(Config { settings: file.into_settings(warnings), checkpoint_key, managers, receivers, effective })
+    let mut files = document.files();
+    files.retain(|file| substitute.is_none_or(|tried| tried.source() != SecretSource::File(file.clone())));
+    Ok(Config { settings: file.into_settings(warnings), checkpoint_key, managers, receivers, effective, files })
 }
 
 fn read_settings(text: &str, environment: &Environment) -> Result<Settings, Problems> {

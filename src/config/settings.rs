@@ -25,6 +25,9 @@ pub struct Config {
     pub effective: String,
     /// The receivers of alerts, in the order of the file, with their secrets; each has a name of its own.
     pub receivers: Vec<Receiver>,
+    /// The files that were read for this and that the daemon's user has to read as well: not the credentials, which the
+    /// service manager hands over, nor one that is only tried.
+    pub files: Vec<PathBuf>,
 }
 
 /// Everything that can be known without opening a file that the configuration names.

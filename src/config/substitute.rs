@@ -30,7 +30,7 @@ impl Substitute {
         })
     }
 
-    fn source(&self) -> SecretSource {
+    pub(super) fn source(&self) -> SecretSource {
         if self.private_key.contains('/') {
             // A path on the command line is relative to the working directory.
             let path = PathBuf::from(&self.private_key);

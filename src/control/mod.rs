@@ -19,5 +19,5 @@ pub use orders::Inputs;
 pub use serve::{ListenError, Socket};
 pub use wire::{
     DaemonState, FreezeOrder, Frozen, ObserveOrder, Orderable, PauseOrder, Paused, Readiness, RearmOrder, Reasoned,
-    ReloadOrder, Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder,
+    ReloadOrder, Reloaded, ResumeOrder, RotateOrder, TargetState, ThawOrder, UpkeepState,
 };

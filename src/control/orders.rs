@@ -81,8 +81,9 @@ async fn targets(State(inputs): State<Inputs>, Query(matching): Query<Matching>)
 }
 
 async fn daemon(State(inputs): State<Inputs>) -> Json<DaemonState> {
-    let Situation { unwritable, started_at, last_sweep, since_sweep, .. } = inputs.gauge.read();
-    Json(DaemonState { started_at, unwritable, last_sweep, since_sweep_s: since_sweep.as_secs() })
+    let Situation { unwritable, started_at, last_sweep, since_sweep, upkeep, .. } = inputs.gauge.read();
+    let (since_sweep_s, upkeep) = (since_sweep.as_secs(), upkeep.map(Into::into));
+    Json(DaemonState { started_at, unwritable, last_sweep, since_sweep_s, upkeep })
 }
 
 async fn pauses(State(inputs): State<Inputs>) -> Json<Vec<Paused>> {

@@ -43,7 +43,9 @@ impl From<JournalError> for Refused {
 impl From<ReloadError> for Refused {
     fn from(error: ReloadError) -> Self {
         match error {
-            ReloadError::Invalid(words) => Self(StatusCode::UNPROCESSABLE_ENTITY, words),
+            ReloadError::Invalid(words) | ReloadError::WantsRestart(words) => {
+                Self(StatusCode::UNPROCESSABLE_ENTITY, words)
+            }
             ReloadError::Unrecorded(error) => error.into(),
             ReloadError::Panicked => Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }

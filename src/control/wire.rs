@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{KeyId, KeyOrigin, TargetId, TargetName};
+use crate::ports::{Anchor, Check, Refusal, Upkeep};
 
 /// An order, with what the record wants of every order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -209,6 +210,48 @@ pub struct DaemonState {
     pub last_sweep: Option<Timestamp>,
     /// How long ago that was, or how long the first is overdue, in seconds.
     pub since_sweep_s: u64,
+    /// What it knows of its ledger and its configuration; none from an earlier version.
+    #[serde(default)]
+    pub upkeep: Option<UpkeepState>,
+}
+
+/// What the daemon found of its ledger and its configuration. Where something is wrong, the words say what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpkeepState {
+    /// So many records of the ledger were found to hold since the start; none as long as that is not known.
+    pub whole: Option<u64>,
+    /// Why the ledger was found not to hold.
+    pub broken: Option<String>,
+    /// Why it could not be checked.
+    pub unchecked: Option<String>,
+    /// Why no checkpoint can be written.
+    pub behind: Option<String>,
+    /// Why the newest reading of the configuration was refused.
+    pub refused: Option<Refusal>,
+}
+
+impl From<Upkeep> for UpkeepState {
+    fn from(Upkeep { check, anchor, refused }: Upkeep) -> Self {
+        let (whole, broken, unchecked) = match check {
+            Check::Pending => (None, None, None),
+            Check::Whole { records } => (Some(records), None, None),
+            Check::Broken { why } => (None, Some(why), None),
+            Check::Unchecked { why } => (None, None, Some(why)),
+        };
+        Self { whole, broken, unchecked, behind: anchor.failure, refused }
+    }
+}
+
+impl From<UpkeepState> for Upkeep {
+    fn from(UpkeepState { whole, broken, unchecked, behind, refused }: UpkeepState) -> Self {
+        let check = match (whole, broken, unchecked) {
+            (_, Some(why), _) => Check::Broken { why },
+            (_, None, Some(why)) => Check::Unchecked { why },
+            (Some(records), None, None) => Check::Whole { records },
+            (None, None, None) => Check::Pending,
+        };
+        Self { check, anchor: Anchor { failure: behind, ..Anchor::default() }, refused }
+    }
 }
 
 /// How a target stands.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::problem::Problem;
+use super::problem::{Problem, asked_nothing};
 use super::router::{Shared, compute};
 use crate::alerts::{Alert, fire};
 use crate::domain::{AlertKind, AlertSubject};
@@ -37,7 +37,11 @@ impl From<Alert> for Shown {
     }
 }
 
-pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Alerts>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Alerts>, Problem> {
+    asked_nothing(query)?;
     let alerts = compute(shared, move |shared| {
         let (situation, rules) = shared.snapshot();
         fire(&situation, &rules).into_iter().map(Shown::from).collect()

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::router::{Shared, compute};
+use super::targets;
 use crate::domain::{
     Actor, Event, KeyId, LedgerFilter, LedgerRow, Moment, NoMoment, RotationFilter, RotationRow, Selection,
 };
@@ -52,10 +53,13 @@ pub(super) async fn rotations(
     }
     let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect::<Result<_, _>>());
     let (states, key) = (states.transpose()?.unwrap_or_default(), asked.key.clone().map(KeyId::new));
-    let limit = asked.limit();
+    let limit = asked.limit()?;
     let filter = RotationFilter { selection: asked.selection(&shared)?, key, states };
-    let page =
-        compute(shared, move |shared| shared.inputs.archive.rotations(&filter, limit)).await?.map_err(unreadable)?;
+    let page = compute(shared, move |shared| {
+        fit(shared, &filter.selection)?;
+        shared.inputs.archive.rotations(&filter, limit).map_err(unreadable)
+    });
+    let page = page.await??;
     let rows: Vec<Value> = page.rows.iter().map(RotationRow::to_json).collect();
     Ok(Json(json!({ "rotations": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
@@ -67,10 +71,13 @@ pub(super) async fn records(State(shared): State<Arc<Shared>>, query: Result<Que
         return Err(Problem::bad_request("records have no key and no state; /api/v1/rotations has"));
     }
     let kinds = asked.kind.as_deref().map(|kinds| kinds.split(',').map(kind).collect::<Result<_, _>>());
-    let (kinds, limit) = (kinds.transpose()?.unwrap_or_default(), asked.limit());
+    let (kinds, limit) = (kinds.transpose()?.unwrap_or_default(), asked.limit()?);
     let filter = LedgerFilter { selection: asked.selection(&shared)?, kinds };
-    let page =
-        compute(shared, move |shared| shared.inputs.archive.records(&filter, limit)).await?.map_err(unreadable)?;
+    let page = compute(shared, move |shared| {
+        fit(shared, &filter.selection)?;
+        shared.inputs.archive.records(&filter, limit).map_err(unreadable)
+    });
+    let page = page.await??;
     let rows: Vec<Value> = page.rows.iter().map(LedgerRow::to_json).collect();
     Ok(Json(json!({ "records": rows, "next": page.next.map(|cursor| cursor.to_string()) })))
 }
@@ -94,9 +101,15 @@ impl Params {
         })
     }
 
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(ROWS).clamp(1, MOST)
+    fn limit(&self) -> Result<u32, Problem> {
+        let limit = self.limit.unwrap_or(ROWS);
+        let fits = (1..=MOST).contains(&limit);
+        fits.then_some(limit).ok_or_else(|| Problem::bad_request(&format!("`limit` is from 1 to {MOST}")))
     }
+}
+
+fn fit(shared: &Shared, selection: &Selection) -> Result<(), Problem> {
+    targets::fit(&shared.snapshot().0.fleet, selection.target.as_deref(), selection.project.as_deref())
 }
 
 fn unreadable(error: ArchiveError) -> Problem {
@@ -125,5 +138,7 @@ fn cursor(text: &str) -> Result<crate::domain::Cursor, Problem> {
 }
 
 fn moment(text: &str) -> Result<Moment, Problem> {
-    text.parse().map_err(|why: NoMoment| Problem::bad_request(&format!("{text:?} is {why}")))
+    // In an address a plus sign is a blank.
+    let hint = if text.contains(' ') { "; write + as %2B" } else { "" };
+    text.parse().map_err(|why: NoMoment| Problem::bad_request(&format!("{text:?} is {why}{hint}")))
 }

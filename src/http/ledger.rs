@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
+use super::problem::{Problem, asked_nothing};
 use super::router::Shared;
 
 /// What verifies a checkpoint, and how far checkpoints reach.
@@ -17,7 +18,8 @@ pub(super) struct Key {
     checkpoint_seq: Option<u64>,
 }
 
-pub(super) async fn key(State(shared): State<Arc<Shared>>) -> Json<Key> {
+pub(super) async fn key(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Json<Key>, Problem> {
+    asked_nothing(query)?;
     let anchor = shared.snapshot().0.upkeep.unwrap_or_default().anchor;
-    Json(Key { key: anchor.key, checkpoint_seq: Some(anchor.written).filter(|seq| *seq > 0) })
+    Ok(Json(Key { key: anchor.key, checkpoint_seq: Some(anchor.written).filter(|seq| *seq > 0) }))
 }

@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use super::targets;
-use crate::domain::{Caller, TargetId, TargetName};
-use crate::policy::{freezes_from, next_at, plan};
+use crate::domain::{Caller, Glob, PolicyName, TargetId, TargetName};
+use crate::policy::{freezes_from, held_then, next_at, plan};
 
-/// `{ "plan": [...], "next_at": …, "freezes": [...] }`, in the order of the targets' ids.
+/// `{ "plan": [...], "next_at": …, "freezes": [...], "pauses": [...] }`, in the order of the targets' ids.
 #[derive(Serialize)]
 pub(super) struct Shown {
     plan: Vec<ShownDecision>,
@@ -23,6 +23,8 @@ pub(super) struct Shown {
     next_at: Option<Timestamp>,
     /// The freezes that stand or are to come.
     freezes: Vec<ShownFreeze>,
+    /// The pauses that stand.
+    pauses: Vec<ShownPause>,
 }
 
 #[derive(Serialize)]
@@ -33,39 +35,58 @@ struct ShownFreeze {
     end: Timestamp,
     reason: String,
     /// None if it stands in the configuration.
-    ordered_by: Option<String>,
+    by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownPause {
+    scope: String,
+    since: Timestamp,
+    until: Timestamp,
+    reason: String,
+    by: String,
 }
 
 #[derive(Serialize)]
 struct ShownDecision {
-    id: TargetId,
-    name: TargetName,
+    target: TargetName,
+    target_id: TargetId,
+    /// None if the configuration names it no policy.
+    policy: Option<PolicyName>,
+    slot: u64,
     state: &'static str,
     due_at: Option<Timestamp>,
     /// When an attempt begins, as far as can be told now.
     begins_at: Option<Timestamp>,
     reason: String,
+    /// What will hold it up once it has fallen due, if that is to come.
+    waits_for: Option<String>,
 }
 
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<targets::Params>, QueryRejection>,
 ) -> Result<Json<Shown>, Problem> {
-    let names = targets::names(query)?;
+    let asked = targets::names(query)?;
     let shown = compute(shared, move |shared| {
         let (situation, rules) = shared.snapshot();
+        targets::fit(&situation.fleet, Some(&asked), None)?;
+        let names = Glob::new(&asked);
         // What is in hand is known by its open rotation; what is only being looked at would be decided the same.
         let plan = plan(situation.now, &situation.fleet, &rules, &BTreeSet::new());
         let decisions = plan.decisions.into_iter().filter_map(|planned| {
             let record = situation.fleet.targets.get(&planned.target)?;
-            let (name, state) = (record.target.name(), planned.decision.word());
-            if !names.matches(name.as_str()) {
+            let (target, state) = (record.target.name(), planned.decision.word());
+            if !names.matches(target.as_str()) {
                 return None;
             }
+            let (target_id, slot) = (planned.target, record.slot);
+            let policy = rules.policy_of(&record.target).map(|policy| policy.name.clone());
             let due_at = planned.decision.due_at();
             let begins_at = next_at(situation.now, record, &situation.fleet, &rules);
             let reason = planned.decision.to_string();
-            Some(ShownDecision { id: planned.target, name, state, due_at, begins_at, reason })
+            let waits_for = held_then(situation.now, record, &situation.fleet, &rules).map(|held| held.to_string());
+            Some(ShownDecision { target, target_id, policy, slot, state, due_at, begins_at, reason, waits_for })
         });
         let freezes = freezes_from(situation.now, &rules, &situation.fleet).map(|(freeze, by)| ShownFreeze {
             name: freeze.name.clone(),
@@ -73,9 +94,17 @@ pub(super) async fn show(
             start: freeze.span.start,
             end: freeze.span.end,
             reason: freeze.reason.clone(),
-            ordered_by: by.map(Caller::name),
+            by: by.map(Caller::name),
         });
-        Shown { plan: decisions.collect(), next_at: plan.next_at, freezes: freezes.collect() }
+        let pauses = situation.fleet.standing_pauses(situation.now).map(|(scope, pause)| ShownPause {
+            scope: scope.clone(),
+            since: pause.since,
+            until: pause.until,
+            reason: pause.reason.clone(),
+            by: pause.by.name(),
+        });
+        let (plan, next_at) = (decisions.collect(), plan.next_at);
+        Ok(Shown { plan, next_at, freezes: freezes.collect(), pauses: pauses.collect() })
     });
-    Ok(Json(shown.await?))
+    Ok(Json(shown.await??))
 }

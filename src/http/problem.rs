@@ -22,6 +22,11 @@ impl Problem {
         }
     }
 
+    /// There is nothing that fits what was asked for: more often than not it was mistyped.
+    pub(super) fn fits_nothing(detail: String) -> Self {
+        Self { status: StatusCode::NOT_FOUND, detail }
+    }
+
     pub(super) fn read_only() -> Self {
         let detail = "this listener only shows; nothing that is asked here changes anything".to_owned();
         Self { status: StatusCode::METHOD_NOT_ALLOWED, detail }
@@ -45,6 +50,14 @@ impl Problem {
 
     pub(super) fn internal() -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "the log says why".to_owned() }
+    }
+}
+
+/// Refuses what is asked of a route that has nothing to choose from: to pass over it would give everybody's answer for one's own.
+pub(super) fn asked_nothing(query: Option<String>) -> Result<(), Problem> {
+    match query.filter(|query| !query.is_empty()) {
+        None => Ok(()),
+        Some(_) => Err(Problem::bad_request("this route takes no parameters")),
     }
 }
 

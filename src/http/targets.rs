@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::router::{Shared, compute};
 use crate::domain::{
-    ClusterId, Failure, Glob, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing, Target,
-    TargetId, TargetName, TargetRecord, Trouble,
+    ClusterId, Failure, Fleet, Glob, KeyId, ManagerName, Mechanism, PolicyName, ProjectId, Role, RotationId, Standing,
+    Target, TargetId, TargetName, TargetRecord, Trouble,
 };
 use crate::policy::{Rules, due_at, next_at};
 use crate::ports::Situation;
@@ -25,10 +25,26 @@ pub(super) struct Params {
     target: Option<String>,
 }
 
-/// The names that are asked for.
-pub(super) fn names(query: Result<Query<Params>, QueryRejection>) -> Result<Glob, Problem> {
+/// The glob of names that is asked for.
+pub(super) fn names(query: Result<Query<Params>, QueryRejection>) -> Result<String, Problem> {
     let Query(asked) = query.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
-    Ok(Glob::new(asked.target.as_deref().unwrap_or("*")))
+    Ok(asked.target.unwrap_or_else(|| "*".to_owned()))
+}
+
+/// A glob or a project that fits no target on record is mistyped more often than not, and must not look like an answer.
+pub(super) fn fit(fleet: &Fleet, target: Option<&str>, project: Option<&str>) -> Result<(), Problem> {
+    let any = |fits: &dyn Fn(&Target) -> bool| fleet.targets.values().any(|record| fits(&record.target));
+    if let Some(project) = project
+        && !any(&|target| target.project == project || target.project_id.as_str() == project)
+    {
+        return Err(Problem::fits_nothing(format!("no target is on record of a project {project:?}")));
+    }
+    let Some(glob) = target.filter(|glob| *glob != "*") else { return Ok(()) };
+    let names = Glob::new(glob);
+    if any(&|target| names.matches(target.name().as_str())) {
+        return Ok(());
+    }
+    Err(Problem::fits_nothing(format!("no target's name matches {glob:?}; * stands for any text, slashes too")))
 }
 
 /// `{ "targets": [...] }`, in the order of their ids.
@@ -40,8 +56,8 @@ pub(super) struct Targets {
 /// One target. What is unknown is null.
 #[derive(Serialize)]
 struct Shown {
-    id: TargetId,
-    name: TargetName,
+    target: TargetName,
+    target_id: TargetId,
     manager: ManagerName,
     project: String,
     project_id: ProjectId,
@@ -91,8 +107,10 @@ struct ShownRotation {
 
 #[derive(Serialize)]
 struct ShownSetback {
-    attempts: u32,
-    retry_at: Timestamp,
+    /// How many attempts at its slot have failed by its own doing.
+    failed_attempts: u32,
+    /// When it is tried again; null if that waits for an operator.
+    retry_at: Option<Timestamp>,
     failure: Failure,
 }
 
@@ -104,8 +122,8 @@ impl Shown {
         let Target { manager, project_id, project, cluster_id, cluster, replica_set, role, mechanism } =
             record.target.clone();
         Self {
-            id: record.target.id(),
-            name: record.target.name(),
+            target: record.target.name(),
+            target_id: record.target.id(),
             manager,
             project,
             project_id,
@@ -136,8 +154,8 @@ impl Shown {
                 sent_at: rotation.sent_at(),
             }),
             setback: record.setback.clone().map(|(failure, retry_at)| ShownSetback {
-                attempts: record.attempt,
-                retry_at,
+                failed_attempts: record.failures,
+                retry_at: Some(retry_at).filter(|_| record.quarantine.is_none()),
                 failure: *failure,
             }),
             quarantine: record.quarantine.clone(),
@@ -151,12 +169,14 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<Targets>, Problem> {
-    let names = names(query)?;
+    let asked = names(query)?;
     let targets = compute(shared, move |shared| {
         let (situation, rules) = shared.snapshot();
+        fit(&situation.fleet, Some(&asked), None)?;
+        let names = Glob::new(&asked);
         let wanted = situation.fleet.targets.values().filter(|record| names.matches(record.target.name().as_str()));
-        wanted.map(|record| Shown::of(record, &situation, &rules)).collect()
+        Ok(wanted.map(|record| Shown::of(record, &situation, &rules)).collect())
     })
-    .await?;
+    .await??;
     Ok(Json(Targets { targets }))
 }

@@ -69,18 +69,42 @@ pub fn horizon(now: Timestamp, until: Timestamp, fleet: &Fleet, rules: &Rules) -
 ///
 /// A manager that fails now is supposed to be well by the time that another wait is over.
 pub fn next_at(now: Timestamp, record: &TargetRecord, fleet: &Fleet, rules: &Rules) -> Option<Timestamp> {
-    let mut at = now;
+    begins(now, record, fleet, rules).0
+}
+
+/// What will hold the target up once its slot, which is not due yet, has fallen due. None if nothing will, and of one that is due
+/// or has no due time.
+pub fn held_then(now: Timestamp, record: &TargetRecord, fleet: &Fleet, rules: &Rules) -> Option<WaitReason> {
+    begins(now, record, fleet, rules).1
+}
+
+/// When an attempt begins, and what it will have waited for behind its due time, if that is to come.
+fn begins(
+    now: Timestamp,
+    record: &TargetRecord,
+    fleet: &Fleet,
+    rules: &Rules,
+) -> (Option<Timestamp>, Option<WaitReason>) {
+    let (mut at, mut is_to_come, mut held) = (now, false, None);
     for _ in 0..LONGEST_CHAIN {
-        match assess(&Gates::new(at, fleet, rules), fleet, record) {
-            Assessment::Due { .. } => return Some(at),
-            Assessment::Decided(Decision::Wait { until: Some(until), .. }) => at = until,
-            Assessment::Decided(Decision::Wait { reason: WaitReason::ManagerFailing { .. }, .. }) if at > now => {
-                return Some(at);
-            }
-            Assessment::Decided(_) => return None,
+        let decision = match assess(&Gates::new(at, fleet, rules), fleet, record) {
+            Assessment::Due { .. } => return (Some(at), held),
+            Assessment::Decided(decision) => decision,
+        };
+        let Decision::Wait { until, reason, .. } = decision else { return (None, held) };
+        match reason {
+            WaitReason::ManagerFailing { .. } if at > now => return (Some(at), held),
+            WaitReason::NotDue => is_to_come = true,
+            // A freeze or a pause says more than the window that is waited for before or behind it.
+            WaitReason::OutsideWindow { .. } if held.is_some() => {}
+            reason => held = Some(reason).filter(|_| is_to_come),
+        }
+        match until {
+            Some(until) => at = until,
+            None => return (None, held),
         }
     }
-    None
+    (None, held)
 }
 
 fn at_most(

@@ -36,10 +36,13 @@ pub(super) fn hash_of(conn: &Connection, seq: u64) -> rusqlite::Result<Option<[u
     conn.prepare_cached("SELECT hash FROM ledger WHERE seq = ?")?.query_row([seq], |row| row.get(0)).optional()
 }
 
-/// The keys that sign checkpoints, each with the record that names it, in order.
+/// The keys that sign checkpoints, each with the record that names it, in order. A replay finds those that are none.
 pub(super) fn checkpoint_keys(conn: &Connection) -> rusqlite::Result<Vec<(u64, VerifierKey)>> {
     let keys: Vec<(u64, Option<String>)> = conn
-        .prepare("SELECT seq, payload ->> '$.key' FROM ledger WHERE kind = 'checkpoint_key_set' ORDER BY seq")?
+        .prepare(
+            "SELECT seq, CASE json_type(payload, '$.key') WHEN 'text' THEN payload ->> '$.key' END
+             FROM ledger WHERE kind = 'checkpoint_key_set' ORDER BY seq",
+        )?
         .query_map([], |row| row.try_into())?
         .collect::<rusqlite::Result<_>>()?;
     Ok(keys.into_iter().filter_map(|(seq, key)| Some((seq, key?.parse().ok()?))).collect())

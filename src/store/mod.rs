@@ -49,7 +49,7 @@ pub use as_of::{AsOf, Stretch, Telling};
 pub use backup::{BackupError, restore};
 pub use checkpoint::{
     CHECKPOINT_KEY, CHECKPOINTS, Checkpoint, CheckpointKey, Checkpoints, CheckpointsError, Keeping, KeyError,
-    MalformedKey, VerifierKey, origin_of, parse_checkpoints,
+    MalformedKey, VerifierKey, origin_of, parse_checkpoints, signed_by_file,
 };
 pub use reader::{ReadError, Reader};
 pub use signatures::SignedBy;

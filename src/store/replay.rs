@@ -8,8 +8,8 @@ use rusqlite::types::ToSqlOutput;
 use super::page::Sight;
 use super::unsettled::{OfTarget, Settled, Shapes, Unsettled};
 use super::verify::{Broken, Unread, VerifyError};
-use super::{project, schema};
-use crate::domain::{Actor, Entry, Fleet, Folded, TargetId};
+use super::{VerifierKey, project, schema};
+use crate::domain::{Actor, Entry, Event, Fleet, Folded, TargetId};
 
 /// What follows from the records so far.
 ///
@@ -47,6 +47,9 @@ impl Replay {
             return Ok(None);
         }
         let broken = |why: String| Broken { seq: record.seq, why };
+        if let Event::CheckpointKeySet { key } = &event {
+            key.parse::<VerifierKey>().map_err(|error| broken(error.to_string()))?;
+        }
         let target = event.target();
         let rotation = event.transition().map(|step| step.id.to_string());
         let written = (record.target, record.rotation);

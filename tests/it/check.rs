@@ -74,6 +74,8 @@ async fn a_sound_installation_passes() {
             "state",
             "lock",
             "ledger",
+            "checkpoints",
+            "control",
             "listener",
             "credential",
             "dns",
@@ -109,6 +111,8 @@ async fn a_sound_installation_passes() {
     assert!(words("lock").ends_with(&format!("process {}", daemon.pid())), "{}", words("lock"));
     assert!(words("listener").contains("is in use, as it should be"), "{}", words("listener"));
     assert!(words("credential").contains("in use here since"), "{}", words("credential"));
+    assert!(words("checkpoints").contains("agrees with the ledger, up to record"), "{}", words("checkpoints"));
+    assert!(words("control").contains("is there, as it should be"), "{}", words("control"));
     daemon.stop();
 
     let database = site.state().join(rekeyd::store::DATABASE);
@@ -427,6 +431,129 @@ async fn a_place_that_can_not_be_worked_in() {
         assert_line(&site, &[], line);
     }
     no_put(&simulator);
+}
+
+/// What was to hold something up and holds nothing up was mistyped. Of a manager that does not list all, nobody can say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_fits_nothing_is_told() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let freeze =
+        "[[freeze]]\nname = \"books\"\nreason = \"CHG-1\"\nend = 2090-01-01\nstart = 2020-01-01\nscope = \"SCOPE\"";
+    let project = "[[ops_manager.project]]\nname = \"billing\"\nexclude = [\"legder*\"]";
+    for (manager, said) in [
+        (freeze.replace("SCOPE", "emae/*"), "freeze books: its scope \"emae/*\" fits no target"),
+        (
+            "[[ops_manager.override]]\ncluster = \"legder\"\npolicy = \"default\"".to_owned(),
+            "cluster \"legder\" fits no target",
+        ),
+        (project.to_owned(), "manager emea, project billing: \"legder*\" in its `exclude` fits no target"),
+    ] {
+        assert_line(&with_manager(&simulator, &manager), &[], ("config", "warn", said));
+    }
+    for manager in [freeze.replace("SCOPE", "*/identity/*"), project.replace("legder", "ledger")] {
+        assert_eq!(check(&with_manager(&simulator, &manager), &[]).0, Some(0), "{manager}");
+    }
+    let half = format!("{project}\n[[ops_manager.project]]\nname = \"nowhere\"");
+    let (_, lines) = check(&with_manager(&simulator, &half), &[]);
+    assert!(lines.iter().all(|line| line["outcome"] != "warn"), "{lines:?}");
+}
+
+/// What a start ends with for the configuration's sake, a check fails beforehand; and the service manager is told by the status
+/// that another start would end the same way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_fails_what_run_cannot_start_with() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    for (settings, line) in [
+        (
+            "[ledger]\ncheckpoint_key = { file = \"SITE/key\" }",
+            ("checkpoints", "fail", "is no Ed25519 key in PKCS#8 PEM"),
+        ),
+        ("[control]\ngroup = \"no-such-group-here\"", ("control", "fail", "this system knows no group")),
+        ("[control]\nsocket = \"SITE/gone/control.sock\"", ("control", "fail", "cannot be made: ")),
+        ("[control]\nsocket = \"SITE/key\"", ("control", "fail", "is no socket, and is not written over")),
+        (
+            "[http]\nlisten = \"127.0.0.1:0\"\nweb_config_file = \"SITE/gone.yml\"",
+            ("web_config", "fail", "cannot be read"),
+        ),
+    ] {
+        let site = with_settings(&simulator, settings);
+        closed(&site.path().join("key"), "this is no key");
+        assert_line(&site, &[], line);
+        let (code, log) = site.launch().ended();
+        assert_eq!(code, Some(78), "{settings}:\n{log}");
+    }
+    no_put(&simulator);
+}
+
+/// A daemon starts without a place for its checkpoints, and then does nothing at all, or goes on unanchored: no line passes that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_where_no_checkpoint_can_be_written() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    for (failure, outcome) in [("block", "fail"), ("warn", "warn")] {
+        for (file, said) in [("gone/checkpoints", "no file can be made there"), ("", "it is no plain file")] {
+            let settings =
+                format!("[ledger]\ncheckpoint_file = \"SITE/{file}\"\non_checkpoint_failure = \"{failure}\"");
+            assert_line(&with_settings(&simulator, &settings), &[], ("checkpoints", outcome, said));
+        }
+    }
+    // One that goes on with another ledger than this.
+    let (one, other) = (with_manager(&simulator, ""), with_manager(&simulator, ""));
+    let _ = (one.start().stop(), other.start().stop());
+    std::fs::copy(other.state().join("checkpoints"), one.state().join("checkpoints")).unwrap();
+    assert_line(&one, &[], ("checkpoints", "warn", "it belongs to another ledger"));
+}
+
+/// Root may read everything. What the daemon's user may not read is told all the same, and what that user may is no problem.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_sees_with_the_rights_of_the_daemons_user() {
+    let simulator = simulator(SimulatorSpec::default()).await;
+    let site = Site::new(&Wanted::of(&simulator));
+    std::fs::create_dir(site.state()).unwrap();
+    if !nix::unistd::geteuid().is_root() {
+        // Whoever else checks has no more rights than are asked for.
+        assert_eq!(check(&site, &[]).0, Some(0));
+        return;
+    }
+    let nobody = 65_534;
+    let give = |name: &str| std::os::unix::fs::chown(site.path().join(name), Some(nobody), Some(nobody)).unwrap();
+    give("state");
+    std::fs::set_permissions(site.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_line(&site, &[], ("config", "fail", "/private-key: Permission denied"));
+    // Nor does it become a credential by lying where they do: the daemon reads it itself.
+    let mut beside = site.command(&["check"]);
+    beside.env("CREDENTIALS_DIRECTORY", site.path());
+    let beside = crate::daemon::site::finish(beside);
+    assert!(beside.code == Some(1) && beside.out.contains("/private-key: Permission denied"), "{beside:?}");
+    give("private-key");
+    let (code, lines) = check(&site, &[]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    std::fs::set_permissions(site.config(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert_line(&site, &[], ("config", "fail", "/rekeyd.toml: Permission denied"));
+    give("rekeyd.toml");
+    std::fs::create_dir(site.path().join("elsewhere")).unwrap();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let elsewhere = site.path().join("elsewhere/control.sock");
+    site.configure(&text.replace("[policy.default]", &format!("[control]\nsocket = {elsewhere:?}\n[policy.default]")));
+    assert_line(&site, &[], ("control", "fail", "Permission denied"));
+    no_put(&simulator);
+}
+
+/// A site with more settings; `SITE` in them is its folder.
+fn with_settings(simulator: &Simulator, settings: &str) -> Site {
+    let site = Site::new(&Wanted::of(simulator));
+    let settings = settings.replace("SITE", site.path().to_str().unwrap());
+    let mut text = std::fs::read_to_string(site.config()).unwrap();
+    if settings.starts_with("[http]") {
+        text = text.replace("[http]\nlisten = \"127.0.0.1:0\"\n", "");
+    }
+    site.configure(&text.replace("[policy.default]", &format!("{settings}\n[policy.default]")));
+    site
+}
+
+/// A file that is closed to others.
+fn closed(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// A new API key is tried before it takes the place of the present one; which it is, the simulator's only login shows.

@@ -110,6 +110,39 @@ fn the_readme_has_every_alert_and_no_other() {
     assert_eq!(told, real.collect());
 }
 
+/// The arguments of every command of ours that a text shows between backquotes, as a shell would split them.
+fn shown_commands(text: &str) -> Vec<Vec<String>> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let spans = text.split('`').skip(1).step_by(2);
+    let commands = spans.filter_map(|span| {
+        let words: Vec<_> = span.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
+        let ours = ["rekeyd", "sudo"].contains(&words[0].as_str());
+        let program = words.iter().rposition(|word| word == "rekeyd").filter(|_| ours)?;
+        Some(words[program + 1..].to_vec()).filter(|arguments| !arguments.is_empty())
+    });
+    commands.collect()
+}
+
+/// At three in the morning a command is typed as it stands. Without a configuration each ends, one that no command line reads
+/// as wrong usage. And what is to be looked at changes nothing.
+#[test]
+fn the_commands_of_the_runbook_can_be_typed() {
+    const READ: [&str; 6] = ["status", "plan", "history", "check", "keys", "audit"];
+    let runbook = document("docs/runbook.md");
+    let commands = shown_commands(&runbook);
+    assert!(commands.len() > 30, "{commands:?}");
+    for arguments in commands.iter().collect::<BTreeSet<_>>() {
+        let nowhere = ["--config".to_owned(), "/nowhere/rekeyd.toml".to_owned()];
+        let output = Command::new(env!("CARGO_BIN_EXE_rekeyd")).args(arguments).args(nowhere).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    for paragraph in runbook.split("\n\n").filter(|paragraph| paragraph.starts_with("**Look at**")) {
+        for arguments in shown_commands(paragraph) {
+            assert!(READ.contains(&arguments[0].as_str()), "{arguments:?} does not only read");
+        }
+    }
+}
+
 /// Whoever copies a configuration from the README must not be told that it is wrong.
 #[test]
 fn the_configurations_in_the_readme_are_right() {

@@ -428,6 +428,12 @@ async fn a_target_tells_what_is_wrong_around_it() {
     let (scene, _) = trouble().await;
     let (_, page) = scene.get("/targets/apac/search/catalogue/catalogue-0").await;
     assert!(page.contains("Config servers missing") && page.contains("Credentials refused"), "{page}");
+    // Below an alert nobody is told that all is well, whatever the alert is about.
+    for name in ["emea/billing/invoices/invoices", "emea/identity/sessions/sessions"] {
+        let (_, page) = scene.get(&format!("/targets/{name}")).await;
+        assert!(page.contains("Next: ") || page.contains("What is wrong stands above"), "{page}");
+        assert!(!page.contains("Nothing needs to be done"), "{page}");
+    }
     assert!(!page.contains("Project unread"), "that is another project: {page}");
     let (_, page) = scene.get("/targets/emea/identity/sessions/sessions").await;
     assert!(page.contains("Project unread") && !page.contains("Config servers missing"), "{page}");

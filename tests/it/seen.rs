@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rekeyd::domain::{
     Caller, Event, Failure, Fleet, How, LedgerFilter, LedgerRow, Listing, Mechanism, PolicyName, Reason, Role,
-    RotationFilter, RotationId, RotationRow, Scope, Target, TargetId, Verdict,
+    RotationFilter, RotationId, RotationRow, Scope, Stage, Target, TargetId, Verdict,
 };
 use rekeyd::http::{self, Inputs, ROUTES};
 use rekeyd::policy::{ManagerRules, Policy, Rules};
@@ -491,8 +491,8 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
         .tell("2026-01-31T23:30:00Z", Event::TargetQuarantined { target: id.clone(), attempts: 8, failure: failure() });
     let targets = shown.json("/api/v1/targets").await;
     let target = &targets["targets"][0];
-    assert_eq!(target["id"], id.as_str());
-    assert_eq!(target["name"], "emea/billing/ledger/ledger-0");
+    assert_eq!(target["target_id"], id.as_str());
+    assert_eq!(target["target"], "emea/billing/ledger/ledger-0");
     assert_eq!(target["standing"], "managed");
     assert_eq!(target["key"]["id"], "key-1");
     assert_eq!(target["key"]["not_before"], Value::Null);
@@ -501,7 +501,9 @@ async fn the_api_tells_targets_and_alerts_in_utc() {
     assert_eq!(target["quarantine"]["failure"]["reason"], "role_missing");
     let plan = shown.json("/api/v1/plan").await;
     let planned = &plan["plan"][0];
-    assert_eq!(planned["name"], "emea/billing/ledger/ledger-0");
+    assert_eq!(planned["target"], "emea/billing/ledger/ledger-0");
+    assert_eq!((&planned["target_id"], &planned["policy"]), (&id.as_str().into(), &"default".into()));
+    assert_eq!(planned["slot"], 1);
     assert_eq!(planned["state"], "quarantined");
     let why = "refused for good since 2026-01-31T23:30:00Z (role_missing, HTTP 401: no)";
     assert_eq!(planned["reason"], format!("{why}; `rekeyd rearm` lets it be tried again"));
@@ -533,7 +535,8 @@ async fn what_is_next_is_when_it_will_begin() {
         assert_eq!(at(planned["due_at"].as_str().unwrap()), due_at);
         assert_eq!(planned["begins_at"], "2026-12-01T06:00:00Z");
     }
-    assert_eq!(plan["freezes"][0]["ordered_by"], "ada");
+    assert_eq!(plan["freezes"][0]["by"], "ada");
+    assert!(plan["plan"][0]["waits_for"].as_str().unwrap().starts_with("held by freeze audit until "), "{plan}");
     let words = format!("2026-12-01 06:00:00 UTC, due {}", due_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
     for path in ["/", "/targets/emea/billing/ledger/ledger-0"] {
         let (_, page) = shown.text(path).await;
@@ -541,6 +544,59 @@ async fn what_is_next_is_when_it_will_begin() {
     }
     let held = "audit of emea/*, from 2026-02-01 00:00:00 UTC until 2026-12-01 06:00:00 UTC: CHG-1";
     assert!(shown.text("/").await.1.contains(held));
+}
+
+/// What was mistyped is told, and never answered with nothing, or with everybody's for one's own.
+#[tokio::test]
+async fn what_is_asked_wrongly_is_told() {
+    let shown = Shown::new().await;
+    shown.gauge.add(&target("6a", "ledger-0"));
+    for (path, status, said) in [
+        ("/api/v1/targets?target=emae/*", 404, "no target's name matches"),
+        ("/api/v1/plan?target=emae/*", 404, "no target's name matches"),
+        ("/api/v1/rotations?target=emae/*", 404, "no target's name matches"),
+        ("/api/v1/ledger?target=emae/*", 404, "no target's name matches"),
+        ("/api/v1/rotations?project=biling", 404, "no target is on record of a project"),
+        ("/api/v1/ledger?project=biling", 404, "no target is on record of a project"),
+        ("/api/v1/alerts?target=emea/*", 400, "takes no parameters"),
+        ("/api/v1/ledger/key?x=1", 400, "takes no parameters"),
+        ("/api/v1/rotations?limit=0", 400, "from 1 to 1000"),
+        ("/api/v1/ledger?limit=1001", 400, "from 1 to 1000"),
+        ("/api/v1/rotations?since=2026-05-01T00:00:00+01:00", 400, "write + as %2B"),
+        ("/targets/%ff", 400, "UTF-8"),
+    ] {
+        let response = shown.get(path).await;
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+        let detail = body(response).await["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(said), "{path}: {detail}");
+    }
+    let all = shown.json("/api/v1/targets?target=*").await;
+    assert_eq!(all["targets"].as_array().unwrap().len(), 1);
+}
+
+/// A setback is told as the alerts and the series tell it; who waits for an operator has no time of a next attempt.
+#[tokio::test]
+async fn the_api_tells_of_setbacks_and_pauses() {
+    let shown = Shown::new().await;
+    let id = shown.gauge.add(&target("6a", "ledger-0"));
+    let (rotation, retry_at) = (RotationId { slot: 1, attempt: 1 }, at("2026-02-01T02:00:00Z"));
+    let (due_at, stage) = (at("2026-01-31T23:00:00Z"), Stage::Precheck);
+    let failed = Event::RotationFailed { target: id.clone(), rotation, due_at, stage, failure: failure(), retry_at };
+    shown.gauge.tell("2026-01-31T23:30:00Z", failed);
+    let setback = async || shown.json("/api/v1/targets").await["targets"][0]["setback"].clone();
+    let told = setback().await;
+    assert_eq!((&told["failed_attempts"], &told["retry_at"]), (&1.into(), &"2026-02-01T02:00:00Z".into()), "{told}");
+    shown.gauge.tell("2026-01-31T23:31:00Z", Event::TargetQuarantined { target: id, attempts: 1, failure: failure() });
+    let told = setback().await;
+    assert!(told.is_null() || told["retry_at"].is_null(), "{told}");
+
+    let by = Caller { uid: 1000, gid: 1000, pid: 7, user: Some("ada".to_owned()), login: None };
+    let (scope, reason, until) = ("emea/*".to_owned(), "CHG-2".to_owned(), at("2026-12-01T06:00:00Z"));
+    shown.gauge.tell("2026-01-31T23:32:00Z", Event::PauseSet { scope, until, reason, by });
+    let plan = shown.json("/api/v1/plan").await;
+    let pause = &plan["pauses"][0];
+    assert_eq!((&pause["scope"], &pause["by"], &pause["reason"]), (&"emea/*".into(), &"ada".into(), &"CHG-2".into()));
 }
 
 /// No method changes anything: only reading exists, on every route and off them.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Alert, advice, alert, length};
+use super::{About, Alert, advice, alert, length};
 use crate::domain::{
     AlertKind, AlertSubject, KeyOrigin, Listing, Period, Standing, TargetId, TargetName, TargetRecord, Trouble,
 };
@@ -161,7 +161,7 @@ impl<'a> Look<'a> {
             self.name(),
             self.record.failures,
             self.policy.max_attempts,
-            advice::against(failure.reason)
+            advice::against(About::Target, failure.reason)
         );
         Some(self.alert(AlertKind::RotationFailing, None, words))
     }
@@ -210,7 +210,7 @@ impl<'a> Look<'a> {
             quarantine.since,
             length(quarantine.since, self.now),
             quarantine.failure,
-            advice::against(quarantine.failure.reason),
+            advice::against(About::Target, quarantine.failure.reason),
             self.name()
         );
         Some(self.alert(AlertKind::TargetQuarantined, Some(quarantine.since), words))
@@ -275,7 +275,7 @@ impl<'a> Look<'a> {
         };
         let (cause, next) = match self.record.unread.as_deref() {
             Some(Trouble { since, failure }) => {
-                (format!(", failing since {since:.0}: {failure}"), advice::against(failure.reason))
+                (format!(", failing since {since:.0}: {failure}"), advice::against(About::Target, failure.reason))
             }
             None => (String::new(), "look into the daemon's log; `/healthz` says whether its scheduler runs"),
         };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Alert, alert, length};
 use crate::domain::{AlertKind, AlertSubject};
-use crate::ports::{Check, Situation};
+use crate::ports::{Check, Refusal, Situation};
 
 /// What the daemon knows of its ledger and its configuration. Where it knows nothing yet, what is on record stands: a restart
 /// mends nothing, and whoever reads the record without the daemon can know no more.
@@ -13,15 +13,15 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
     let broken = upkeep.and_then(|upkeep| match &upkeep.check {
         Check::Pending => None,
         Check::Whole { .. } => Some(None),
-        Check::Broken { why } | Check::Unchecked { why } => Some(Some(why)),
+        Check::Broken { why } | Check::Unchecked { why } => Some(Some(why.as_str())),
     });
     let found = match upkeep.map(|upkeep| &upkeep.check) {
         Some(Check::Unchecked { .. }) => "cannot be checked since",
         Some(Check::Broken { .. }) => "was damaged or tampered with, as was found at",
         Some(Check::Pending | Check::Whole { .. }) | None => "does not hold or could not be checked, as was found at",
     };
-    let behind = upkeep.map(|upkeep| upkeep.anchor.failure.as_ref());
-    let refused = upkeep.map(|upkeep| upkeep.refused.as_ref());
+    let behind = upkeep.map(|upkeep| upkeep.anchor.failure.as_deref());
+    let refusal = upkeep.map(|upkeep| upkeep.refused.as_ref());
     let broken = fault(situation, AlertKind::LedgerBroken, broken).map(|(since, why)| {
         let words = format!(
             "The ledger {found} {since:.0}{why}. Next: copy the state directory and the checkpoint file before anything \
@@ -38,10 +38,18 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
         );
         (AlertKind::CheckpointBehind, since, words)
     });
+    let refused = refusal.map(|refusal| refusal.map(Refusal::words));
     let refused = fault(situation, AlertKind::ConfigRefused, refused).map(|(since, why)| {
+        let next = match refusal.flatten() {
+            Some(Refusal::Wrong(_)) => "mend what `rekeyd check` says of it, and `rekeyd reload`",
+            Some(Refusal::WantsRestart(_)) => {
+                "restart the daemon, which is safe at any moment, or take the change back"
+            }
+            Some(Refusal::Hindered(_)) => "mend that, and `rekeyd reload`",
+            None => "mend what `rekeyd check` says of it, and `rekeyd reload`; if it says nothing, a restart is wanted",
+        };
         let words = format!(
-            "A changed configuration was refused at {since:.0}{why}; the former one stays in force. Next: mend what `rekeyd \
-             check` says of it, and `rekeyd reload`."
+            "A changed configuration was refused at {since:.0}{why}; the former one stays in force. Next: {next}."
         );
         (AlertKind::ConfigRefused, since, words)
     });
@@ -51,7 +59,7 @@ pub(super) fn upkeep(situation: &Situation) -> impl Iterator<Item = Alert> {
 
 /// Since when something is wrong, and why, if it is. It begins when it is put on record: while the ledger cannot be written,
 /// that is what is told. `known`: why it is wrong, if it is; none where that is not known.
-fn fault(situation: &Situation, kind: AlertKind, known: Option<Option<&String>>) -> Option<(Timestamp, String)> {
+fn fault(situation: &Situation, kind: AlertKind, known: Option<Option<&str>>) -> Option<(Timestamp, String)> {
     let recorded = situation.fleet.alerts.get(&(kind, AlertSubject::Daemon)).copied();
     match known {
         None => Some((recorded?, String::new())),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Line, Step, is_trouble};
+use crate::alerts::{About, against};
 use crate::domain::{Failure, KeyId, Reason, TargetId, Verdict};
 use crate::ports::{Discovery, Greeting};
 
@@ -63,11 +64,6 @@ pub(super) fn projects(discovery: &Discovery, failed: impl Fn(&Failure) -> Line)
     for project in &discovery.unread {
         let mut line = failed(&project.failure);
         line.words = format!("project {}: {}", project.name, line.words);
-        if project.failure.reason == Reason::NotFound {
-            // It is a project that is not found, and no deployment.
-            let next = "check its name or id in the configuration, and that the API key belongs to it";
-            line.next = Some(next.to_owned());
-        }
         lines.push(line);
     }
     for gap in &discovery.gaps {
@@ -96,7 +92,7 @@ pub(super) fn targets(keys: &BTreeMap<TargetId, Result<KeyId, Failure>>, unasked
     }
     if let Some(first) = trouble.first() {
         let words = format!("{} of {} keys cannot be read; one says {first}", trouble.len(), keys.len() + unasked);
-        lines.push(step.fail(words, crate::alerts::against(first.reason)));
+        lines.push(step.fail(words, against(About::Target, first.reason)));
     }
     if unasked > 0 {
         lines.push(step.warn(format!("{unasked} keys could not be asked for in time"), MORE_TIME));

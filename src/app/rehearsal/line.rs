@@ -1,5 +1,6 @@
 //! What a rehearsal says: a line for each step, with how it went and what to do next.
 
+use crate::alerts::{About, against};
 use crate::domain::{Failure, ManagerName};
 
 /// How one step went.
@@ -50,6 +51,10 @@ pub enum Step {
     Lock,
     /// The ledger.
     Ledger,
+    /// Who signs the ledger's checkpoints, and the file that they go to.
+    Checkpoints,
+    /// The socket that takes orders, and the group that may give them.
+    Control,
     /// The address that the daemon listens at.
     Listener,
     /// The listener's TLS and users.
@@ -107,6 +112,14 @@ impl Step {
     }
 
     pub(super) fn failed(self, failure: &Failure) -> Line {
-        self.fail(failure.to_string(), crate::alerts::against(failure.reason))
+        // What fails at any other step is in the way of the whole manager.
+        let about = if self == Self::Projects {
+            About::Project
+        } else if self == Self::Targets {
+            About::Target
+        } else {
+            About::Manager
+        };
+        self.fail(failure.to_string(), against(about, failure.reason))
     }
 }

@@ -12,9 +12,9 @@ use crate::config::Http;
 use crate::http::{Certificates, WebConfig};
 use crate::ports::Clock;
 
-/// What stands in the way of listening, while the process `holder` works here, or nobody.
-pub(super) fn rehearse(http: &Http, holder: Option<String>, clock: &Arc<dyn Clock>) -> Vec<Line> {
-    let mut lines = vec![listener(http.listen, holder)];
+/// Whether the web configuration can be followed, if there is one.
+pub(super) fn web_config(http: &Http, clock: &Arc<dyn Clock>) -> Vec<Line> {
+    let mut lines = Vec::new();
     if let Some(file) = &http.web_config_file {
         let (step, path) = (Step::WebConfig, file.display());
         match WebConfig::open(file, Arc::clone(clock)) {
@@ -53,9 +53,9 @@ fn tls(shown: &Certificates, hosts: &[String], now: Timestamp) -> Vec<Line> {
     lines
 }
 
-/// Whether the address is free, or the daemon's own. The socket is bound and does not listen: so it is in the way of no daemon
+/// Whether the address is free, or that of the process `holder`, which works here. The socket is bound and does not listen: so it is in the way of no daemon
 /// that starts just then.
-fn listener(address: SocketAddr, holder: Option<String>) -> Line {
+pub(super) fn rehearse(address: SocketAddr, holder: Option<String>) -> Line {
     let step = Step::Listener;
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let bound = socket.and_then(|socket| {

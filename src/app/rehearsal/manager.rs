@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::findings::{MORE_TIME, login, mechanism, projects, targets, version};
 use super::{Line, Step, certificates};
-use crate::alerts::length;
+use crate::alerts::{About, against, length};
 use crate::config::Manager;
 use crate::domain::{
     Credential, Excess, Failure, Glob, Grant, KeyId, Period, Power, Reason, Sighting, Standing, TargetId, TargetRecord,
@@ -212,7 +212,7 @@ impl ManagerCheck {
             }
             Err(last.map_or_else(|| "no address".to_owned(), |error| error.to_string()))
         };
-        let next = crate::alerts::against(Reason::Unreachable);
+        let next = against(About::Manager, Reason::Unreachable);
         match timeout(self.left().min(self.patience.as_duration()), connect).await {
             Ok(Ok(address)) => Ok(Step::Tcp.pass(format!("{address} takes connections"))),
             Ok(Err(error)) => Err(Step::Tcp.fail(format!("unreachable: {host} at port {port}: {error}"), next)),
@@ -305,7 +305,7 @@ impl ManagerCheck {
             }
             Ok(Err(failure)) => {
                 let words = format!("the key's access list cannot be read: {failure}");
-                (None, Some(step.warn(words, crate::alerts::against(failure.reason))))
+                (None, Some(step.warn(words, against(About::Manager, failure.reason))))
             }
             Err(_) => (None, Some(step.skip("the access list could not be read in time"))),
         };

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::super::presence::holder;
-use super::{Line, Step, listener};
-use crate::config::Settings;
+use super::user::DaemonUser;
+use super::{Line, Step, checkpoints, control, listener};
+use crate::config::Config;
 use crate::domain::Fleet;
 use crate::ports::Clock;
 use crate::store::{self, ReadError, Reader};
@@ -23,12 +24,24 @@ const LITTLE_ROOM: u64 = 256 << 20;
 const NEWEST: u32 = 1_000;
 
 /// What stands in the way of a start on this machine, and what is on record there.
-pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
-    let mut lines = Vec::new();
+pub(super) fn rehearse(config: &Config, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
+    let settings = &config.settings;
+    let user = DaemonUser::of(&settings.state_dir);
+    let (mut lines, holder, fleet) = user.look(|| seen(config, &user));
+    // A right to low ports is the unit's to give, and not the user's to have.
+    lines.push(listener::rehearse(settings.http.listen, holder));
+    lines.extend(user.look(|| listener::web_config(&settings.http, clock)));
+    (lines, fleet)
+}
+
+/// What the daemon's user finds in its place; and who works there now.
+fn seen(config: &Config, user: &DaemonUser) -> (Vec<Line>, Option<String>, Fleet) {
+    let settings = &config.settings;
+    let mut lines = user.closed(&config.files);
     if settings.rules.managers.is_empty() {
         let next = "add a section [[ops_manager]]";
         lines.push(Step::Config.fail("no manager is configured, so there is nothing to rotate", next));
-    } else if settings.warnings.is_empty() {
+    } else if settings.warnings.is_empty() && lines.is_empty() {
         lines.push(Step::Config.pass("the configuration has no problem"));
     }
     lines.extend(settings.warnings.iter().map(|warning| {
@@ -44,8 +57,9 @@ pub(super) fn rehearse(settings: &Settings, clock: &Arc<dyn Clock>) -> (Vec<Line
     });
     let (ledger, fleet) = ledger(dir);
     lines.push(ledger);
-    lines.extend(listener::rehearse(&settings.http, holder, clock));
-    (lines, fleet)
+    lines.push(checkpoints::rehearse(settings, config.checkpoint_key.as_ref()));
+    lines.push(control::rehearse(settings, holder.as_deref()));
+    (lines, holder, fleet)
 }
 
 /// Whether a ledger can be kept in the directory, and will last there.

@@ -28,7 +28,7 @@ pub(in super::super) struct Args {
 
 pub(super) fn records(args: &Args, settings: &Settings, output: &mut Output) -> Answer {
     let asked = &args.asked;
-    let filter = LedgerFilter { selection: asked.selection(&settings.rules.timezone), kinds: args.kind.clone() };
+    let filter = LedgerFilter { selection: asked.selection(&settings.rules.timezone)?, kinds: args.kind.clone() };
     let reader = Reader::open(&settings.state_dir)?;
     asked.fits_something(&reader)?;
     let (mut rows, mut last) = (Vec::new(), None);

@@ -125,7 +125,7 @@ impl Manager {
         let (health, next) = match (outage, newest_look) {
             (Some(Trouble { since, failure }), _) => (
                 format!("Failing since {}, {}: {failure}.", moment(*since), distance(*since, situation.now)),
-                Some(alerts::against(failure.reason)),
+                Some(alerts::against(alerts::About::Manager, failure.reason)),
             ),
             (None, Some(look)) => (format!("Answers; {keys}, one last read {}.", distance(look, situation.now)), None),
             (None, None) => ("No key was read from it yet.".to_owned(), None),

@@ -15,6 +15,7 @@ mod words;
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -87,9 +88,10 @@ pub(super) async fn fleet(State(shared): State<Arc<Shared>>, RawQuery(query): Ra
 /// `?id=` says which is meant.
 pub(super) async fn target(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(|rejection| Problem::bad_request(&rejection.body_text()))?;
     let asked = Params::read(query.as_deref());
     let page = compute(shared, move |shared| {
         let (situation, rules) = shared.snapshot();

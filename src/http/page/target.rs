@@ -12,7 +12,7 @@ use super::mark::Mark;
 use super::past::{Item, items};
 use super::timeline::Timeline;
 use super::words::{AlertWords, Piece, beside, capital, distance, legible, moment, title};
-use crate::alerts::{self, fire};
+use crate::alerts::{self, About, against, fire};
 use crate::domain::{AlertSubject, Decision, TargetId, TargetName, TargetRecord};
 use crate::policy::{FirstRotation, Policy, Rhythm, Rules, due_at, next_at, plan};
 use crate::ports::{ArchiveError, Past, Situation};
@@ -107,7 +107,7 @@ impl TargetPage {
             timeline: Timeline::of(record, policy.map(|policy| &**policy), &past, now),
             history: items(&past),
             history_error,
-            step: Step::of(record, &name, managed, situation),
+            step: Step::of(record, &name, managed, !alerts.is_empty(), situation),
             record: Arc::clone(record),
             name,
         }
@@ -174,7 +174,7 @@ fn facts(
 }
 
 impl Step {
-    fn of(record: &TargetRecord, name: &TargetName, managed: bool, situation: &Situation) -> Self {
+    fn of(record: &TargetRecord, name: &TargetName, managed: bool, wrong: bool, situation: &Situation) -> Self {
         let name = quoted(name.as_str());
         let plan = format!("rekeyd plan {name}");
         let history = format!("rekeyd history {name}");
@@ -183,27 +183,38 @@ impl Step {
             (
                 format!(
                     "{}. Then let it be tried again, and say why:",
-                    capital(alerts::against(quarantine.failure.reason))
+                    capital(against(About::Target, quarantine.failure.reason))
                 ),
                 vec![format!("rekeyd rearm {name} --reason 'what was mended'")],
             )
         } else if let Some(outage) = outage {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(outage.failure.reason))),
+                format!(
+                    "{}. Then see whether all can be read:",
+                    capital(against(About::Manager, outage.failure.reason))
+                ),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some(unread) = &record.unread {
             (
-                format!("{}. Then see whether all can be read:", capital(alerts::against(unread.failure.reason))),
+                format!(
+                    "{}. Then see whether all can be read:",
+                    capital(against(About::Target, unread.failure.reason))
+                ),
                 vec!["rekeyd check".to_owned()],
             )
         } else if let Some((failure, _)) = &record.setback {
             (
                 format!(
                     "{}. It is tried again by itself; this shows how that goes:",
-                    capital(alerts::against(failure.reason))
+                    capital(against(About::Target, failure.reason))
                 ),
                 vec![history],
+            )
+        } else if wrong {
+            (
+                "What is wrong stands above, with what to do about it. To see more on a terminal:".to_owned(),
+                vec![plan, history],
             )
         } else if managed {
             ("Nothing needs to be done. To see the same on a terminal:".to_owned(), vec![plan, history])

@@ -102,6 +102,8 @@ impl Access for OpsManager {
         };
         let latest = self.session.clock.monotonic() + LONGEST_DISCOVERY;
         let listed = self.list::<AccessEntry>(&path, latest).await?;
+        // A list that lost its entries would say: from any address.
+        listed.lacking.map_or(Ok(()), Err)?;
         Ok(listed.entries.iter().filter_map(|entry| first_name([entry.id()])).collect())
     }
 }

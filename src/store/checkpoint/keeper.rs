@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::key::CheckpointKey;
 use super::note::{Checkpoint, origin_of};
@@ -181,33 +181,72 @@ impl Keeper {
         hash_of: impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>>,
     ) -> Result<(), KeepError> {
         let path = self.keeping.file.display();
-        if !file.metadata()?.is_file() {
-            return Err(KeepError::Irregular);
-        }
-        let (bytes, before) = end_of(file, &self.origin)?;
-        let (checkpoints, whole) = parse_checkpoints(&bytes)?;
-        match checkpoints.last() {
-            Some(newest) if newest.origin != self.origin => return Err(KeepError::Foreign(newest.origin.clone())),
-            Some(Checkpoint { head: Head { seq, hash }, .. }) if hash_of(*seq)? != Some(*hash) => {
-                return Err(KeepError::Contradicts(*seq));
-            }
-            None if self.keeping.begun && self.anchor.written == 0 => tracing::warn!(
+        let End { newest, whole, rest } = agreeing(file, &self.origin, hash_of)?;
+        if newest.is_none() && self.keeping.begun && self.anchor.written == 0 {
+            tracing::warn!(
                 file = %path,
                 "the checkpoint file holds no checkpoint, though checkpoints of this ledger were signed before: a new file is \
                  begun; hold the ledger against those that were kept, `rekeyd audit verify --against FILE`"
-            ),
-            Some(_) | None => {}
+            );
         }
-        let (rest, first_line) = (bytes.get(whole..).unwrap_or_default(), format!("{}\n", self.origin));
-        if !rest.starts_with(first_line.as_bytes()) && !first_line.as_bytes().starts_with(rest) {
-            return Err(KeepError::Unknown);
-        }
-        if !rest.is_empty() {
+        if rest > 0 {
             tracing::warn!(file = %path, "the newest checkpoint was not written to its end; it is taken away");
-            file.set_len(before + whole as u64)?;
+            file.set_len(whole)?;
         }
         Ok(())
     }
+}
+
+/// How a checkpoint file ends.
+struct End {
+    /// The record of its newest checkpoint.
+    newest: Option<u64>,
+    /// So many bytes hold whole checkpoints, and so many one that was not written to its end.
+    whole: u64,
+    rest: usize,
+}
+
+/// How a file ends that agrees with the ledger.
+fn agreeing(
+    file: &mut File,
+    origin: &str,
+    hash_of: impl Fn(u64) -> rusqlite::Result<Option<[u8; 32]>>,
+) -> Result<End, KeepError> {
+    if !file.metadata()?.is_file() {
+        return Err(KeepError::Irregular);
+    }
+    let (bytes, before) = end_of(file, origin)?;
+    let (checkpoints, whole) = parse_checkpoints(&bytes)?;
+    match checkpoints.last() {
+        Some(newest) if newest.origin != origin => return Err(KeepError::Foreign(newest.origin.clone())),
+        Some(Checkpoint { head: Head { seq, hash }, .. }) if hash_of(*seq)? != Some(*hash) => {
+            return Err(KeepError::Contradicts(*seq));
+        }
+        Some(_) | None => {}
+    }
+    let (rest, first_line) = (bytes.get(whole..).unwrap_or_default(), format!("{origin}\n"));
+    if !rest.starts_with(first_line.as_bytes()) && !first_line.as_bytes().starts_with(rest) {
+        return Err(KeepError::Unknown);
+    }
+    let newest = checkpoints.last().map(|newest| newest.head.seq);
+    Ok(End { newest, whole: before + whole as u64, rest: rest.len() })
+}
+
+/// The newest record that a checkpoint file signs, found without writing; none in a file that holds no checkpoint.
+///
+/// It must agree with the ledger of this id, or nothing would be signed behind it; without an id there is no ledger yet.
+///
+/// # Errors
+/// In words: the file cannot be read, or does not agree.
+pub fn signed_by_file(
+    file: &Path,
+    ledger_id: Option<&[u8; 32]>,
+    hash_of: impl Fn(u64) -> Option<[u8; 32]>,
+) -> Result<Option<u64>, String> {
+    let origin = ledger_id.map(origin_of).unwrap_or_default();
+    let end = File::open(file).map_err(KeepError::from);
+    let end = end.and_then(|mut file| agreeing(&mut file, &origin, |seq| Ok(hash_of(seq))));
+    end.map(|end| end.newest).map_err(|error| error.to_string())
 }
 
 /// The end of the file, from where a checkpoint begins, and how many bytes stand before it. All of a file that is short, or

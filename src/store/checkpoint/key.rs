@@ -68,6 +68,19 @@ impl CheckpointKey {
     /// # Errors
     /// If the file cannot be read or made, is open to others, or holds something else.
     pub fn of_state_dir(state_dir: &Path, seed: [u8; 32]) -> Result<Self, KeyError> {
+        if let Some(key) = Self::in_state_dir(state_dir)? {
+            return Ok(key);
+        }
+        let pem = pem_of(seed);
+        write(state_dir, &pem).map_err(|source| KeyError::File { path: state_dir.join(CHECKPOINT_KEY), source })?;
+        Self::from_pem(&pem)
+    }
+
+    /// The key in a state directory; none if there is none yet.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is open to others, or holds something else.
+    pub fn in_state_dir(state_dir: &Path) -> Result<Option<Self>, KeyError> {
         let path = state_dir.join(CHECKPOINT_KEY);
         let failed = |source| KeyError::File { path: path.clone(), source };
         match std::fs::read_to_string(&path) {
@@ -76,13 +89,9 @@ impl CheckpointKey {
                 if mode & OTHERS != 0 {
                     return Err(KeyError::Open { path });
                 }
-                Self::from_pem(&pem)
+                Self::from_pem(&pem).map(Some)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let pem = pem_of(seed);
-                write(state_dir, &pem).map_err(failed)?;
-                Self::from_pem(&pem)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }

@@ -10,7 +10,7 @@ mod note;
 mod read;
 
 pub(super) use keeper::Keeper;
-pub use keeper::Keeping;
+pub use keeper::{Keeping, signed_by_file};
 pub use key::{CHECKPOINT_KEY, CheckpointKey, KeyError};
 pub use note::{Checkpoint, MalformedKey, VerifierKey, origin_of};
 pub use read::{Checkpoints, CheckpointsError, parse_checkpoints};

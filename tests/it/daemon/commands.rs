@@ -142,7 +142,7 @@ async fn history_is_cut_by_number_by_time_and_by_name() {
     assert!(begun.is_sorted_by(|newer, older| newer >= older), "the newest come first");
 
     assert_eq!(count(&["--limit", "7"]), 7);
-    assert_eq!((count(&["--limit", "0"]), count(&["--limit", "1000"])), (0, 120));
+    assert_eq!(count(&["--limit", "1000"]), 120);
     assert_eq!((count(&["--since", "1h"]), count(&["--until", "1h"])), (120, 0));
     assert_eq!((count(&["--since", "2020-01-01"]), count(&["--until", "2020-01-01"])), (120, 0));
     // From an instant on, and before it: each row on one side.
@@ -153,7 +153,13 @@ async fn history_is_cut_by_number_by_time_and_by_name() {
     assert_eq!(count(&["*-00120"]), 1);
     assert_eq!(count(&["emea/load-001/rs-0000*", "--limit", "2", "--since", "1h"]), 2);
 
-    for wrong in [&["--since", "yesterday"][..], &["--until", "2026-13-01"], &["--limit", "-1"], &["--limit", "many"]] {
+    for wrong in [
+        &["--since", "yesterday"][..],
+        &["--until", "2026-13-01"],
+        &["--limit", "-1"],
+        &["--limit", "0"],
+        &["--limit", "many"],
+    ] {
         let answer = site.ask(&[&["history"], wrong].concat());
         assert_eq!(answer.code, Some(2), "wrong usage: {answer:?}");
         assert!(answer.out.is_empty() && answer.err.contains(wrong[1]), "{answer:?}");

@@ -53,6 +53,8 @@ async fn a_freeze_by_order_holds_and_ends_by_itself() {
     let held = records(&site, "slot_held");
     let by_it = |event: &Event| matches!(event, Event::SlotHeld { freeze, .. } if freeze == "audit");
     assert!(held.len() == 4 && held.iter().all(|(_, event)| by_it(event)), "{held:?}");
+    let mistyped = site.ask(&["freeze", "emae/*", "--name", "typo", "--reason", "CHG-2", "--for", "1d"]);
+    assert!(mistyped.code == Some(3) && mistyped.err.contains("the one most like it is emea/"), "{mistyped:?}");
     daemon.stop();
     verified(&site);
 }

@@ -62,6 +62,8 @@ async fn it_is_found_by_whatever_is_known_of_it() {
         (&["audit", "records", "nobody*"], 1, "no target's name matches"),
         (&["audit", "records", "--kind", "rotation_dune"], 2, "rotation_done"),
         (&["history", "--actor", "no-such-user"], 2, "no user of this machine"),
+        (&["history", "--limit", "0"], 2, "0 is not in 1.."),
+        (&["history", "--since", "2026-05-02", "--until", "2026-05-01"], 1, "--until is not behind --since"),
     ] {
         let answer = site.ask(arguments);
         assert!(answer.code == Some(code) && answer.out.is_empty() && answer.err.contains(said), "{answer:?}");
@@ -139,14 +141,14 @@ async fn the_same_words_mean_the_same_time_everywhere() {
     let daemon = site.start();
 
     let order = ["freeze", "nobody", "--name", "order", "--reason", "CHG-1", "--from", &start, "--until", &end];
-    assert_eq!(site.ask(&order).code, Some(0));
+    assert_eq!(site.ask(&order).code, Some(3), "it stands, and holds nobody");
     let frozen = site.json(&["freeze"]);
     let span = |name: &str| {
         let freeze = frozen.iter().find(|freeze| freeze["name"] == name).unwrap();
         (freeze["start"].clone(), freeze["end"].clone())
     };
     assert_eq!(span("file"), span("order"));
-    assert_eq!(site.ask(&["pause", "nobody", "--until", &end, "--reason", "CHG-1"]).code, Some(0));
+    assert_eq!(site.ask(&["pause", "nobody", "--until", &end, "--reason", "CHG-1"]).code, Some(3));
     assert_eq!(site.json(&["pause"])[0]["until"], span("file").1);
 
     // The day that is written holds records in each of these; its hours decide.

@@ -92,6 +92,10 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     site.configure(&good.replace("127.0.0.1:0", "127.0.0.1:1"));
     let refused = site.ask(&["reload"]);
     assert!(refused.code == Some(1) && refused.err.contains("can only be changed by a restart"), "{refused:?}");
+    // Nothing is wrong with the file: whoever asks is not sent to look for that.
+    let status = site.ask(&["status"]).out;
+    assert!(status.contains("[http] can only be changed by a restart: `systemctl restart rekeyd`"), "{status}");
+    assert!(status.contains("Next: restart the daemon") && !status.contains("mend what"), "{status}");
     site.configure(&good.replace("every", "evry"));
     let (before, socket) = (told(&site).len(), site.state().join("control.sock"));
     let refused = site.ask(&["reload", "--socket", socket.to_str().unwrap()]);
@@ -102,7 +106,8 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     let pause = ["pause", "nothing", "--until", "1h", "--reason", "INC-1"];
     assert_eq!(site.ask(&pause).code, Some(78));
     let paused = site.ask(&[&pause[..], &["--socket", socket.to_str().unwrap()]].concat());
-    assert!(paused.code == Some(0) && paused.out.contains("INC-1"), "{paused:?}");
+    assert!(paused.code == Some(3) && paused.out.contains("INC-1"), "{paused:?}");
+    assert!(paused.err.contains("no target's name matches \"nothing\" now"), "{paused:?}");
     let standing = site.ask(&["pause", "--json", "--socket", socket.to_str().unwrap()]).out;
     let standing: Value = serde_json::from_str(&standing).unwrap();
     assert_eq!((&standing["scope"], &standing["reason"]), (&"nothing".into(), &"INC-1".into()), "{standing}");
@@ -117,8 +122,15 @@ async fn a_bad_file_changes_nothing_and_is_seen() {
     until("the alert is on record", || refused().then_some(())).unwrap();
     let status = site.ask(&["status"]);
     assert!(status.code == Some(3) && status.out.contains("A changed configuration was refused at"), "{status:?}");
+    assert!(
+        status.out.contains("evry") && status.out.contains("Next: mend what `rekeyd check` says of it"),
+        "{status:?}"
+    );
 
     assert_eq!(site.ask(&["reload"]).code, Some(0));
+    // The daemon is asked: its record tells of the end only when alerts are weighed next.
+    let status = site.ask(&["status"]).out;
+    assert!(!status.contains("A changed configuration was refused"), "{status}");
     assert!(successful(&daemon).await);
     let (_, alerts) = daemon.get("/api/v1/alerts").await;
     assert!(!alerts.contains("config_refused"), "{alerts}");

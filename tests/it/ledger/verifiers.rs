@@ -413,6 +413,7 @@ async fn both_tell_by_their_exit_that_the_tables_were_not_compared() {
         ("a user beyond all numbers", "daemon_stopped", "uid:4294967296", r#"{"parked":0}"#),
         ("another type", "daemon_stopped", "daemon", r#"{"parked":"x"}"#),
         ("two values by one name", "daemon_stopped", "daemon", r#"{"parked":1,"parked":2}"#),
+        ("a key that is a number", "checkpoint_key_set", "daemon", r#"{"key":5}"#),
     ] {
         let scene = Scene::new().await;
         scene.append(kind, actor, "", payload);
@@ -425,6 +426,17 @@ async fn both_tell_by_their_exit_that_the_tables_were_not_compared() {
             assert_eq!(said["first_unread"], 20, "{what}: {said}");
         }
         assert_eq!((&one["tables"], &other["tables"]), (&false.into(), &serde_json::json!([])), "{what}");
+    }
+}
+
+/// Nobody could verify what a key signs that is none.
+#[tokio::test]
+async fn both_name_a_record_whose_key_is_none() {
+    let scene = Scene::new().await;
+    scene.append("checkpoint_key_set", "daemon", "", r#"{"key":"nonsense"}"#);
+    let (one, other) = scene.both(&[]);
+    for said in [one, other] {
+        assert_eq!((&said["verified"], &said["record"]), (&false.into(), &20.into()), "{said}");
     }
 }
 
@@ -519,6 +531,7 @@ async fn the_second_verifier_reads_what_is_stored() {
             "ledger is no table",
         ),
         ("CREATE VIEW beside AS SELECT 1", "beside is no table"),
+        ("CREATE TRIGGER deaf BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END", "whose triggers are not"),
         ("CREATE VIRTUAL TABLE beside USING fts5(words)", "beside is no table"),
         (
             "ALTER TABLE policy RENAME COLUMN words TO stored;

@@ -234,6 +234,13 @@ async fn ordered_freezes_and_pauses_are_in_every_plan() {
     assert_eq!(first.len(), 5);
     let table = site.text(&["plan", "--horizon", "100d"]);
     assert!(table.contains(", held by freeze audit (CHG-1)"), "{table}");
+    // The plan of now as well: an alert that comes long before the due time sends people there.
+    let today = site.text(&["plan", "*/ledger/*"]);
+    assert!(today.contains(": held by freeze audit until ") && today.contains("(CHG-1)"), "{today}");
+    let ledger = &site.json(&["plan", "*/ledger/ledger-0"])[0];
+    assert!(ledger["waits_for"].as_str().unwrap().starts_with("held by freeze audit until "), "{ledger}");
+    let orders = &site.json(&["plan", "*/orders/*"])[0];
+    assert!(!orders["waits_for"].to_string().contains("freeze"), "{orders}");
     assert!(table.contains(", paused with */lonely/* (CHG-2), window until "), "{table}");
     let calendar = |glob: &str| site.text(&["plan", glob, "--horizon", "100d", "--calendar"]);
     assert!(calendar("*").contains("a freeze holds targets on that day"));

@@ -1,7 +1,7 @@
 //! What is told of the daemon's own ledger and configuration.
 
 use super::*;
-use crate::ports::{Anchor, Check};
+use crate::ports::{Anchor, Check, Refusal};
 
 /// What is wrong with its own ledger and configuration the daemon tells itself. What is on record of it stands where nothing is
 /// known: after a restart, which mends no ledger, and for those who read the record without the daemon.
@@ -22,7 +22,7 @@ fn what_the_daemon_knows_of_itself_is_told() {
     world.upkeep = Some(Upkeep {
         check: Check::Broken { why: "record 14: table rotation".to_owned() },
         anchor: Anchor { failure: Some("/mnt/checkpoints: no space".to_owned()), ..Anchor::default() },
-        refused: Some("error: `every` has no unit\n --> rekeyd.toml:8:9".to_owned()),
+        refused: Some(Refusal::Wrong("error: `every` has no unit\n --> rekeyd.toml:8:9".to_owned())),
     });
     let fired = own(&world, "2026-01-01T00:10:00Z");
     let all = [AlertKind::LedgerBroken, AlertKind::CheckpointBehind, AlertKind::ConfigRefused];
@@ -31,6 +31,16 @@ fn what_the_daemon_knows_of_itself_is_told() {
         assert!(alert.words.contains(why) && alert.words.contains("Next: "), "{}", alert.words);
         assert!(!alert.words.contains('\n'), "{}", alert.words);
     }
+    // Whoever has a file with nothing wrong in it is not sent to look for what is wrong.
+    let next = |world: &World| {
+        let refused = own(world, "2026-01-01T00:10:00Z").pop().unwrap().words;
+        refused.split_once("Next: ").unwrap().1.to_owned()
+    };
+    assert!(next(&world).starts_with("mend what `rekeyd check` says"), "{}", next(&world));
+    let refused = Some(Refusal::WantsRestart("[http] can only be changed by a restart".to_owned()));
+    let former = world.upkeep.replace(Upkeep { refused, ..Upkeep::default() });
+    assert!(next(&world).starts_with("restart the daemon"), "{}", next(&world));
+    world.upkeep = former;
     for Alert { kind: alert, subject, words, .. } in fired {
         world.tell("2026-01-01T00:10:00Z", Event::AlertRaised { alert, subject, words });
     }
