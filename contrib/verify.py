@@ -433,9 +433,9 @@ change foreign regression
 how rotated found_changed recovered
 stage precheck put
 verdict transient permanent ambiguous not_this_way
-whose target manager
+whose target manager ourselves
 cause unreachable tls timed_out cut_off credentials_refused role_missing address_refused refused not_found conflict rate_limited
- server_error unreadable not_this_way not_encrypted unchanged
+ server_error unreadable not_this_way not_encrypted unchanged withheld
 alert key_too_old rotation_overdue rotation_failing target_quarantined key_regression target_not_governed observation_stale
  manager_failing config_servers_missing project_unread ledger_unwritable key_will_be_too_old rotation_pending
  foreign_key_change credentials_refused scheduler_stalled receiver_failing api_key_new clock_stepped target_gone ledger_broken

@@ -36,8 +36,14 @@ pub trait KeyService: Send + Sync {
     async fn current_key(&self, target: &Target) -> Result<KeyId, Failure>;
 
     /// Asks for a new key, once: never repeated below this call. Acceptance proves nothing.
-    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure>;
+    ///
+    /// `objection` is asked right before anything leaves, however long the request had to wait for that, and again before each
+    /// answer to a challenge. If it objects nothing more is sent, and the failure says so, with [`Scope::Ourselves`](crate::domain::Scope::Ourselves).
+    async fn rotate(&self, target: &Target, objection: Objection<'_>) -> Result<Accepted, Failure>;
 }
+
+/// Says why a request may not leave at this moment; none if it may.
+pub type Objection<'a> = &'a (dyn Fn() -> Option<String> + Send + Sync);
 
 /// Who may come in at one manager. Reading only.
 #[async_trait]
@@ -276,7 +282,8 @@ pub struct Situation {
     pub unwritable: Option<(Timestamp, String)>,
     /// When the daemon started.
     pub started_at: Timestamp,
-    /// When each manager last came back from an outage, in this life of the daemon.
+    /// From when a round of looks at each manager's keys is counted, since it last came back from an outage in this life of the
+    /// daemon, or the ledger did. A round that another outage had interrupted is counted on.
     pub recovered: BTreeMap<ManagerName, Timestamp>,
     /// When the newest plan was made, or found as good as new; none before the first.
     pub last_sweep: Option<Timestamp>,

@@ -43,6 +43,7 @@ pub const fn against(about: About, reason: Reason) -> &'static str {
         (Reason::NotThisWay, _) => "the deployment's own encryption setting governs this key: exclude it here",
         (Reason::NotEncrypted, _) => "turn the encryption of this backup on, or exclude it here",
         (Reason::Unchanged, _) => "the manager accepted and kept the old key: look at its KMIP server",
+        (Reason::Withheld, _) => "nothing is wrong with it: it is sent when what held it back is over",
     }
 }
 

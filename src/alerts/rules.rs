@@ -15,7 +15,7 @@ use self::target::Look;
 use super::words::length;
 use super::{About, Alert, Severity, advice};
 use crate::domain::{
-    AlertKind, AlertSubject, ApiKeyRecord, ManagerName, ManagerRecord, Period, Power, Reason, ReceiverName,
+    AlertKind, AlertSubject, ApiKeyRecord, Gap, ManagerName, ManagerRecord, Period, Power, ReceiverName,
     ReceiverRecord, Trouble,
 };
 use crate::policy::Rules;
@@ -36,7 +36,7 @@ pub fn fire(situation: &Situation, rules: &Rules) -> Vec<Alert> {
         .managers
         .iter()
         .filter(|(name, _)| rules.managers.contains_key(*name))
-        .flat_map(|(name, record)| of_manager(name, record, situation.now));
+        .flat_map(|(name, record)| of_manager(name, record, rules, situation.now));
     let targets = fleet.targets.iter().filter_map(|(id, record)| Look::at(situation, rules, id, record));
     let api_keys = fleet.api_keys.iter().filter(|((manager, _), _)| rules.managers.contains_key(manager));
     let api_keys = api_keys.filter_map(|((manager, _), record)| of_api_key(manager, record, situation.now));
@@ -96,7 +96,9 @@ fn scheduler(situation: &Situation, rules: &Rules) -> Option<Alert> {
 
 /// Ages, windows and due times are read off this clock. It ends by itself: the ledger keeps what was said.
 fn clock(situation: &Situation) -> Option<Alert> {
-    let step = situation.fleet.clock_step.filter(|step| situation.now <= STEPPED_FOR.after(step.at))?;
+    // One that is dated in the future was set right since, while nobody was there to see.
+    let is_fresh = |at: Timestamp| at <= situation.now && situation.now <= STEPPED_FOR.after(at);
+    let step = situation.fleet.clock_step.filter(|step| is_fresh(step.at))?;
     let (way, seconds) = (if step.by_s < 0 { "back" } else { "ahead" }, step.by_s.unsigned_abs());
     let held = step.doubted_until().map_or(String::new(), |until| {
         format!(" If it was not set right again, it is gone by from {until:.0} on, and nothing is begun before.")
@@ -121,9 +123,9 @@ fn receiver(name: &ReceiverName, record: &ReceiverRecord, now: Timestamp) -> Opt
     Some(alert(AlertKind::ReceiverFailing, subject, name.to_string(), Some(*since), words))
 }
 
-fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> Vec<Alert> {
+fn of_manager(manager: &ManagerName, record: &ManagerRecord, rules: &Rules, now: Timestamp) -> Vec<Alert> {
     let failing = record.outage.as_ref().map(|Trouble { since, failure }| {
-        let (kind, what) = if mends_itself(failure.reason) {
+        let (kind, what) = if failure.reason.mends_itself() {
             (AlertKind::ManagerFailing, "has been failing")
         } else {
             (AlertKind::CredentialsRefused, "has refused our API key")
@@ -135,7 +137,8 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         );
         alert(kind, AlertSubject::Manager(manager.clone()), manager.to_string(), Some(*since), words)
     });
-    let gaps = record.gaps.iter().map(|(gap, since)| {
+    let is_wanted = |gap: &Gap| rules.exclusion(manager, &gap.project_id, &gap.project, &gap.cluster).is_none();
+    let gaps = record.gaps.iter().filter(|(gap, _)| is_wanted(gap)).map(|(gap, since)| {
         let name = format!("{manager}/{}/{}", gap.project, gap.cluster);
         let words = format!(
             "{name} is sharded and {manager} lists no config servers for it: their key is not rotated and the cluster \
@@ -154,11 +157,6 @@ fn of_manager(manager: &ManagerName, record: &ManagerRecord, now: Timestamp) -> 
         alert(AlertKind::ProjectUnread, AlertSubject::project_by_name(manager, project), name, Some(*since), words)
     });
     failing.into_iter().chain(gaps).chain(unread).collect()
-}
-
-/// Whether an outage may pass by itself: no waiting makes a key valid, or gives it a role.
-fn mends_itself(reason: Reason) -> bool {
-    !matches!(reason, Reason::CredentialsRefused | Reason::AddressRefused | Reason::RoleMissing)
 }
 
 /// A key that came, or came to power, under our eyes. It ends by itself: the ledger keeps what was said.

@@ -19,13 +19,14 @@ pub(super) enum Messenger {
     Heartbeat(Heartbeat),
 }
 
-/// A sender for each receiver. They send nothing yet.
+/// A sender for each receiver. They send nothing yet. `cut_off`: the life before this one left no record of its end.
 pub(super) fn all(
     receivers: &[config::Receiver],
     runbook: Option<&str>,
     clock: &Arc<dyn Clock>,
     notebook: &Arc<dyn Notebook>,
     metrics: &Arc<Metrics>,
+    cut_off: bool,
 ) -> Result<Vec<Messenger>, StartError> {
     let desk = Desk {
         instance: hostname().into(),
@@ -33,6 +34,7 @@ pub(super) fn all(
         clock: Arc::clone(clock),
         notebook: Arc::clone(notebook),
         observer: Arc::clone(metrics) as Arc<dyn DeliveryObserver>,
+        cut_off,
     };
     let messenger = |receiver: &config::Receiver| {
         metrics.know_receiver(&receiver.name);

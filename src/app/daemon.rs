@@ -94,7 +94,9 @@ impl Daemon {
         let notebook = Arc::clone(&kept) as Arc<dyn Notebook>;
         let listeners = Listeners::open(settings, &clock).await?;
         let jobs = Jobs::start(Arc::clone(&clock)).await?;
-        let couriers = couriers::all(&config.receivers, settings.runbook.as_deref(), &clock, &notebook, &metrics)?;
+        let cut_off = ledger::was_cut_off(&store).await;
+        let runbook = settings.runbook.as_deref();
+        let couriers = couriers::all(&config.receivers, runbook, &clock, &notebook, &metrics, cut_off)?;
         // Recorded when nothing else can fail: a start that is tried again and again must not fill the ledger.
         engine.note(opening::events(&fleet, config, signer.unnamed)).await?;
         store.keep_checkpoints(signer.keeping).await?;

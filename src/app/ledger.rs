@@ -7,8 +7,8 @@ use secrecy::SecretString;
 
 use super::{StartError, SystemClock, checkpoints};
 use crate::config::Settings;
-use crate::domain::{Actor, Entry, Event, Fleet};
-use crate::ports::Journal;
+use crate::domain::{Actor, Entry, Event, Fleet, LedgerFilter};
+use crate::ports::{Archive, Journal};
 use crate::store::Store;
 
 /// Opens the ledger beside the runtime's threads: a migration may take its time.
@@ -57,4 +57,14 @@ pub async fn record_by_hand(
     }
     store.close().await?;
     Ok(ByHand { fleet, events, unsigned })
+}
+
+/// Whether the newest life of a daemon left no record of its end: it was killed, or the ledger could not be written. Where that
+/// cannot be read it may have.
+pub(super) async fn was_cut_off(store: &Arc<Store>) -> bool {
+    let store = Arc::clone(store);
+    let kinds = vec!["daemon_started".to_owned(), "daemon_stopped".to_owned()];
+    let filter = LedgerFilter { kinds, ..LedgerFilter::default() };
+    let newest = tokio::task::spawn_blocking(move || store.records(&filter, 1)).await;
+    newest.is_ok_and(|page| page.map_or(true, |page| page.rows.iter().any(|row| row.kind == "daemon_started")))
 }

@@ -56,6 +56,8 @@ pub enum Reason {
     NotEncrypted,
     /// The key had not changed when the deadline passed.
     Unchanged,
+    /// We did not send it: when its turn had come it was not to leave any more.
+    Withheld,
 }
 
 impl Reason {
@@ -65,6 +67,11 @@ impl Reason {
     /// The word that stands in the ledger and in the label `reason`.
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+
+    /// Whether it may pass by itself: no waiting makes a key valid, or gives it a role.
+    pub fn mends_itself(self) -> bool {
+        !matches!(self, Self::CredentialsRefused | Self::AddressRefused | Self::RoleMissing)
     }
 }
 
@@ -90,6 +97,8 @@ pub enum Scope {
     Target,
     /// Every target of the manager: it is down, or it refuses the credential.
     Manager,
+    /// Nobody there: we held the request back ourselves.
+    Ourselves,
 }
 
 /// One thing that went wrong at the far end. Holds no secret.
@@ -134,6 +143,13 @@ impl Failure {
     pub fn of_target(self) -> Self {
         let verdict = if self.reason == Reason::CredentialsRefused { Verdict::Transient } else { self.verdict };
         Self { scope: Scope::Target, verdict, ..self }
+    }
+
+    /// Whether a trouble that was told as `known` is another one by now: one that passes by itself where that needed a person, or
+    /// the other way round. What else a failure says may change from one try to the next.
+    pub fn is_news_after(&self, known: &Self) -> bool {
+        let needs = |failure: &Self| (failure.verdict == Verdict::Permanent, failure.reason.mends_itself());
+        needs(self) != needs(known)
     }
 
     /// How long the server asked to be left alone.

@@ -151,7 +151,7 @@ pub enum State {
     Confirming,
     /// A GET showed a new key.
     Done,
-    /// The server refused, or it could not be asked.
+    /// The server refused, it could not be asked, or we held the request back.
     Failed,
     /// The deadline passed and no new key was seen.
     Unconfirmed,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::domain::{Actor, Event, Failure, Fleet, Governance, Listing, ManagerName, Sighting, Target, TargetId};
+use crate::domain::{
+    Actor, Event, Failure, Fleet, Governance, Listing, ManagerName, ProjectId, Sighting, Target, TargetId,
+};
 use crate::policy::Rules;
 use crate::ports::{Discovery, JournalError};
 
@@ -19,11 +21,12 @@ impl Engine {
         self.scribe.fleet().outage_of(manager).is_some()
     }
 
-    /// Records that a manager fails, once for each outage.
+    /// Records that a manager fails: once for each outage, and again when its cause is one of another kind, so that nobody waits
+    /// for what needs a person.
     pub(super) async fn manager_failed(&self, manager: &ManagerName, failure: &Failure) -> Result<(), JournalError> {
         // Many tasks meet an outage at once; the first one tells.
         let _turn = self.outages.lock().await;
-        if self.is_failing(manager) {
+        if self.scribe.fleet().outage_of(manager).is_some_and(|known| !failure.is_news_after(&known.failure)) {
             return Ok(());
         }
         let event = Event::ManagerFailing { manager: manager.clone(), failure: failure.clone() };
@@ -55,13 +58,17 @@ pub(super) fn news(
             events.extend(governed_anew(known, rules, &sighting.target));
         }
     }
-    for (id, record) in &fleet.targets {
-        let silent = discovery.unread.iter().any(|project| match &project.id {
-            Some(id) => *id == record.target.project_id || project.name == record.target.project,
+    // That this project's listing does not name something says nothing.
+    let is_silent = |project_id: &ProjectId, name: &str| {
+        discovery.unread.iter().any(|project| match &project.id {
+            Some(id) => id == project_id || project.name == name,
             // The list of projects lacks some: it may be any of which nothing was listed.
-            None => !listed_projects.contains(&record.target.project_id),
-        });
-        if record.target.manager != *manager || record.gone_since.is_some() || listed.contains(id) || silent {
+            None => !listed_projects.contains(project_id),
+        })
+    };
+    for (id, record) in fleet.targets.iter().filter(|(_, record)| record.target.manager == *manager) {
+        let silent = is_silent(&record.target.project_id, &record.target.project);
+        if record.gone_since.is_some() || listed.contains(id) || silent {
             continue;
         }
         let listings = unseen.entry(id.clone()).or_default();
@@ -72,7 +79,7 @@ pub(super) fn news(
     }
     let known_unread = known.map(|record| record.unread.clone()).unwrap_or_default();
     for project in &discovery.unread {
-        if !known_unread.contains_key(&project.name) {
+        if known_unread.get(&project.name).is_none_or(|known| project.failure.is_news_after(&known.failure)) {
             let (project, failure) = (project.name.clone(), project.failure.clone());
             events.push(Event::ProjectUnread { manager: manager.clone(), project, failure });
         }
@@ -86,10 +93,8 @@ pub(super) fn news(
     for gap in gaps.difference(&known_gaps) {
         events.push(Event::GapFound { manager: manager.clone(), gap: gap.clone() });
     }
-    if discovery.unread.is_empty() {
-        for gap in known_gaps.difference(&gaps) {
-            events.push(Event::GapClosed { manager: manager.clone(), gap: gap.clone() });
-        }
+    for gap in known_gaps.difference(&gaps).filter(|gap| !is_silent(&gap.project_id, &gap.project)) {
+        events.push(Event::GapClosed { manager: manager.clone(), gap: gap.clone() });
     }
     events
 }
@@ -272,6 +277,38 @@ mod tests {
             .filter_map(|event| event.target())
             .collect();
         assert_eq!(gone, [sighting("b").target.id()], "its project was listed, and without it");
+    }
+
+    /// A gap is closed by a listing of its own project, whatever becomes of the others; and not by one that could not be read.
+    #[test]
+    fn a_gap_is_closed_by_its_own_project() {
+        let (rules, manager) = (Rules::default(), ManagerName::from("emea"));
+        let gap = |project_id: &str| crate::domain::Gap {
+            project_id: project_id.into(),
+            project: format!("project {project_id}"),
+            cluster: "led".to_owned(),
+        };
+        let unread = |id: Option<&str>, name: &str| crate::ports::UnreadProject {
+            id: id.map(ProjectId::from),
+            name: name.to_owned(),
+            failure: crate::domain::sample::failure(crate::domain::Reason::NotFound),
+        };
+        let found = Discovery { gaps: vec![gap("5f"), gap("60")], ..Discovery::default() };
+        let mut fleet = Fleet::default();
+        let events = news(&fleet, &rules, &manager, &found, &mut Unseen::new());
+        apply(&mut fleet, &events);
+        let closed = |unread: Vec<crate::ports::UnreadProject>| {
+            let discovery = Discovery { sightings: vec![sighting("a")], unread, ..Discovery::default() };
+            let events = news(&fleet, &rules, &manager, &discovery, &mut Unseen::new());
+            let closed = events.into_iter().filter_map(|event| {
+                if let Event::GapClosed { gap, .. } = event { Some(gap.project_id.to_string()) } else { None }
+            });
+            closed.collect::<Vec<_>>()
+        };
+        assert_eq!(closed(vec![]), ["5f", "60"]);
+        assert_eq!(closed(vec![unread(Some("61"), "renamed away")]), ["5f", "60"]);
+        assert_eq!(closed(vec![unread(Some("60"), "project 60")]), ["5f"]);
+        assert_eq!(closed(vec![unread(None, "(others)")]), ["5f"], "of the other project nothing was listed");
     }
 
     /// What could not be listed is not gone.

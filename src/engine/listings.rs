@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Engine;
 use super::discover::{Unseen, news};
 use super::run::{Ended, Hand, Job, LONGEST_PAUSE};
-use crate::domain::{Actor, Fleet, ManagerName, Standing, Verdict};
+use super::{Engine, Parts};
+use crate::domain::{Actor, Fleet, ManagerName, Period, Standing, Verdict};
 use crate::policy::{Breaker, probe_after};
 
 /// However much speaks for a listing, the next one is not sooner than this.
@@ -93,13 +93,15 @@ impl Engine {
         listings.under_way = false;
         match ended {
             Ended::Listed(_, Ok(discovery)) => {
-                let events = news(&self.scribe.fleet(), &parts.rules, name, &discovery, &mut listings.unseen);
+                let fleet = self.scribe.fleet();
+                let events = news(&fleet, &parts.rules, name, &discovery, &mut listings.unseen);
                 // Were it not recorded, the next listing would bring the same news.
                 let recorded = self.scribe.write(Actor::Daemon, events).await.is_ok();
                 self.breakers().entry(name.clone()).or_default().answers();
                 listings.answered = Some((self.clock.now(), now));
                 if std::mem::take(&mut listings.probing) {
-                    self.state.recovered(name, self.clock.now());
+                    let failed_at = fleet.outage_of(name).map_or_else(|| self.clock.now(), |outage| outage.since);
+                    self.round_begins(&parts, name, failed_at);
                 } else {
                     listings.failures = 0;
                 }
@@ -113,6 +115,12 @@ impl Engine {
             Ended::Worked | Ended::Unrecorded => listings.due = now + probe_after(1),
         }
         self.state.heard_of(name);
+    }
+
+    /// Has a round of looks at the manager's keys counted from now on, which could not be looked at since `failed_at`.
+    pub(super) fn round_begins(&self, parts: &Parts, manager: &ManagerName, failed_at: Timestamp) {
+        let shortest = parts.rules.policies().values().map(|policy| policy.observe_every).min();
+        self.state.recovered(manager, failed_at, self.clock.now(), shortest.unwrap_or(Period::minutes(1)));
     }
 
     /// Whether the manager is called failing for what its keys met, so that a listing alone does not show that it works.

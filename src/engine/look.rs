@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
 use crate::domain::{
-    Actor, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, Target, TargetId,
-    TargetRecord, Verdict,
+    Actor, ClockStep, Event, Failure, How, KeyChange, KeyId, KeyRecord, Reason, Refusal, RotationId, Scope, Target,
+    TargetId, TargetRecord, Verdict,
 };
 use crate::ports::{JournalError, KeyService};
 
@@ -60,7 +60,7 @@ impl Engine {
                     (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Manager) => {
                         self.manager_failed(&record.target.manager, &failure).await?;
                     }
-                    (Verdict::NotThisWay, _) | (_, Scope::Target) => {
+                    (Verdict::NotThisWay, _) | (_, Scope::Target | Scope::Ourselves) => {
                         self.scribe.write(actor, news_of_failure(record, &failure)).await?;
                     }
                 }
@@ -99,7 +99,7 @@ impl Engine {
         };
         if known.id == *key {
             let mut events = Vec::new();
-            events.extend(redated(&target, known, self.clock.now()));
+            events.extend(redated(&target, known, self.clock.now(), self.scribe.fleet().clock_step));
             if record.refusal.is_some() {
                 events.push(Event::TargetReadable { target: target.clone() });
             }
@@ -118,7 +118,7 @@ impl Engine {
             how,
             key_before: known.id.clone(),
             key_after: key.clone(),
-            last_seen: known.last_seen,
+            last_seen: last_use(known, asked_at).unwrap_or(asked_at),
             looked_at,
         };
         Ok(vec![match (record.resting(), slot) {
@@ -131,7 +131,7 @@ impl Engine {
                 before: known.id.clone(),
                 after: key.clone(),
                 last_seen: known.last_seen,
-                not_before: Some(known.last_seen),
+                not_before: last_use(known, asked_at),
                 first_seen: self.clock.now(),
                 looked_at,
                 suspect: record.unconfirmed.as_ref().map(|late| late.rotation),
@@ -164,16 +164,33 @@ impl Engine {
     }
 }
 
-/// A key whose dates lie in the future was dated by a clock that has been set back since: it came by now at the latest.
-fn redated(target: &TargetId, key: &KeyRecord, now: Timestamp) -> Option<Event> {
-    (key.first_seen.duration_since(now) > CLOCK_TOLERANCE).then(|| Event::KeyRedated {
+/// The newest moment on record at which the key was in use, as of `now`: whatever follows it is no older. What lies in the
+/// future was dated by a clock that ran ahead, and bounds nothing.
+pub(super) fn last_use(key: &KeyRecord, now: Timestamp) -> Option<Timestamp> {
+    let dates = [Some(key.last_seen), Some(key.first_seen), key.not_before];
+    dates.into_iter().flatten().find(|date| !is_ahead(*date, now))
+}
+
+fn is_ahead(date: Timestamp, now: Timestamp) -> bool {
+    date.duration_since(now) > CLOCK_TOLERANCE
+}
+
+/// A key whose dates lie in the future was dated by a clock that has been set back since: it came by now at the latest. The step
+/// on record tells by how much that clock was ahead.
+fn redated(target: &TargetId, key: &KeyRecord, now: Timestamp, step: Option<ClockStep>) -> Option<Event> {
+    let ahead = SignedDuration::from_secs(step.map_or(0, |step| step.by_s).saturating_abs());
+    let dated = |date: Timestamp| {
+        let meant = if is_ahead(date, now) { date.saturating_sub(ahead).unwrap_or(date) } else { date };
+        meant.min(now)
+    };
+    is_ahead(key.first_seen, now).then(|| Event::KeyRedated {
         target: target.clone(),
-        not_before: key.not_before.map(|since| since.min(now)),
+        not_before: key.not_before.map(dated),
         first_seen: now,
     })
 }
 
-/// What is news in a target's failed look: a refusal, or the first failure of a run.
+/// What is news in a target's failed look: a refusal, or the first failure of a run, or of its kind.
 fn news_of_failure(record: &TargetRecord, failure: &Failure) -> Vec<Event> {
     let target = record.target.id();
     if failure.verdict == Verdict::NotThisWay {
@@ -183,7 +200,7 @@ fn news_of_failure(record: &TargetRecord, failure: &Failure) -> Vec<Event> {
         } else {
             vec![Event::TargetRefused { target, refusal }]
         }
-    } else if record.unread.is_some() {
+    } else if record.unread.as_ref().is_some_and(|known| !failure.is_news_after(&known.failure)) {
         Vec::new()
     } else {
         vec![Event::ObservationFailing { target, failure: failure.clone() }]

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::look::{Seen, Slot, refusal};
+use super::look::{Seen, Slot, last_use, refusal};
 use crate::domain::{
     Event, Failure, How, KeyId, KeyRecord, Phase, Reason, Rotation, RotationId, Scope, Stage, TargetRecord, Verdict,
 };
-use crate::policy::{Policy, give_up_after, may_send, poll_after, retry_at};
+use crate::policy::{Policy, give_up_after, objection, poll_after, retry_at};
 use crate::ports::{JournalError, KeyService};
 
 /// One attempt and what it works with.
@@ -40,7 +40,7 @@ impl Attempt<'_> {
             // The clock was set back since the plan: done before its date, the slot would fall due again.
             Seen::Same if self.engine.clock.now() < due_at && self.record.request.is_none() => Ok(()),
             // The look took so long that something else is so by now: the next plan says what it waits for.
-            Seen::Same if !self.may_send() => Ok(()),
+            Seen::Same if self.objection().is_some() => Ok(()),
             Seen::Same => {
                 let intended = Event::RotationIntended {
                     target: self.record.target.id(),
@@ -83,27 +83,27 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether a PUT may leave now, by what is in force and known by now, and not when the attempt was planned.
-    fn may_send(&self) -> bool {
+    /// Why no PUT may leave now, by what is in force and known by now, and not when the attempt was planned.
+    fn objection(&self) -> Option<String> {
+        if self.closing.is_cancelled() {
+            return Some("the daemon is being stopped".to_owned());
+        }
         let (now, fleet, parts) = (self.engine.clock.now(), self.engine.scribe.fleet(), self.engine.parts());
-        !self.closing.is_cancelled() && may_send(now, &self.record.target.id(), &fleet, &parts.rules)
+        objection(now, &self.record.target.id(), &fleet, &parts.rules)
     }
 
     /// `looked_again` is when the key was read after the intent, if it was. If the PUT may not leave any more nothing is sent,
     /// and the next plan withdraws the intent.
     async fn send(&self, mut rotation: Rotation, looked_again: Option<Timestamp>) -> Result<(), JournalError> {
-        if !self.may_send() {
+        if self.objection().is_some() {
             return Ok(());
         }
         let target = self.record.target.id();
         let sending = Event::RotationSending { target: target.clone(), rotation: rotation.id, looked_at: looked_again };
         self.write(sending).await?;
-        // A disk may have hung for as long as it liked. What is on record as sent and was not is settled as after a crash.
-        if !self.may_send() {
-            return Ok(());
-        }
         let since = self.engine.clock.now();
-        let reply = self.service.rotate(&self.record.target).await;
+        // A disk may have hung for as long as it liked, and the request may have to wait for its turn.
+        let reply = self.service.rotate(&self.record.target, &|| self.objection()).await;
         // Counted from the reply and not from the request: the request may have had to wait before it left.
         let replied = self.engine.clock.monotonic();
         match reply {
@@ -201,6 +201,15 @@ impl Attempt<'_> {
         key_after: KeyId,
         looked_at: Timestamp,
     ) -> Result<(), JournalError> {
+        // What we sent and saw confirmed followed on that look by minutes, whatever the clock has done since. Of the rest nobody
+        // knows when it came.
+        let last_seen = match how {
+            How::Rotated => rotation.looked_at,
+            How::Recovered | How::FoundChanged => {
+                let key = KeyRecord { last_seen: rotation.looked_at, ..self.known.clone() };
+                last_use(&key, looked_at).unwrap_or(looked_at)
+            }
+        };
         let done = Event::RotationDone {
             target: self.record.target.id(),
             rotation: rotation.id,
@@ -208,7 +217,7 @@ impl Attempt<'_> {
             how,
             key_before: self.known.id.clone(),
             key_after,
-            last_seen: rotation.looked_at,
+            last_seen,
             looked_at: Some(looked_at),
         };
         self.write(done).await?;
@@ -219,7 +228,7 @@ impl Attempt<'_> {
 
     async fn unconfirmed(&self, rotation: &Rotation, failure: Failure) -> Result<(), JournalError> {
         let target = self.record.target.id();
-        let retry_at = retry_at(self.engine.clock.now(), &target, rotation.id, &failure, self.policy);
+        let retry_at = self.retry_at(rotation.id, &failure);
         let end = self.end_of_the_road(rotation.id, &failure);
         let unconfirmed = Event::RotationUnconfirmed { target, rotation: rotation.id, failure, retry_at };
         self.write_all([unconfirmed].into_iter().chain(end).collect()).await
@@ -236,10 +245,15 @@ impl Attempt<'_> {
             self.engine.manager_failed(&self.record.target.manager, &failure).await?;
         }
         let target = self.record.target.id();
-        let retry_at = retry_at(self.engine.clock.now(), &target, rotation, &failure, self.policy);
+        let retry_at = self.retry_at(rotation, &failure);
         let end = self.end_of_the_road(rotation, &failure);
         let failed = Event::RotationFailed { target, rotation, due_at, stage, failure, retry_at };
         self.write_all([failed].into_iter().chain(end).collect()).await
+    }
+
+    fn retry_at(&self, rotation: RotationId, failure: &Failure) -> Timestamp {
+        let (now, target) = (self.engine.clock.now(), self.record.target.id());
+        retry_at(now, &target, rotation, self.record.failures, failure, self.policy)
     }
 
     /// What else this failure means for the target: it is not governed this way, or an operator is needed, because the
@@ -257,7 +271,10 @@ impl Attempt<'_> {
             (Verdict::Transient | Verdict::Ambiguous, Scope::Target) if spent => {
                 Some(Event::TargetQuarantined { target, attempts: rotation.attempt, failure: failure.clone() })
             }
-            (Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous, Scope::Manager | Scope::Target) => None,
+            (
+                Verdict::Transient | Verdict::Permanent | Verdict::Ambiguous,
+                Scope::Manager | Scope::Ourselves | Scope::Target,
+            ) => None,
         }
     }
 

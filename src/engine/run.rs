@@ -89,7 +89,7 @@ impl Engine {
         let mut hand = Hand { closing: closing.clone(), ..Hand::default() };
         while !closing.is_cancelled() {
             let started = self.clock.monotonic();
-            let ready = self.scribe.try_again().await
+            let ready = self.ledger_works().await
                 && self.compare_clocks(&mut hand).await
                 && self.take_over(&mut hand).await
                 && self.end_holds().await;
@@ -103,6 +103,16 @@ impl Engine {
             self.work_until(&mut hand, &sweep, planned + pause.unwrap_or(LEDGER_RETRY), rested).await;
         }
         self.close(hand, grace).await;
+    }
+
+    /// Tries a ledger that could not be written. No key was looked at meanwhile: when it can be, a round of looks begins.
+    async fn ledger_works(&self) -> bool {
+        if let Some((since, _)) = self.scribe.unwritable() {
+            let parts = self.parts();
+            // Before it works, so that at no moment the keys pass for unread.
+            parts.managers.keys().for_each(|manager| self.round_begins(&parts, manager, since));
+        }
+        self.scribe.try_again().await
     }
 
     /// Takes in what ends, begins what stood in line for it, and looks at keys when it is time to, until it is time to plan:

@@ -88,6 +88,8 @@ struct Row<'a> {
 /// A gauge with a value for each target: its name, its help, and the value, or that there is none.
 type OfTarget = (&'static str, &'static str, fn(&Row<'_>) -> Option<Value>);
 
+/// Who leaves a target out has decided: nobody is called for what became of it before, so what rules call people for has its
+/// policy's word.
 const OF_TARGETS: &[OfTarget] = &[
     (
         "key_created_timestamp_seconds",
@@ -117,17 +119,17 @@ const OF_TARGETS: &[OfTarget] = &[
         |row| row.record.rotation.as_ref().map(|rotation| Value::At(rotation.intended_at)),
     ),
     ("target_quarantined", "Whether the target waits for an operator.", |row| {
-        Some(Value::Number(row.record.quarantine.is_some().into()))
+        Some(Value::Number((row.policy.is_some() && row.record.quarantine.is_some()).into()))
     }),
     (
         "rotation_failed_attempts",
         "How many attempts at the rotation that is due have failed by the target's own doing, not by its manager's.",
-        |row| Some(Value::Number(row.record.failures.into())),
+        |row| row.policy.map(|_| Value::Number(row.record.failures.into())),
     ),
     (
         "key_regressed_timestamp_seconds",
         "When the key went back to an earlier one; absent if it did not, or was rotated since.",
-        |row| row.record.regressed_at.map(Value::At),
+        |row| row.policy.and(row.record.regressed_at).map(Value::At),
     ),
     (
         "observation_stale_since_timestamp_seconds",
@@ -303,7 +305,73 @@ impl fmt::Display for Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{Fleet, Glob, Listing, ProjectSelector, Reason, Trouble, sample};
+    use crate::policy::{ManagerRules, Policy, ProjectRules};
+    use crate::ports::Head;
+    use crate::telemetry::Metrics;
+
+    /// Whoever is called by Prometheus' rules is called by the daemon, and nobody else is: of a target that is left out, or that
+    /// nothing configures, no rule has anything to say, whatever became of it before.
+    #[test]
+    fn the_rules_speak_of_the_targets_of_which_the_daemon_speaks() {
+        let at: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let target = sample::target();
+        let rules = |project: &str, exclude: &[&str]| {
+            let mut rules = ManagerRules::new(1, Arc::new(Policy::with_defaults("default".into())));
+            let (project, policy) = (ProjectSelector::Name(project.to_owned()), None);
+            let exclude = exclude.iter().map(|glob| Glob::new(glob)).collect();
+            rules.projects = vec![ProjectRules { project, policy, exclude }];
+            Rules { managers: [(target.manager.clone(), rules)].into(), ..Rules::default() }
+        };
+        for (listing, rules, spoken_of) in [
+            (Listing::Eligible, rules(&target.project, &[]), true),
+            (Listing::Excluded { pattern: "*".to_owned() }, rules(&target.project, &["*"]), false),
+            (Listing::Eligible, rules("another", &[]), false),
+        ] {
+            let mut record = TargetRecord::found(at, target.clone(), listing);
+            let failure = sample::failure(Reason::NotFound);
+            record.key = Some(sample::key(at));
+            record.regressed_at = Some(at);
+            record.setback = Some((Box::new(failure.clone()), at));
+            record.failures = 3;
+            let fleet = |record: &TargetRecord| Fleet {
+                targets: [(target.id(), Arc::new(record.clone()))].into(),
+                ..Fleet::default()
+            };
+            let mut situation = Situation {
+                now: at,
+                fleet: Arc::new(fleet(&record)),
+                head: Head { seq: 1, hash: [0; 32] },
+                unwritable: None,
+                started_at: at,
+                recovered: BTreeMap::new(),
+                last_sweep: Some(at),
+                since_sweep: Duration::ZERO,
+                upkeep: None,
+            };
+            let fires =
+                |situation: &Situation, kind| alerts::fire(situation, &rules).iter().any(|alert| alert.kind == kind);
+            let text = |situation: &Situation| {
+                String::from_utf8(Metrics::new("1", at, []).encode(of_targets(situation, &rules, &[]))).unwrap()
+            };
+            let scrape = text(&situation);
+            assert_eq!(fires(&situation, AlertKind::KeyRegression), spoken_of);
+            assert_eq!(scrape.contains("rekeyd_key_regressed_timestamp_seconds{"), spoken_of, "{scrape}");
+            assert_eq!(fires(&situation, AlertKind::RotationFailing), spoken_of);
+            assert_eq!(scrape.contains("rekeyd_rotation_failed_attempts{"), spoken_of, "{scrape}");
+            record.quarantine = Some(Box::new(Trouble { since: at, failure }));
+            situation.fleet = Arc::new(fleet(&record));
+            let scrape = text(&situation);
+            assert_eq!(fires(&situation, AlertKind::TargetQuarantined), spoken_of);
+            let waits =
+                scrape.lines().any(|line| line.starts_with("rekeyd_target_quarantined{") && line.ends_with(" 1"));
+            assert_eq!(waits, spoken_of, "{scrape}");
+        }
+    }
 
     /// What a double would be written as, and Prometheus reads.
     #[test]

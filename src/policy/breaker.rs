@@ -54,9 +54,11 @@ impl Breaker {
                 return failure;
             }
             // Told of the manager as a whole already, by us, or after the fact.
-            Reason::CredentialsRefused | Reason::AddressRefused | Reason::RateLimited | Reason::Unchanged => {
-                return failure;
-            }
+            Reason::CredentialsRefused
+            | Reason::AddressRefused
+            | Reason::RateLimited
+            | Reason::Unchanged
+            | Reason::Withheld => return failure,
         }
         self.doubts.insert(target.clone());
         if self.doubts.len() < ENOUGH || failure.scope == Scope::Manager {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -27,18 +26,25 @@ pub(super) struct Shut {
     pub(super) reason: WaitReason,
 }
 
-/// Whether an attempt at this target may be sent at `at`, by what is known and in force then: it is rotated at all, and nothing
-/// holds it.
+/// Why nothing may be sent to this target at `at`, by what is known and in force then; none if it may: it is rotated at all, and
+/// nothing holds it.
 ///
 /// An attempt begins only while its window has a request's time-out left: whatever it sends has left by the window's end, or
-/// has been given up. The engine asks again right before it sends.
-pub fn may_send(at: Timestamp, target: &TargetId, fleet: &Fleet, rules: &Rules) -> bool {
-    let Some(record) = fleet.targets.get(target) else { return false };
+/// has been given up. So this is asked when the request is about to leave, after whatever it had to wait for.
+pub fn objection(at: Timestamp, target: &TargetId, fleet: &Fleet, rules: &Rules) -> Option<String> {
+    let record = fleet.targets.get(target);
+    let Some((record, policy)) = record.and_then(|record| Some((record, rules.policy_of(&record.target)?))) else {
+        return Some("the configuration names neither its manager nor its project".to_owned());
+    };
     // The rules may leave it out since a moment ago, which is not on record yet.
     let sighting = Sighting { target: record.target.clone(), listing: record.listing.clone() };
-    let managed = record.standing() == Standing::Managed && rules.listing_of(&sighting) == Listing::Eligible;
-    let open = |policy: &Arc<Policy>| Gates::new(at, fleet, rules).shut(record, policy).is_none();
-    managed && rules.policy_of(&record.target).is_some_and(open)
+    match (record.standing(), rules.listing_of(&sighting)) {
+        (Standing::Managed, Listing::Eligible) => {
+            Gates::new(at, fleet, rules).shut(record, policy).map(|shut| shut.reason.to_string())
+        }
+        (Standing::Managed, listing) => Some(Standing::Listed(&listing).to_string()),
+        (standing, _) => Some(standing.to_string()),
+    }
 }
 
 /// What holds somebody up at a moment, other than a window that is shut.

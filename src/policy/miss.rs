@@ -23,6 +23,10 @@ const LOOKED_BACK: Period = Period::days(8);
 /// A window is missed when it is over, the slot was due in it, and an attempt could have begun. Windows that nobody saw go by
 /// are told together, as one miss.
 pub fn passed(now: Timestamp, awake_since: Timestamp, fleet: &Fleet, rules: &Rules, plan: &Plan) -> Vec<Event> {
+    // By a clock that may have leapt nothing has gone by: what has is told when it can be gone by.
+    if fleet.doubts_clock(now).is_some() {
+        return Vec::new();
+    }
     let mut events = Vec::new();
     let mut closed: HashMap<&PolicyName, Timestamp> = HashMap::new();
     for planned in &plan.decisions {
@@ -102,9 +106,11 @@ impl Look<'_> {
         holding.into_iter().map(event).collect()
     }
 
-    /// What was before this is on record, or was before the slot fell due.
+    /// What was before this is on record, or was before the slot fell due. A window that has not closed yet was told of by a
+    /// clock that ran ahead.
     fn told(&self) -> Timestamp {
-        self.record.missed_until.map_or(self.due_at, |told| told.max(self.due_at))
+        let told = self.record.missed_until.filter(|told| *told <= self.now);
+        told.map_or(self.due_at, |told| told.max(self.due_at))
     }
 
     fn missed(&self) -> Option<Event> {
@@ -165,8 +171,12 @@ impl Look<'_> {
         } else if let Some(outage) = outage.filter(|outage| outage.since < closed_at) {
             let manager = &self.record.target.manager;
             format!("{manager} has been failing since {:.0} ({})", outage.since, outage.failure)
-        } else if let Some((_, by_s)) = self.fleet.doubts_clock(self.now) {
-            format!("the clock was set ahead by {by_s} s")
+        } else if let Some(step) = self
+            .fleet
+            .clock_step
+            .filter(|step| step.at < closed_at && step.doubted_until().is_some_and(|until| closed_at <= until))
+        {
+            format!("the clock was set ahead by {} s", step.by_s)
         } else if let Some((scope, pause)) = self.paused_before(closed_at) {
             format!("paused with {scope} ({})", pause.reason)
         } else if let Some((failure, _)) = &self.record.setback {

@@ -23,7 +23,7 @@ pub use coverage::{Coverage, Member, coverage};
 pub use cron::{Cron, CronError};
 pub use due::{begins_at, due_at};
 pub use freeze::{freezes, freezes_from};
-pub use gate::may_send;
+pub use gate::objection;
 pub use horizon::{Occasion, TooMany, held_then, horizon, next_at};
 pub use line::Line;
 pub use look::{Looks, look_every, looks};

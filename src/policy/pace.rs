@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::place::jitter;
 use super::settings::Policy;
-use crate::domain::{Failure, Phase, RotationId, TargetId};
+use crate::domain::{Failure, Phase, RotationId, Scope, TargetId};
 
 /// The first retry comes within this; a blip is over by then.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
@@ -20,17 +20,23 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// When the attempt after a failed one may be made.
 ///
-/// Exponential backoff, half of each wait by chance, and never sooner than the server asked. The waits shrink with the interval, so
-/// that a rehearsal with short intervals meets them too.
+/// Exponential backoff, half of each wait by chance, and never sooner than the server asked. The wait grows with the `failures` of
+/// the slot that were counted before this one, which an operator's rearm forgets; where the manager failed, which counts nobody's
+/// failures, with the attempts. The waits shrink with the interval, so that a rehearsal with short intervals meets them too.
 pub fn retry_at(
     now: Timestamp,
     target: &TargetId,
     failed: RotationId,
+    failures: u32,
     failure: &Failure,
     policy: &Policy,
 ) -> Timestamp {
+    let earlier = match failure.scope {
+        Scope::Target | Scope::Ourselves => failures,
+        Scope::Manager => failed.attempt.saturating_sub(1),
+    };
     let longest = (policy.rhythm.shortest().as_duration() / 10).clamp(Duration::from_secs(1), LONGEST_RETRY);
-    let ceiling = growing(FIRST_RETRY.min(longest), RETRY_GROWTH, failed.attempt.saturating_sub(1), longest);
+    let ceiling = growing(FIRST_RETRY.min(longest), RETRY_GROWTH, earlier, longest);
     let wait = ceiling.mul_f64(0.5 + 0.5 * jitter(target, failed));
     let asked = failure.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
     add(now, wait.max(asked))
@@ -93,7 +99,7 @@ mod tests {
                 let target = TargetId::new(format!("emea/5f/{n}"));
                 let wait = |attempt| {
                     let id = RotationId { slot: 1, attempt };
-                    retry_at(now, &target, id, &failure(None), &policy).duration_since(now).as_secs()
+                    retry_at(now, &target, id, attempt - 1, &failure(None), &policy).duration_since(now).as_secs()
                 };
                 (1..8).map(wait).sum()
             })
@@ -110,13 +116,28 @@ mod tests {
         let target = TargetId::from("emea/5f/6a");
         for attempt in 1..40 {
             let id = RotationId { slot: 1, attempt };
-            let wait = retry_at(now, &target, id, &failure(None), &policy).duration_since(now);
+            let wait = retry_at(now, &target, id, attempt - 1, &failure(None), &policy).duration_since(now);
             assert!(wait <= SignedDuration::from_hours(4), "attempt {attempt}: {wait}");
-            let asked = retry_at(now, &target, id, &failure(Some(18_000)), &policy).duration_since(now);
+            let asked = retry_at(now, &target, id, attempt - 1, &failure(Some(18_000)), &policy).duration_since(now);
             assert_eq!(asked, SignedDuration::from_hours(5));
         }
-        let greedy = retry_at(now, &target, RotationId { slot: 1, attempt: 1 }, &failure(Some(u64::MAX)), &policy);
+        let id = RotationId { slot: 1, attempt: 1 };
+        let greedy = retry_at(now, &target, id, 0, &failure(Some(u64::MAX)), &policy);
         assert_eq!(greedy.duration_since(now), SignedDuration::from_hours(24));
+    }
+
+    /// Whoever rearms a target gives it a whole budget anew, and what its manager did is not held against it: the ninth attempt
+    /// that is the first to count is followed by the tenth at once. A manager that comes and goes is asked ever more seldom.
+    #[test]
+    fn a_new_budget_begins_with_short_waits() {
+        let policy = Policy::with_defaults("default".into());
+        let now: Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+        let wait = |scope| {
+            let failure = Failure { scope, ..failure(None) };
+            let ninth = RotationId { slot: 1, attempt: 9 };
+            retry_at(now, &TargetId::from("emea/5f/6a"), ninth, 0, &failure, &policy).duration_since(now).as_secs()
+        };
+        assert!(wait(Scope::Target) <= 10 && wait(Scope::Ourselves) <= 10 && wait(Scope::Manager) > 3600);
     }
 
     #[test]

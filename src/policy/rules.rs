@@ -122,12 +122,15 @@ impl Rules {
 
     /// What the listing and the configuration together say about a target's fitness.
     pub fn listing_of(&self, sighting: &Sighting) -> Listing {
-        let target = &sighting.target;
-        self.managers
-            .get(&target.manager)
-            .and_then(|manager| manager.project(&target.project_id, &target.project))
-            .and_then(|project| project.exclude.iter().find(|glob| glob.matches(&target.cluster)))
+        let Target { manager, project_id, project, cluster, .. } = &sighting.target;
+        self.exclusion(manager, project_id, project, cluster)
             .map_or_else(|| sighting.listing.clone(), |glob| Listing::Excluded { pattern: glob.to_string() })
+    }
+
+    /// What the configuration leaves this cluster out by; none if it does not.
+    pub fn exclusion(&self, manager: &ManagerName, id: &ProjectId, project: &str, cluster: &str) -> Option<&Glob> {
+        let project = self.managers.get(manager)?.project(id, project)?;
+        project.exclude.iter().find(|glob| glob.matches(cluster))
     }
 
     /// Every policy that some target may have, each once.

@@ -19,6 +19,9 @@ pub(super) enum Error {
     /// Nothing was sent: the turn did not come in time.
     #[error("no turn to send within {}: the server asks to be left alone, or requests queue up", seconds(*.0))]
     NoTurn(Duration),
+    /// Nothing was sent, or nothing but a question for a challenge: this forbade it when its turn had come.
+    #[error("not sent: {0}")]
+    Withheld(String),
     /// TLS failed before any request could reach the server.
     #[error("TLS handshake")]
     Handshake(#[source] reqwest::Error),

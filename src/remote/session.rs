@@ -28,14 +28,14 @@ pub(super) struct Session {
 
 impl Session {
     /// Makes one call and returns its reply if that is a success.
-    pub(super) async fn call(&self, call: &Call) -> Result<Reply, Error> {
+    pub(super) async fn call(&self, call: &Call<'_>) -> Result<Reply, Error> {
         let reply = self.exchange(call).await?;
         if reply.is_success() { Ok(reply) } else { Err(Error::Refused(Refusal::of(&reply, self.clock.now()))) }
     }
 
     /// Makes one call and returns its reply, whatever the status. `request_timeout` runs from the first byte to the
     /// last, challenges included, but not while the call waits for its turn; for that a rotation has the same time again.
-    pub(super) async fn exchange(&self, call: &Call) -> Result<Reply, Error> {
+    pub(super) async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Error> {
         let asked = self.clock.monotonic();
         let _turn = self.in_flight.acquire().await.expect("this semaphore is never closed");
         self.rate.wait(&*self.clock).await;
@@ -46,6 +46,8 @@ impl Session {
         }
         let result = self.authenticated(call, started + self.request_timeout).await;
         let outcome = match &result {
+            // What is not sent is no request.
+            Err(Error::Withheld(_)) => return result,
             Ok(reply) => RequestOutcome::Status(reply.status),
             Err(Error::NotDigest(_) | Error::Stale) => RequestOutcome::Status(401),
             Err(_) => RequestOutcome::NoReply,
@@ -68,12 +70,16 @@ impl Session {
     }
 
     /// Sends the call, and sends it again for as long as the login finds a reason in a 401.
-    async fn authenticated(&self, call: &Call, deadline: Duration) -> Result<Reply, Error> {
+    async fn authenticated(&self, call: &Call<'_>, deadline: Duration) -> Result<Reply, Error> {
         let mut attempt = self.login.attempt();
         loop {
             let left = deadline.saturating_sub(self.clock.monotonic());
             if left.is_zero() {
                 return Err(Error::TimedOut(self.request_timeout));
+            }
+            // Nothing of it has left, or a 401 has proved that the server did not act.
+            if let Some(why) = call.objection.and_then(|objection| objection()) {
+                return Err(Error::Withheld(why));
             }
             let authorization = attempt.authorization(&call.method(), &call.uri()).map_err(|_| Error::Unanswerable)?;
             let reply = self.transport.send(call, authorization, left).await?;

@@ -7,7 +7,7 @@ use reqwest::tls::TlsInfo;
 use reqwest::{Certificate, Client, Identity, Method, Proxy, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::ports::Operation;
+use crate::ports::{Objection, Operation};
 
 use super::error::{Error, Unreadable};
 
@@ -53,12 +53,19 @@ pub enum SetupError {
 }
 
 /// One request.
-pub(super) struct Call {
+pub(super) struct Call<'a> {
     pub(super) operation: Operation,
     pub(super) url: Url,
+    /// Asked each time before it leaves; none if it always may.
+    pub(super) objection: Option<Objection<'a>>,
 }
 
-impl Call {
+impl Call<'_> {
+    /// One that only reads.
+    pub(super) fn reading(operation: Operation, url: Url) -> Self {
+        Self { operation, url, objection: None }
+    }
+
     pub(super) fn method(&self) -> Method {
         match self.operation {
             Operation::List | Operation::GetKey => Method::GET,
@@ -149,7 +156,7 @@ impl Transport {
     /// the body.
     pub(super) async fn send(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         authorization: Option<HeaderValue>,
         left: Duration,
     ) -> Result<Reply, Error> {

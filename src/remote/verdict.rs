@@ -22,6 +22,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
     let (reason, verdict, scope) = match error {
         Error::Unreachable(_) => (Reason::Unreachable, Verdict::Transient, Scope::Manager),
         Error::NoTurn(_) => (Reason::RateLimited, Verdict::Transient, Scope::Target),
+        Error::Withheld(_) => (Reason::Withheld, Verdict::Transient, Scope::Ourselves),
         // Nothing was sent, and a certificate is renewed by somebody else: the next try may well succeed without us.
         Error::Handshake(_) => (Reason::Tls, Verdict::Transient, Scope::Manager),
         Error::Tls(_) => (Reason::Tls, uncertain, Scope::Manager),
@@ -43,6 +44,7 @@ pub(super) fn failure(error: &Error, operation: Operation) -> Failure {
         Error::Unreadable { status, .. } => (Some(*status), None, None),
         Error::NotDigest(_) | Error::Stale | Error::Unanswerable => (Some(401), None, None),
         Error::NoTurn(_)
+        | Error::Withheld(_)
         | Error::Unreachable(_)
         | Error::Handshake(_)
         | Error::Tls(_)

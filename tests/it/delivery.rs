@@ -34,6 +34,8 @@ struct World {
     /// While set, nothing can be recorded.
     full: Mutex<bool>,
     requests: Mutex<Vec<RequestOutcome>>,
+    /// Whether the life before this one was killed.
+    cut_off: Mutex<bool>,
 }
 
 #[async_trait]
@@ -100,6 +102,7 @@ impl World {
             events: Mutex::default(),
             full: Mutex::default(),
             requests: Mutex::default(),
+            cut_off: Mutex::default(),
         })
     }
 
@@ -109,7 +112,14 @@ impl World {
 
     fn desk(self: &Arc<Self>) -> Desk {
         let runbook = Some("https://wiki.example.com/runbook.md".into());
-        Desk { instance: "db-7".into(), runbook, clock: self.clone(), notebook: self.clone(), observer: self.clone() }
+        Desk {
+            instance: "db-7".into(),
+            runbook,
+            clock: self.clone(),
+            notebook: self.clone(),
+            observer: self.clone(),
+            cut_off: *self.cut_off.lock().unwrap(),
+        }
     }
 
     /// What was recorded of the receiver's state, in order.
@@ -346,6 +356,39 @@ async fn a_ledger_that_can_not_be_written_silences_nobody() {
     })
     .await;
     assert_eq!(on_call.messages().len(), 1);
+    work.stop().await;
+}
+
+/// What was told while nothing could be recorded is over for its receiver, too, if the daemon is killed meanwhile: the next life
+/// tells the end. After a stop that is on record there is nothing to tell.
+#[tokio::test]
+async fn the_end_of_a_full_disk_is_told_by_the_next_life() {
+    let full = || Alert {
+        kind: AlertKind::LedgerUnwritable,
+        subject: AlertSubject::Daemon,
+        name: "rekeyd".to_owned(),
+        ..alert(1)
+    };
+    let (world, on_call) = (World::new(), OnCall::start().await);
+    *world.full.lock().unwrap() = true;
+    let work = Work::begin(&world, &on_call.url("/"), WEBHOOK);
+    work.fire([full()]);
+    until("it is told", || on_call.messages().len() == 1).await;
+    work.task.abort();
+    assert_eq!(world.told(), 0);
+    *world.full.lock().unwrap() = false;
+    *world.cut_off.lock().unwrap() = true;
+    let work = Work::begin(&world, &on_call.url("/"), WEBHOOK);
+    work.fire([]);
+    until("the end is told", || on_call.messages().len() == 2).await;
+    assert_eq!(believed(&on_call.messages()), BTreeMap::new());
+    work.stop().await;
+    *world.cut_off.lock().unwrap() = false;
+    let work = Work::begin(&world, &on_call.url("/"), WEBHOOK);
+    work.fire([]);
+    work.fire([alert(2)]);
+    until("the news is told", || on_call.messages().len() == 3).await;
+    assert_eq!(on_call.messages()[2]["alerts"].as_array().unwrap().len(), 1, "and nothing else");
     work.stop().await;
 }
 

@@ -250,7 +250,7 @@ async fn once_warm_a_request_is_one_round_trip() {
     let manager = ops_manager(settings(&server.url()));
     for n in 0..10 {
         assert_eq!(manager.current_key(&target()).await.expect("a key").as_str(), format!("key-{n}"));
-        assert_eq!(manager.rotate(&target()).await.expect("acceptance").status, 200);
+        assert_eq!(manager.rotate(&target(), &|| None).await.expect("acceptance").status, 200);
     }
     let log = server.log_with(20, "200").await;
     assert_eq!((with_status(&log, "401"), log.len()), (1, 21));
@@ -302,7 +302,7 @@ async fn a_wrong_key_is_one_bad_login_a_call() {
         settings.private_key = "wrong".into();
         let manager = ops_manager(settings);
         for _ in 0..3 {
-            let failure = manager.rotate(&target()).await.expect_err("refused");
+            let failure = manager.rotate(&target(), &|| None).await.expect_err("refused");
             assert_eq!(failure.reason, Reason::CredentialsRefused);
             assert_eq!((failure.verdict, failure.scope), (Verdict::Permanent, Scope::Manager));
         }
@@ -335,7 +335,7 @@ async fn another_client_reads_the_same_key() {
     for server in [apache, lighttpd] {
         let settings = settings(&server.url());
         let manager = ops_manager(settings.clone());
-        manager.rotate(&target()).await.expect("acceptance");
+        manager.rotate(&target(), &|| None).await.expect("acceptance");
         let ours = manager.current_key(&target()).await.expect("a key");
         let theirs = second_reader::read_key(&settings, &target()).await.expect("a key");
         assert_eq!(ours, theirs);

@@ -434,6 +434,51 @@ async fn a_clock_that_leaps_ahead_and_comes_back_makes_nothing_due() {
     daemon.stop().await;
 }
 
+/// A look by a clock that ran ahead bounds nothing: what somebody else does to the key while no daemon runs is not taken for
+/// younger than it is, neither by a look nor by the look before a rotation; and a key that came under that clock keeps its age.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_ran_ahead_makes_no_key_younger() {
+    let leap = SignedDuration::from_hours(24 * 40);
+    for (case, asked) in [("changed while down", false), ("changed while down", true), ("changed in the leap", false)] {
+        let world = World::new(21, 1, Policy { observe_every: Period::minutes(10), ..policy() }, 4, &[Fate::Apply]);
+        let daemon = world.start();
+        world.pass(DAY).await;
+        let (target, before) = (world.far_end.truth().targets[0].id(), world.clock.now());
+        world.clock.step(leap);
+        world.pass(Duration::from_secs(20 * 60)).await;
+        let changed = world.clock.monotonic();
+        if case == "changed in the leap" {
+            world.far_end.rotate_behind_our_back(&target);
+            world.pass(Duration::from_secs(15 * 60)).await;
+        }
+        daemon.crash().await;
+        world.clock.step(-leap);
+        if case == "changed while down" {
+            world.far_end.rotate_behind_our_back(&target);
+        }
+        if asked {
+            let (at, by) = (world.clock.now(), Caller { uid: 0, gid: 0, pid: 0, user: None, login: None });
+            let reason = "CHG-1".to_owned();
+            let event = Event::RotationRequested { target: target.clone(), reason, by, overrides: false };
+            world.journal.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await.unwrap();
+        }
+        world.pass(14 * DAY).await;
+        let daemon = world.start();
+        world.pass(Duration::from_secs(1200)).await;
+        let key = world.journal.fleet().targets[&target].key.clone().unwrap();
+        let bound = key.not_before.expect("it was seen in use");
+        match case {
+            "changed while down" => assert!(bound <= before, "{asked}: {bound}, last looked at {before}"),
+            _ => {
+                let late = world.clock.true_time(changed).duration_since(bound).as_secs();
+                assert!((0..1200).contains(&late), "dated {bound}, {late} s before it came");
+            }
+        }
+        world.check().unwrap();
+        daemon.stop().await;
+    }
+}
+
 /// An attempt that was intended before a restart, sent long after it and met by a gateway that gave up: the settle time
 /// begins when the request leaves, not when the attempt was found.
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //! verdict.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ async fn after_login(act: Act) -> (Failure, Failure) {
         settings.request_timeout = Duration::from_millis(800);
         let manager = ops_manager(settings);
         failures.push(if is_put {
-            manager.rotate(&target()).await.expect_err("a failure")
+            manager.rotate(&target(), &|| None).await.expect_err("a failure")
         } else {
             manager.current_key(&target()).await.expect_err("a failure")
         });
@@ -232,7 +232,7 @@ async fn a_rotation_is_accepted_by_any_2xx_whatever_follows() {
         Act::Cut("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{".into()),
     ] {
         let server = Hostile::new([challenge(), act]).await;
-        let accepted = server.ops_manager().rotate(&target()).await.expect("acceptance");
+        let accepted = server.ops_manager().rotate(&target(), &|| None).await.expect("acceptance");
         assert!((200..=204).contains(&accepted.status));
     }
 }
@@ -240,7 +240,7 @@ async fn a_rotation_is_accepted_by_any_2xx_whatever_follows() {
 #[tokio::test]
 async fn nothing_is_said_to_a_server_before_it_has_asked_for_a_login() {
     let server = Hostile::new([challenge(), reply("200 OK", "", "{}")]).await;
-    server.ops_manager().rotate(&target()).await.expect("acceptance");
+    server.ops_manager().rotate(&target(), &|| None).await.expect("acceptance");
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
     let bare = requests[0].to_ascii_lowercase();
@@ -266,7 +266,7 @@ async fn a_missing_role_is_not_a_wrong_key() {
     let server = Hostile::new([challenge(), key.clone(), reply("401 Unauthorized", headers, body), key]).await;
     let manager = server.ops_manager();
     manager.current_key(&target()).await.expect("a key");
-    let failure = manager.rotate(&target()).await.expect_err("refused");
+    let failure = manager.rotate(&target(), &|| None).await.expect_err("refused");
     assert_eq!((failure.reason, failure.verdict), (Reason::RoleMissing, Verdict::Permanent));
     assert_eq!((failure.scope, failure.code.as_deref()), (Scope::Target, Some("USER_UNAUTHORIZED")));
     manager.current_key(&target()).await.expect("a key");
@@ -293,7 +293,7 @@ async fn nobody_listening_is_the_manager_and_no_rotation() {
     let told = Arc::new(Told::default());
     let settings = settings(&format!("http://{}", free_address()));
     let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
-    let failure = manager.rotate(&target()).await.expect_err("no connection");
+    let failure = manager.rotate(&target(), &|| None).await.expect_err("no connection");
     assert_eq!((failure.reason, failure.verdict), (Reason::Unreachable, Verdict::Transient));
     assert_eq!(failure.scope, Scope::Manager);
     assert!(failure.detail.contains("refused"), "{failure}");
@@ -304,7 +304,7 @@ async fn nobody_listening_is_the_manager_and_no_rotation() {
 async fn a_name_that_nobody_knows_is_the_manager_and_no_rotation() {
     // Too long for a name: no resolver is asked.
     let url = format!("http://{}.invalid", "x".repeat(64));
-    let failure = ops_manager(settings(&url)).rotate(&target()).await.expect_err("no name");
+    let failure = ops_manager(settings(&url)).rotate(&target(), &|| None).await.expect_err("no name");
     assert_eq!((failure.reason, failure.verdict), (Reason::Unreachable, Verdict::Transient));
 }
 
@@ -351,7 +351,7 @@ async fn who_says_when_it_will_be_done_is_not_left_alone() {
     let server = Hostile::new([accepted, reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
     let manager = server.ops_manager();
     let clock = real_clock();
-    manager.rotate(&target()).await.expect("acceptance");
+    manager.rotate(&target(), &|| None).await.expect("acceptance");
     manager.current_key(&target()).await.expect("a key");
     assert!(clock.monotonic() < Duration::from_secs(15), "asked again after {:?}", clock.monotonic());
 }
@@ -367,11 +367,41 @@ async fn a_rotation_does_not_leave_late() {
     let manager = ops_manager(settings);
     manager.current_key(&target()).await.expect_err("busy");
     let target = target();
-    let (first, second) = tokio::join!(manager.current_key(&target), manager.rotate(&target));
+    let (first, second) = tokio::join!(manager.current_key(&target), manager.rotate(&target, &|| None));
     first.expect_err("busy again, after the server has been left alone for as long as a request may take");
     let failure = second.expect_err("too late");
     assert_eq!((failure.reason, failure.verdict), (Reason::RateLimited, Verdict::Transient), "{failure}");
     assert!(server.requests().iter().all(|request| request.starts_with("GET ")), "the PUT has left");
+}
+
+/// What was forbidden while it waited does not leave: not when others went first, and not when the server has asked for a login
+/// first. It is no request, and nothing is uncertain about it.
+#[tokio::test]
+async fn a_rotation_that_is_forbidden_meanwhile_does_not_leave() {
+    let forbidden = AtomicBool::new(false);
+    let objection = || forbidden.load(Ordering::SeqCst).then(|| "paused with *".to_owned());
+    let server = Hostile::new([reply("200 OK", "", r#"{"encryptionKeyUUID":"k"}"#)]).await;
+    let mut settings = settings(&format!("http://{}", server.address));
+    settings.requests_per_second = 1;
+    let told = Arc::new(Told::default());
+    let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
+    let target = target();
+    manager.current_key(&target).await.expect("a key");
+    let pause = async { forbidden.store(true, Ordering::SeqCst) };
+    let (failure, ()) = tokio::join!(manager.rotate(&target, &objection), pause);
+    let failure = failure.expect_err("a pause");
+    assert_eq!((failure.reason, failure.verdict), (Reason::Withheld, Verdict::Transient), "{failure}");
+    assert_eq!((failure.scope, failure.detail.as_str()), (Scope::Ourselves, "not sent: paused with *"));
+    assert!(server.requests().iter().all(|request| request.starts_with("GET ")), "the PUT has left");
+    assert_eq!(*told.0.lock().expect("no test has panicked"), [(Operation::GetKey, RequestOutcome::Status(200))]);
+
+    let server = Hostile::new([challenge(), reply("200 OK", "", "{}")]).await;
+    let asked = AtomicUsize::new(0);
+    let objection = || (asked.fetch_add(1, Ordering::SeqCst) > 0).then(|| "paused with *".to_owned());
+    let failure = server.ops_manager().rotate(&target, &objection).await.expect_err("a pause");
+    assert_eq!(failure.reason, Reason::Withheld);
+    let requests = server.requests();
+    assert!(requests.len() == 1 && !requests[0].to_ascii_lowercase().contains("authorization"), "{requests:?}");
 }
 
 #[tokio::test]
@@ -381,7 +411,7 @@ async fn an_observer_hears_of_each_call_once_and_how_it_ended() {
         Hostile::new([challenge(), reply("200 OK", "", "{}"), reply("404 Not Found", "", r#"{"error":404}"#)]).await;
     let settings = settings(&format!("http://{}", server.address));
     let manager = OpsManager::new(settings, real_clock(), told.clone()).expect("usable settings");
-    manager.rotate(&target()).await.expect("acceptance");
+    manager.rotate(&target(), &|| None).await.expect("acceptance");
     assert_eq!(manager.current_key(&target()).await.expect_err("gone").reason, Reason::NotFound);
     let expected =
         [(Operation::RotateKey, RequestOutcome::Status(200)), (Operation::GetKey, RequestOutcome::Status(404))];

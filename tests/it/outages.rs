@@ -1,12 +1,15 @@
 //! What outages, dead targets and blocked paths cost, in virtual time: a few probes, and nobody's neighbours.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rekeyd::domain::{Event, Period, TargetId};
+use rekeyd::alerts::fire;
+use rekeyd::domain::{AlertKind, AlertSubject, Event, Period, Reason, TargetId};
 use rekeyd::policy::{FirstRotation, Policy};
-use rekeyd::ports::{Clock, Journal};
+use rekeyd::ports::{Clock, Gauge, Journal};
 
-use crate::world::{Fate, World};
+use crate::world::{Daemon, Fate, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -129,6 +132,38 @@ async fn a_login_that_is_refused_for_keys_alone_is_one_outage() {
     daemon.stop().await;
 }
 
+/// A manager that was down and comes back without our API key is one outage, and its record says what has become of it: that the
+/// key is refused, which no waiting mends. So it is with one key that could not be read.
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_turns_into_a_refused_login_is_told_as_one() {
+    let policy = Policy { first_rotation: FirstRotation::Now, ..Policy::with_defaults("default".into()) };
+    let world = World::new(7, 3, policy, ROTATIONS, &[Fate::Apply]);
+    (world.far_end.truth().down_until, world.far_end.truth().login_refused_until) = (HOUR, 2 * HOUR);
+    let daemon = world.start();
+    let outage = |world: &World| world.journal.fleet().managers.values().next().unwrap().outage.clone();
+    world.pass(HOUR / 2).await;
+    assert_eq!((world.journal.count(failing), outage(&world).unwrap().failure.reason), (1, Reason::Unreachable));
+    let since = outage(&world).unwrap().since;
+    world.pass(HOUR).await;
+    let now = outage(&world).unwrap();
+    assert_eq!((world.journal.count(failing), now.failure.reason), (2, Reason::CredentialsRefused));
+    assert_eq!(now.since, since, "one outage");
+    world.pass(HOUR).await;
+    assert_eq!((world.journal.count(failing), outage(&world), world.journal.count(done)), (2, None, 3));
+
+    let unread = |event: &Event| matches!(event, Event::ObservationFailing { .. });
+    let id = target(&world, 0);
+    world.far_end.truth().dead.insert(id.clone());
+    world.pass(HOUR).await;
+    assert_eq!(world.journal.count(unread), 1);
+    world.far_end.truth().dead.clear();
+    world.far_end.truth().broken.insert(id.clone());
+    world.pass(HOUR).await;
+    let cause = world.journal.fleet().targets[&id].unread.as_ref().unwrap().failure.reason;
+    assert_eq!((world.journal.count(unread), cause), (2, Reason::NotFound));
+    daemon.stop().await;
+}
+
 /// Where keys can be read and our address is refused for PUTs alone, an operator is asked, target by target, and the manager is
 /// not called failing.
 #[tokio::test(start_paused = true)]
@@ -204,6 +239,55 @@ async fn nothing_begins_after_the_signal_to_end() {
             );
         }
     }
+}
+
+/// The targets whose keys are said to be unread.
+fn stale(world: &World, daemon: &Daemon) -> BTreeSet<AlertSubject> {
+    let rules = Arc::clone(&world.rules.lock().unwrap());
+    let fired = fire(&daemon.engine.read(), &rules).into_iter();
+    fired.filter(|alert| alert.kind == AlertKind::ObservationStale).map(|alert| alert.subject).collect()
+}
+
+/// A manager that comes back again and again, and each time for less than a round of looks, does not silence what is said of a key
+/// that nobody reads.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_comes_and_goes_hides_no_key_that_is_unread() {
+    let world = World::new(42, 60, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    let unread = target(&world, 0);
+    world.far_end.truth().broken.insert(unread.clone());
+    let mut told = BTreeSet::new();
+    for _ in 0..20 {
+        world.far_end.truth().down_until = world.clock.monotonic() + 3 * MINUTE;
+        for _ in 0..12 {
+            world.pass(MINUTE).await;
+            told.extend(stale(&world, &daemon));
+        }
+    }
+    let outages = world.journal.count(failing);
+    assert!(outages >= 18, "{outages} outages");
+    assert_eq!(told, BTreeSet::from([AlertSubject::Target(unread)]));
+    daemon.stop().await;
+}
+
+/// While the disk is full no key is looked at. That makes none unread for whoever is on call, neither then nor in the round of
+/// looks that begins when there is room again.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_makes_no_key_unread() {
+    let world = World::new(43, 60, Policy::with_defaults("default".into()), ROTATIONS, &[Fate::Apply]);
+    let daemon = world.start();
+    world.pass(HOUR).await;
+    world.far_end.truth().slow = 1000;
+    world.journal.fill_the_disk(3 * HOUR);
+    let mut unwritable = 0;
+    for second in (0..4 * 3600).step_by(10) {
+        world.pass(Duration::from_secs(10)).await;
+        unwritable += usize::from(daemon.engine.read().unwritable.is_some());
+        assert_eq!(stale(&world, &daemon), BTreeSet::new(), "after {second} s");
+    }
+    assert!(unwritable > 900, "for {unwritable} of 1440 moments it could not be written");
+    daemon.stop().await;
 }
 
 /// A lone target is looked at as often as its policy says: nobody else's looks, and no news, wake the loop for it.

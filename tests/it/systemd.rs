@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rekeyd::alerts;
+use rekeyd::domain::{AlertKind, Period};
+use rekeyd::policy::Rules;
 use tempfile::TempDir;
 
 /// The shipped unit with the program of this build in place of the installed one, which need not exist here.
@@ -53,4 +56,16 @@ fn a_wrong_configuration_is_not_tried_again() {
         .status;
     let wanted = format!("RestartPreventExitStatus={}", status.code().unwrap());
     assert!(fs::read_to_string(unit).unwrap().lines().any(|line| line == wanted), "{wanted}");
+}
+
+/// A daemon that stands still is told of before it is killed for it, with a minute to spare for whoever weighs and tells.
+#[test]
+fn a_daemon_that_stands_still_is_told_of_before_it_is_killed() {
+    let (_dir, unit) = unit();
+    let text = fs::read_to_string(unit).unwrap();
+    let watchdog = text.lines().find_map(|line| line.strip_prefix("WatchdogSec=")).unwrap();
+    let watchdog: Period = watchdog.replace("min", "m").parse().unwrap();
+    let patience = alerts::patience(AlertKind::SchedulerStalled).unwrap();
+    let told = Rules::default().stalled_after.as_secs() + patience.as_secs();
+    assert!(watchdog.as_secs() > told + 60, "killed after {watchdog}, told after {told} s");
 }

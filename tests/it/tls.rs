@@ -108,7 +108,7 @@ fn to(address: SocketAddr, trusted: &Authority) -> Settings {
 
 /// What a PUT comes to that fails in the handshake.
 async fn refused(settings: Settings) -> Failure {
-    let failure = ops_manager(settings).rotate(&target()).await.expect_err("no handshake");
+    let failure = ops_manager(settings).rotate(&target(), &|| None).await.expect_err("no handshake");
     assert_eq!((failure.reason, failure.scope), (Reason::Tls, Scope::Manager), "{failure}");
     // The server cannot have acted, and the certificate may be renewed at any time.
     assert_eq!(failure.verdict, Verdict::Transient, "{failure}");
@@ -121,7 +121,7 @@ async fn turned_away(settings: Settings) -> Failure {
     let manager = ops_manager(settings);
     let get = manager.current_key(&target()).await.expect_err("an alert");
     assert_eq!((get.reason, get.verdict, get.scope), (Reason::Tls, Verdict::Transient, Scope::Manager), "{get}");
-    let put = manager.rotate(&target()).await.expect_err("an alert");
+    let put = manager.rotate(&target(), &|| None).await.expect_err("an alert");
     assert_eq!((put.reason, put.verdict, put.scope), (Reason::Tls, Verdict::Ambiguous, Scope::Manager), "{put}");
     get
 }

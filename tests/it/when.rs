@@ -171,6 +171,38 @@ async fn a_missed_window_waits_for_the_next_window() {
     daemon.stop().await;
 }
 
+/// A clock that leaps ahead and is set right has missed no window that was still to come; and those that come are told when they
+/// go by unused, also where one that is still to come is on record as missed.
+#[tokio::test(start_paused = true)]
+async fn a_leap_of_the_clock_misses_no_window() {
+    let windows = windows("UTC", &["12:00-12:10"]);
+    let policy = Policy { windows, first_rotation: FirstRotation::Now, ..policy("default") };
+    let leap = SignedDuration::from_hours(48);
+    for told_ahead in [false, true] {
+        let world = World::new(37, 1, policy.clone(), 1, &[Fate::Apply]);
+        let (at, by) = (world.clock.now(), Caller { uid: 0, gid: 0, pid: 1, user: None, login: None });
+        let (scope, reason) = ("*".to_owned(), "CHG-1".to_owned());
+        let event = Event::PauseSet { scope, until: at + SignedDuration::from_hours(24 * 10), reason, by };
+        world.journal.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await.unwrap();
+        let daemon = world.start();
+        world.pass(60 * MINUTE).await;
+        world.clock.step(leap);
+        world.pass(if told_ahead { 90 * MINUTE } else { 30 * MINUTE }).await;
+        world.clock.step(-leap);
+        world.pass(14 * 60 * MINUTE).await;
+        let mut misses = world.journal.entries();
+        misses.retain(|entry| matches!(entry.event, Event::SlotMissed { .. }));
+        let told: Vec<_> = misses.iter().map(|entry| entry.at.strftime("%d %H:%M").to_string()).collect();
+        // After an hour the clock is believed, and says that two windows went by.
+        let expected: &[&str] = if told_ahead { &["03 02:00", "01 12:10"] } else { &["01 12:10"] };
+        assert_eq!(told, expected);
+        let Event::SlotMissed { windows, why, .. } = &misses.last().unwrap().event else { panic!("{misses:?}") };
+        assert_eq!((*windows, why.as_str()), (1, "paused with * (CHG-1)"));
+        world.check().unwrap();
+        daemon.stop().await;
+    }
+}
+
 /// A freeze ends by itself. What fell due in it is on record as held, once, and is rotated when it ends; a restart tells nothing
 /// again.
 #[tokio::test(start_paused = true)]

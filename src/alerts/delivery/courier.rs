@@ -38,7 +38,12 @@ impl Courier {
     /// If the receiver can never be reached as it is configured.
     pub fn new(receiver: Receiver, desk: Desk) -> Result<Self, SetupError> {
         let Receiver { name, form, address } = receiver;
-        Ok(Self { line: Line::new(name, &address, desk)?, form, sent: None })
+        let mut line = Line::new(name, &address, desk)?;
+        // An Alertmanager forgets by itself what is not told again.
+        if let Form::Webhook { .. } = form {
+            line.suspect();
+        }
+        Ok(Self { line, form, sent: None })
     }
 
     /// Works until `closing` is cancelled. What is unsent then is told by the next start.

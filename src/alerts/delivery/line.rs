@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::post::{Post, Refused};
 use super::{AT_ONCE, Address, Desk, Key, SetupError};
-use crate::domain::{Event, ReceiverName, ReceiverRecord, Saying, Told};
+use crate::domain::{AlertKind, AlertSubject, Event, ReceiverName, ReceiverRecord, Saying, Told};
 use crate::ports::RequestOutcome;
 
 /// The first try after a failure comes within this, each further one within twice as long.
@@ -41,6 +41,17 @@ impl Line {
         // A receiver that was failing on record fails again with the first failure.
         let failures = if record.failing.is_some() { TOLERATED } else { 0 };
         Ok(Self { name, desk, post, record, failures, not_before: Duration::ZERO, unsettled: false })
+    }
+
+    /// Of a life that was cut off the record may lack what was told in it that nothing could be recorded, or was hanging. Of these
+    /// alerts the end is told, at worst to who never heard of them: one that is not told is open for ever.
+    pub(super) fn suspect(&mut self) {
+        if self.desk.cut_off {
+            for alert in [AlertKind::LedgerUnwritable, AlertKind::SchedulerStalled] {
+                let told = Told { since: self.desk.clock.now(), name: "rekeyd".to_owned() };
+                self.record.told.entry((alert, AlertSubject::Daemon)).or_insert(told);
+            }
+        }
     }
 
     /// Sends once, and counts what came of it. Whether it was taken.
@@ -142,7 +153,6 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::{AlertKind, AlertSubject};
 
     /// A dead receiver is asked ever more seldom, and never more seldom than every five minutes.
     #[test]

@@ -68,4 +68,6 @@ pub struct Desk {
     pub notebook: Arc<dyn Notebook>,
     /// Where requests are counted.
     pub observer: Arc<dyn DeliveryObserver>,
+    /// Whether the daemon's life before this one left no record of its end: it was killed, or could not write.
+    pub cut_off: bool,
 }

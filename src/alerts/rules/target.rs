@@ -240,8 +240,9 @@ impl<'a> Look<'a> {
     }
 
     /// A silent manager has an alert of its own, and so has a rotation that is looked after in place of its target. A daemon
-    /// that just started has a round of looks to make, and so has one whose manager just came back: it says nothing new before
-    /// that, but what it had said it does not take back.
+    /// that just started has a round of looks to make, and so has one whose manager just came back, or whose clock was set ahead: it
+    /// says nothing new before that, but what it had said it does not take back. While the ledger cannot be written, nobody knows
+    /// which keys were read.
     fn observation_stale(&self) -> Option<Alert> {
         let (fleet, manager) = (&self.situation.fleet, &self.record.target.manager);
         let told = fleet.alerts.contains_key(&(AlertKind::ObservationStale, AlertSubject::Target(self.id.clone())));
@@ -256,8 +257,13 @@ impl<'a> Look<'a> {
             return None;
         }
         if !told {
+            if self.situation.unwritable.is_some() {
+                return None;
+            }
             let recovered = self.situation.recovered.get(manager).copied();
-            let round_from = recovered.unwrap_or(Timestamp::MIN).max(self.situation.started_at);
+            let set_ahead = fleet.clock_step.filter(|step| step.by_s > 0).map(|step| step.at);
+            let begun = [recovered, set_ahead].into_iter().flatten();
+            let round_from = begun.fold(self.situation.started_at, Timestamp::max);
             limit = limit.max(every.max(SHORTEST_SILENCE).after(round_from));
             if self.now <= limit {
                 return None;

@@ -13,8 +13,8 @@ use super::*;
 use crate::alerts::patience::has_lasted;
 use crate::domain::sample::{failure, target, tell};
 use crate::domain::{
-    ApiKey, Caller, Event, Fleet, Gap, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach, Reason,
-    Refusal, RotationId, Stage, Target, TargetId,
+    ApiKey, Caller, Event, Fleet, Gap, Glob, Grant, How, KeyChange, Listing, PolicyName, ProjectSelector, Reach,
+    Reason, Refusal, RotationId, Stage, Target, TargetId,
 };
 use crate::policy::{FirstRotation, ManagerRules, Policy, ProjectRules, Spread};
 use crate::ports::{Head, Upkeep};
@@ -34,6 +34,7 @@ struct World {
     started_at: Timestamp,
     /// When the manager came back from an outage.
     recovered: Option<Timestamp>,
+    unwritable: Option<(Timestamp, String)>,
     upkeep: Option<Upkeep>,
 }
 
@@ -45,7 +46,8 @@ impl World {
             ..Policy::with_defaults(PolicyName::from("default"))
         };
         let (fleet, projects, started_at) = (Fleet::default(), Vec::new(), at("2026-01-01T00:00:00Z"));
-        let mut world = Self { fleet, policy, projects, started_at, recovered: None, upkeep: None };
+        let (recovered, unwritable, upkeep) = (None, None, None);
+        let mut world = Self { fleet, policy, projects, started_at, recovered, unwritable, upkeep };
         world.tell("2026-01-01T00:00:00Z", Event::TargetFound { description: target(), listing: Listing::Eligible });
         world
     }
@@ -89,7 +91,7 @@ impl World {
             now,
             fleet: Arc::new(self.fleet.clone()),
             head: Head { seq: 1, hash: [0; 32] },
-            unwritable: None,
+            unwritable: self.unwritable.clone(),
             started_at: self.started_at,
             recovered: self.recovered.map(|at| ("emea".into(), at)).into_iter().collect(),
             last_sweep: Some(now),
@@ -283,6 +285,29 @@ fn a_key_that_nobody_reads_is_told() {
     assert!(world.alert(AlertKind::ObservationStale, "2026-01-05T02:15:01Z").is_some());
 }
 
+/// While the ledger cannot be written nobody knows which keys were read, and a clock that was set ahead makes none unread: a round
+/// of looks is made first. What was told before is not taken back.
+#[test]
+fn a_key_is_not_stale_for_a_full_disk_or_a_leap_of_the_clock() {
+    let mut world = World::with_key();
+    let stale = |world: &World, now: &str| world.alert(AlertKind::ObservationStale, now).is_some();
+    world.unwritable = Some((at("2026-01-01T00:10:00Z"), "disk full".to_owned()));
+    assert!(!stale(&world, "2026-01-01T06:00:00Z"));
+    let (alert, subject) = (AlertKind::ObservationStale, AlertSubject::Target(id()));
+    let told = Event::AlertRaised { alert, subject: subject.clone(), words: "stale".to_owned() };
+    world.tell("2026-01-01T06:00:00Z", told);
+    assert!(stale(&world, "2026-01-01T06:00:00Z"));
+    world.tell("2026-01-01T06:00:00Z", Event::AlertCleared { alert, subject });
+    world.unwritable = None;
+    assert!(stale(&world, "2026-01-01T06:00:00Z"));
+
+    world.tell("2026-01-03T06:00:00Z", Event::ClockStepped { by_s: 172_800 });
+    assert!(!stale(&world, "2026-01-03T06:15:00Z"));
+    assert!(stale(&world, "2026-01-03T06:15:01Z"));
+    world.tell("2026-01-03T06:15:00Z", Event::ClockStepped { by_s: -30 });
+    assert!(stale(&world, "2026-01-03T06:15:01Z"), "set back, it makes nothing old");
+}
+
 /// A target whose key could never be read is as blind as one whose key can not be read any more.
 #[test]
 fn a_key_that_was_never_read_is_told() {
@@ -339,6 +364,16 @@ fn a_cluster_without_config_servers_is_named() {
     assert_eq!(alert.since, Some(at("2026-01-01T00:00:00Z")));
     assert_eq!(alert.subject, AlertSubject::Cluster("emea/5f/ledger".to_owned()));
     assert_eq!(alert.name, "emea/billing/ledger");
+    // Whoever leaves the cluster out has decided.
+    let project = |exclude: &str| ProjectRules {
+        project: ProjectSelector::Name("billing".to_owned()),
+        policy: None,
+        exclude: vec![Glob::new(exclude)],
+    };
+    for (exclude, expected) in [("led*", false), ("other", true)] {
+        world.projects = vec![project(exclude)];
+        assert_eq!(world.alert(AlertKind::ConfigServersMissing, "2026-01-01T00:00:01Z").is_some(), expected);
+    }
 }
 
 /// Of what is no longer configured nothing can be mended here; of what is gone only that it is gone, whatever it was before.
@@ -547,6 +582,9 @@ fn a_clock_that_stepped_is_told_for_a_day() {
     let told = |world: &World, now: &str| {
         world.fired(at(now)).into_iter().filter(|alert| alert.kind == AlertKind::ClockStepped).collect::<Vec<_>>()
     };
+    assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
+    // A leap ahead that was set right while no daemon ran.
+    world.tell("2026-01-20T00:00:00Z", Event::ClockStepped { by_s: 864_000 });
     assert_eq!(told(&world, "2026-01-10T00:00:00Z"), []);
     world.tell("2026-01-10T02:00:00Z", Event::ClockStepped { by_s: -7200 });
     let fired = told(&world, "2026-01-10T02:00:01Z");

@@ -51,7 +51,7 @@ impl OpsManager {
 impl Access for OpsManager {
     async fn greet(&self) -> Result<Greeting, Failure> {
         // The root resource: it takes no role, only a login.
-        let call = Call { operation: Operation::List, url: self.url([""]) };
+        let call = Call::reading(Operation::List, self.url([""]));
         let fail = |error: &Error| verdict::failure(error, Operation::List);
         let Reply { status, headers, body, certificate } = self.session.exchange(&call).await.map_err(|e| fail(&e))?;
         let (server_version, server_time) = (server_version(&headers), date(&headers));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::domain::{Failure, KeyId, ManagerName, ProjectSelector, Reason, Scope, Target, Verdict};
-use crate::ports::{Accepted, Clock, Discovery, KeyService, Operation, RequestObserver, UnreadProject};
+use crate::ports::{Accepted, Clock, Discovery, KeyService, Objection, Operation, RequestObserver, UnreadProject};
 
 use super::digest::Login;
 use super::error::{Error, Unreadable};
@@ -131,7 +131,7 @@ impl OpsManager {
                 .append_pair("pageNum", &number.to_string())
                 .append_pair("itemsPerPage", &PAGE_SIZE.to_string());
             let Reply { status, headers, body, .. } =
-                self.session.call(&Call { operation: Operation::List, url }).await.map_err(fail)?;
+                self.session.call(&Call::reading(Operation::List, url)).await.map_err(fail)?;
             let unreadable = |unreadable: Unreadable| fail(Error::Unreadable { status, unreadable });
             let body = body.map_err(fail)?;
             let page: Page<T> = serde_json::from_slice(&body).map_err(|e| unreadable(e.into()))?;
@@ -198,7 +198,7 @@ impl KeyService for OpsManager {
     }
 
     async fn current_key(&self, target: &Target) -> Result<KeyId, Failure> {
-        let call = Call { operation: Operation::GetKey, url: self.key_url(target) };
+        let call = Call::reading(Operation::GetKey, self.key_url(target));
         let read = async {
             let Reply { status, body, .. } = self.session.call(&call).await?;
             wire::key_id(&body?).map_err(|unreadable| Error::Unreadable { status, unreadable })
@@ -206,8 +206,9 @@ impl KeyService for OpsManager {
         read.await.map_err(|error| verdict::failure(&error, Operation::GetKey))
     }
 
-    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure> {
-        let call = Call { operation: Operation::RotateKey, url: self.key_url(target) };
+    async fn rotate(&self, target: &Target, objection: Objection<'_>) -> Result<Accepted, Failure> {
+        let (operation, url) = (Operation::RotateKey, self.key_url(target));
+        let call = Call { operation, url, objection: Some(objection) };
         match self.session.call(&call).await {
             // Any 2xx: versions disagree on the number. The body proves nothing and is not looked at.
             Ok(reply) => Ok(Accepted { status: reply.status }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use rekeyd::domain::{Caller, Event, Freeze, Glob, ProjectSelector, Span, TargetId};
+use rekeyd::domain::{Caller, Event, Failure, Freeze, Glob, ProjectSelector, Reason, Scope, Span, TargetId};
 use rekeyd::policy::{FirstRotation, Policy, ProjectRules, Rules, Spread, Windows, due_at};
 use rekeyd::ports::{Clock, Journal, Orders};
 
@@ -136,17 +136,87 @@ async fn a_reload_lists_anew_what_is_being_listed() {
     daemon.stop().await;
 }
 
+fn withheld(event: &Event) -> bool {
+    let ours = |failure: &Failure| (failure.reason, failure.scope) == (Reason::Withheld, Scope::Ourselves);
+    matches!(event, Event::RotationFailed { failure, .. } if ours(failure))
+}
+
 /// A disk that hangs between the decision to send and the PUT holds it up beyond its window: it does not leave any more.
 #[tokio::test(start_paused = true)]
 async fn a_put_does_not_leave_late_because_its_record_took_long() {
     let windows = Windows::new(TimeZone::UTC, vec!["00:00-01:00".parse().unwrap()]);
-    let world = World::new(45, 1, Policy { windows, ..policy() }, 4, &[Fate::Apply]);
+    let world = World::new(45, 1, Policy { windows, max_attempts: 1, ..policy() }, 4, &[Fate::Apply]);
     world.journal.hang_at("rotation_sending", Duration::from_secs(2 * 3600));
     let daemon = world.start();
     world.pass(Duration::from_secs(3 * 3600)).await;
-    let unconfirmed = world.journal.count(|event| matches!(event, Event::RotationUnconfirmed { .. }));
-    assert_eq!((world.far_end.truth().puts.len(), unconfirmed), (0, 1), "it is settled as after a crash");
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(withheld)), (0, 1));
     world.pass(DAY).await;
     assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1), "and rotated in the next window");
+    daemon.stop().await;
+}
+
+/// Runs until the first PUT is on record as sent and waits for its turn.
+async fn until_queued(world: &World) {
+    while world.journal.count(|event| matches!(event, Event::RotationSending { .. })) == 0 {
+        world.pass(Duration::from_millis(1)).await;
+    }
+    world.pass(Duration::from_millis(100)).await;
+}
+
+/// What an operator orders while a PUT waits for its turn holds it back: a pause, a freeze, a reload. It costs no attempt, since
+/// the far end had no part in it, and when it is over the slot is answered.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waits_for_its_turn_is_held_back_by_what_is_ordered_meanwhile() {
+    let windows = Windows::new(TimeZone::UTC, vec!["00:00-01:00".parse().unwrap()]);
+    for case in ["nothing", "a pause", "a freeze", "the configuration", "the end of the window"] {
+        let policy = Policy { windows: windows.clone(), max_attempts: 1, ..policy() };
+        let world = World::new(46, 1, policy, 4, &[Fate::Apply]);
+        let late = case == "the end of the window";
+        world.far_end.truth().queue = Duration::from_secs(if late { 3600 } else { 20 });
+        let daemon = world.start();
+        until_queued(&world).await;
+        let (start, scope, reason) = (world.clock.now(), "emea/*".to_owned(), "CHG-1".to_owned());
+        let end = start + SignedDuration::from_hours(2);
+        let order = match case {
+            "a pause" => Some(Event::PauseSet { scope, until: end, reason, by: caller() }),
+            "a freeze" => Some(Event::FreezeSet { name: "f".to_owned(), scope, start, end, reason, by: caller() }),
+            _ => None,
+        };
+        daemon.engine.order(&caller(), order.into_iter().collect()).await.unwrap();
+        let before = Arc::clone(&world.rules.lock().unwrap());
+        if case == "the configuration" {
+            let mut rules = Rules::clone(&before);
+            let (project, exclude) = (ProjectSelector::Name("billing".to_owned()), vec![Glob::new("cluster-*")]);
+            rules.managers.values_mut().next().unwrap().projects =
+                vec![ProjectRules { project, policy: None, exclude }];
+            *world.rules.lock().unwrap() = Arc::new(rules);
+            daemon.engine.reconfigure(world.parts());
+        }
+        world.pass(Duration::from_secs(2 * 3600)).await;
+        let held = usize::from(case != "nothing");
+        assert_eq!((world.far_end.truth().puts.len(), world.journal.count(withheld)), (1 - held, held), "{case}");
+        world.far_end.truth().queue = Duration::ZERO;
+        *world.rules.lock().unwrap() = before;
+        daemon.engine.reconfigure(world.parts());
+        world.pass(DAY).await;
+        assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1), "{case}");
+        daemon.stop().await;
+    }
+}
+
+/// A stop sends nothing more, not even what is on record as sent and waits for its turn. The next life answers the slot.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waits_for_its_turn_does_not_leave_after_a_stop() {
+    let world = World::new(47, 1, policy(), 4, &[Fate::Apply]);
+    world.far_end.truth().queue = Duration::from_secs(20);
+    let daemon = world.start();
+    until_queued(&world).await;
+    daemon.stop().await;
+    let why =
+        |event: &Event| matches!(event, Event::RotationFailed { failure, .. } if failure.detail.contains("stopped"));
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(why)), (0, 1));
+    let daemon = world.start();
+    world.pass(Duration::from_secs(120)).await;
+    assert_eq!((world.far_end.truth().puts.len(), world.journal.count(done)), (1, 1));
     daemon.stop().await;
 }

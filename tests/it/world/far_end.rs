@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use rekeyd::domain::{
-    Failure, KeyId, Listing, Mechanism, Phase, Reason, Role, RotationId, Scope, Sighting, Target, TargetId, Verdict,
+    Actor, Caller, Entry, Event, Failure, Glob, KeyId, Listing, Mechanism, Phase, Reason, Role, RotationId, Scope,
+    Sighting, Target, TargetId, Verdict,
 };
-use rekeyd::ports::{Accepted, Clock, Discovery, Journal, KeyService};
+use rekeyd::ports::{Accepted, Clock, Discovery, Journal, KeyService, Objection};
 
 use super::book::Book;
 use super::clock::{Chance, VirtualClock};
@@ -142,8 +144,16 @@ pub(crate) struct Truth {
     pub(crate) keys_hang_until: Duration,
     /// Until then our address is refused for keys, and lists all the same.
     pub(crate) keys_refused_until: Duration,
+    /// Until then our login is refused for everything.
+    pub(crate) login_refused_until: Duration,
     /// Until then PUTs are refused for want of a role.
     pub(crate) role_missing_until: Duration,
+    /// How long a PUT waits for its turn before it leaves.
+    pub(crate) queue: Duration,
+    /// While so many PUTs in a thousand wait, an operator pauses their target.
+    pub(crate) pauses: u64,
+    /// Set when the daemon has been told to stop: from then on no PUT leaves.
+    pub(crate) stopping: bool,
     pub(crate) hidden: BTreeSet<TargetId>,
     pub(crate) refusing: BTreeSet<TargetId>,
     pub(crate) broken: BTreeSet<TargetId>,
@@ -198,7 +208,11 @@ impl FarEnd {
             hangs_until: Duration::ZERO,
             keys_hang_until: Duration::ZERO,
             keys_refused_until: Duration::ZERO,
+            login_refused_until: Duration::ZERO,
             role_missing_until: Duration::ZERO,
+            queue: Duration::ZERO,
+            pauses: 0,
+            stopping: false,
             hidden: BTreeSet::new(),
             refusing: BTreeSet::new(),
             broken: BTreeSet::new(),
@@ -303,6 +317,10 @@ impl Site {
             self.fired.count("manager: down");
             return Err(failure(Reason::Unreachable, Verdict::Transient, Scope::Manager));
         }
+        if self.clock.monotonic() < self.truth().login_refused_until {
+            self.fired.count("manager: login refused");
+            return Err(failure(Reason::CredentialsRefused, Verdict::Permanent, Scope::Manager));
+        }
         if refuses {
             self.fired.count("keys: address refused");
             return Err(failure(Reason::AddressRefused, Verdict::Permanent, Scope::Manager));
@@ -401,7 +419,13 @@ impl KeyService for FarEnd {
         key
     }
 
-    async fn rotate(&self, target: &Target) -> Result<Accepted, Failure> {
+    async fn rotate(&self, target: &Target, objection: Objection<'_>) -> Result<Accepted, Failure> {
+        self.wait_for_a_turn(target).await;
+        if let Some(detail) = objection() {
+            self.fired.count("PUT: held back in the queue");
+            return Err(Failure::new(Reason::Withheld, Verdict::Transient, Scope::Ourselves, detail));
+        }
+        self.leaves(target);
         self.kill.reached(Moment::BeforePut);
         let (site, id) = (Arc::clone(&self.0), target.id());
         tokio::spawn(async move { site.take_put(&id).await }).await.unwrap()
@@ -450,6 +474,41 @@ impl Site {
         let at = self.clock.monotonic();
         self.inner.lock().unwrap().shown.push(Shown { target: id, number, at });
         Ok(key)
+    }
+
+    /// A PUT waits until the manager takes another request, and an operator may pause its target meanwhile.
+    async fn wait_for_a_turn(&self, target: &Target) {
+        let (queue, paused) = {
+            let mut truth = self.truth();
+            let pauses = truth.pauses;
+            (truth.queue, pauses > 0 && truth.chance.per_mille(pauses))
+        };
+        if queue.is_zero() {
+            return;
+        }
+        self.clock.sleep(queue / 2).await;
+        if paused {
+            self.fired.count("operator: paused");
+            let (at, by) = (self.clock.now(), Caller { uid: 0, gid: 0, pid: 1, user: None, login: None });
+            let (scope, reason) = (target.name().to_string(), "CHG-1".to_owned());
+            let event = Event::PauseSet { scope, until: at + SignedDuration::from_hours(1), reason, by };
+            // If it is not recorded, nobody was told that it holds.
+            let _ = self.book.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await;
+        }
+        self.clock.sleep(queue / 2).await;
+    }
+
+    /// The fourth promise: nothing leaves after a pause that was acknowledged, nor after a stop.
+    fn leaves(&self, target: &Target) {
+        let (fleet, name) = (self.book.fleet(), target.name());
+        let record = fleet.targets.get(&target.id());
+        let mut pauses = fleet.standing_pauses(self.clock.now());
+        let paused = pauses.any(|(scope, _)| Glob::new(scope).matches(name.as_str()));
+        let mut truth = self.truth();
+        if truth.stopping || paused && !record.is_some_and(|record| record.overrides()) {
+            let stopping = truth.stopping;
+            truth.violations.push(format!("{name}: a PUT leaves, paused: {paused}, stopping: {stopping}"));
+        }
     }
 
     async fn take_put(&self, target: &TargetId) -> Result<Accepted, Failure> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use rekeyd::domain::{Actor, Entry, Event, Glob, Period, ProjectSelector, TargetId};
-use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread};
+use rekeyd::policy::{Cron, FirstRotation, Policy, ProjectRules, Rhythm, Rules, Spread, Windows};
 use rekeyd::ports::{Clock, Journal};
 use rekeyd::store::Reader;
 
@@ -17,6 +17,8 @@ use super::{Chance, Fate, Moment, World};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
+/// The longest that a PUT waits for its turn.
+const QUEUE: Duration = Duration::from_secs(30);
 
 /// What came of one seed, or of many.
 #[derive(Default)]
@@ -48,7 +50,7 @@ impl Report {
 }
 
 /// Every fault that a set of seeds must have seen.
-pub(crate) const FAULTS: [&str; 51] = [
+pub(crate) const FAULTS: [&str; 54] = [
     "GET: gateway gives up",
     "GET: not found",
     "GET: not this way",
@@ -67,6 +69,7 @@ pub(crate) const FAULTS: [&str; 51] = [
     "PUT: busy",
     "PUT: gateway gives up",
     "PUT: gateway gives up, acts late",
+    "PUT: held back in the queue",
     "PUT: in order",
     "PUT: lost",
     "PUT: no connection",
@@ -95,6 +98,8 @@ pub(crate) const FAULTS: [&str; 51] = [
     "ledger: failed read",
     "manager: down",
     "manager: hangs",
+    "manager: login refused",
+    "operator: paused",
     "operator: re-armed",
     "stop: in good order",
     "target: hidden",
@@ -202,6 +207,7 @@ impl History {
             spread: chance.pick(&[Spread::Percent(10), Spread::Percent(0), Spread::Fixed(Period::minutes(30))]),
             first_rotation: chance.pick(&[FirstRotation::Now, FirstRotation::Spread]),
             max_attempts: chance.pick(&[1, 3, 8]),
+            windows: chance.pick(&[Windows::any(), Windows::any(), nightly()]),
             observe_every: match scale {
                 Scale::Near => Period::minutes(30 * days),
                 Scale::Long | Scale::Wide => Period::days(7),
@@ -216,7 +222,11 @@ impl History {
         let fates = fates(&mut chance);
         let max_concurrent = 1 + chance.below(if scale == Scale::Wide { 16 } else { 3 });
         let world = World::on(folder, chance.next(), count as usize, policy, max_concurrent as usize, &fates);
-        world.far_end.truth().bad_gets = chance.pick(&[0, 5, 100]);
+        {
+            let mut truth = world.far_end.truth();
+            truth.bad_gets = chance.pick(&[0, 5, 100]);
+            (truth.queue, truth.pauses) = (chance.pick(&[Duration::ZERO, QUEUE]), chance.pick(&[0, 50]));
+        }
         let failures = chance.pick(&[0, 1, 20]);
         world.journal.fail(failures, Chance(chance.next()));
         let targets = world.far_end.truth().keys.keys().cloned().collect();
@@ -237,6 +247,9 @@ impl History {
                 self.step_clock("clock: set back while down", "clock: set forward while down");
             }
             self.reconfigure();
+            if self.chance.per_mille(500) {
+                self.end_pauses().await;
+            }
             if self.chance.per_mille(300) {
                 self.rearm().await;
             }
@@ -284,7 +297,9 @@ impl History {
             daemon.crash().await;
         } else if self.chance.per_mille(200) {
             self.world.fired.count("stop: in good order");
+            self.world.far_end.truth().stopping = true;
             daemon.stop().await;
+            self.world.far_end.truth().stopping = false;
         } else {
             self.world.fired.count("kill: whenever");
             daemon.crash().await;
@@ -309,7 +324,12 @@ impl History {
                 fired("key: restored");
                 far_end.restore(&target);
             }
-            2 => far_end.truth().down_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
+            2 => {
+                let (now, mut truth) = (self.world.clock.monotonic(), far_end.truth());
+                truth.down_until = now + self.chance.seconds(21 * DAY);
+                // It may come back without our key.
+                truth.login_refused_until = truth.down_until + self.chance.seconds(DAY);
+            }
             3 => far_end.truth().hangs_until = self.world.clock.monotonic() + self.chance.seconds(2 * DAY),
             4 => far_end.truth().role_missing_until = self.world.clock.monotonic() + self.chance.seconds(21 * DAY),
             5 | 6 if !renames(&target) => {
@@ -421,13 +441,25 @@ impl History {
         self.world.journal.close().await;
     }
 
+    /// An operator ends every pause.
+    async fn end_pauses(&self) {
+        self.world.journal.open().await;
+        let at = self.world.clock.now();
+        for scope in self.world.journal.fleet().pauses.clone().into_keys() {
+            let event = Event::PauseEnded { scope, reason: None, by: None };
+            let _ = self.world.journal.record(vec![Entry { at, actor: Actor::Operator(0), event }]).await;
+        }
+        self.world.journal.close().await;
+    }
+
     /// All is well from now on: within days nothing is left open, overdue or unexplained.
     async fn calm_down(&mut self) -> Result<(), String> {
         {
             let mut truth = self.world.far_end.truth();
             truth.bad_gets = 0;
             (truth.down_until, truth.hangs_until, truth.role_missing_until) = Default::default();
-            (truth.keys_hang_until, truth.keys_refused_until) = Default::default();
+            (truth.keys_hang_until, truth.keys_refused_until, truth.login_refused_until) = Default::default();
+            truth.pauses = 0;
             truth.blocked.clear();
             truth.hidden.clear();
             truth.refusing.clear();
@@ -437,6 +469,7 @@ impl History {
         self.world.journal.fill_the_disk(Duration::ZERO);
         self.world.journal.fail(0, Chance(self.chance.next()));
         *self.world.rules.lock().unwrap() = Arc::clone(&self.rules);
+        self.end_pauses().await;
         for _ in 0..2 {
             self.rearm().await;
             self.world.journal.open().await;
@@ -455,6 +488,11 @@ impl History {
 /// belongs with the others.
 fn renames(target: &TargetId) -> bool {
     target.as_str().ends_with(['0', '1', '4', '5', '8'])
+}
+
+/// Four hours in each night.
+fn nightly() -> Windows {
+    Windows::new(TimeZone::UTC, vec!["01:00-05:00".parse().unwrap()])
 }
 
 /// What PUTs may meet for a while: mostly good, mostly bad, or anything.

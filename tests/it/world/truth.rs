@@ -17,6 +17,12 @@ const SOON: Duration = Duration::from_secs(60);
 /// A PUT can leave so long after the look that its key's age is counted from: a disk may hang between them.
 const LATE: Duration = Duration::from_secs(2 * 3600);
 
+/// Steps of the wall clock up to this are nobody's news.
+const TOLERATED: SignedDuration = SignedDuration::from_secs(11);
+
+/// For so long a clock that leapt ahead is not gone by.
+const DOUBTED: SignedDuration = SignedDuration::from_hours(1);
+
 /// What was begun before that is settled when all is well.
 const SETTLED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -45,6 +51,8 @@ impl World {
         let entries = self.journal.entries();
         let fleet = self.journal.fleet();
         self.check_limits(&fleet)?;
+        check_bounds(&entries)?;
+        check_misses(&entries)?;
         if !truth.clock_stepped {
             check_dues(&entries)?;
             self.check_calendar(&entries)?;
@@ -258,6 +266,40 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whatever the clock did: no key that was found changed is dated by a moment that was still to come, which would make it as
+/// young as the look that found it.
+fn check_bounds(entries: &[Entry]) -> Result<(), String> {
+    for entry in entries {
+        let bound = match &entry.event {
+            Event::KeyChanged { not_before, change: KeyChange::Foreign, .. } => *not_before,
+            Event::RotationDone { how: How::FoundChanged | How::Recovered, last_seen, .. } => Some(*last_seen),
+            _ => None,
+        };
+        if bound.is_some_and(|bound| bound > entry.at + TOLERATED) {
+            return Err(format!("at {} a key is dated by a moment to come: {:?}", entry.at, entry.event));
+        }
+    }
+    Ok(())
+}
+
+/// A window is on record as missed when it is over, and never by a clock that has just leapt ahead: it may not have come.
+fn check_misses(entries: &[Entry]) -> Result<(), String> {
+    let mut leapt: Option<Timestamp> = None;
+    for entry in entries {
+        match &entry.event {
+            Event::ClockStepped { by_s } => leapt = (*by_s > 900).then_some(entry.at),
+            Event::SlotMissed { target, closed_at, .. } => {
+                let doubted = leapt.is_some_and(|leapt| (leapt..leapt + DOUBTED).contains(&entry.at));
+                if *closed_at > entry.at || doubted {
+                    return Err(format!("{target}: missed until {closed_at}, told at {}: {leapt:?}", entry.at));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// No intent is older than its due time.
