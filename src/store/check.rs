@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::guards::{Looked, first_difference};
 use super::reader::Reader;
 use super::verify::{Demands, Verified, VerifyError};
 use super::walk::{Pins, Walk};
-use super::{OpenError, Store, load};
+use super::{OpenError, Store, load, schema};
 use crate::ports::{Check, Head};
 
 /// So many of the newest records are checked before the daemon works: some milliseconds.
@@ -31,8 +32,8 @@ pub(super) struct Checking {
     stopped: Arc<(Mutex<bool>, Condvar)>,
 }
 
-/// In bounded time: the structure of a small database, and the chain of the newest records.
-pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+/// In bounded time: the structure of a small database, the chain of the newest records, and that every trigger is ours.
+pub(super) fn at_start(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     if std::fs::metadata(path).is_ok_and(|data| data.len() <= SMALL) {
         let said: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if said != "ok" {
@@ -44,7 +45,19 @@ pub(super) fn newest(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let before = if first == 0 { load::identity(conn)? } else { load::hash_of(conn, first)? };
     let hash = before.ok_or(OpenError::Damaged { seq: first })?;
     let mut walk = Walk::begin(Head { seq: first, hash }, Pins::default());
-    walk.go_on(conn, last)?.map_err(|broken| OpenError::Damaged { seq: broken.seq })
+    walk.go_on(conn, last)?.map_err(|broken| OpenError::Damaged { seq: broken.seq })?;
+    first_difference(conn, &schema::connect_scratch()?, Looked::Triggers)?
+        .map_or(Ok(()), |why| Err(OpenError::Triggers(why)))
+}
+
+impl Reader {
+    /// Makes the checks that each start of the daemon makes before it works.
+    ///
+    /// # Errors
+    /// If a start would be refused.
+    pub fn check_start(&self) -> Result<(), OpenError> {
+        at_start(&self.conn, self.path())
+    }
 }
 
 impl Store {

@@ -60,7 +60,6 @@ use crate::domain::Event;
 use crate::domain::{Entry, Fleet, KeyId, KeyRecord, TargetId, microsecond};
 use crate::ports::{Anchor, Check, Clock, Head, Journal, JournalError};
 use checkpoint::Keeper;
-use guards::{Looked, first_difference};
 use lock::StateLock;
 use writer::{Ack, Op, Shared, Stopwatch, Work, Writer};
 
@@ -223,10 +222,7 @@ impl Store {
         schema::migrate(&mut conn)?;
         schema::identify(&conn, new_ledger_id)?;
         lock.sign()?;
-        check::newest(&conn, &path)?;
-        if let Some(difference) = first_difference(&conn, &schema::connect_scratch()?, Looked::Triggers)? {
-            return Err(OpenError::Triggers(difference));
-        }
+        check::at_start(&conn, &path)?;
         let ledger_id = load::identity(&conn)?.unwrap_or(new_ledger_id);
         let writer = Writer::new(&path, conn, lock)?;
         let shared = writer.shared();

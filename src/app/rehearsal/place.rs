@@ -20,8 +20,6 @@ use crate::store::{self, ReadError, Reader};
 const NO_ROOM: u64 = 16 << 20;
 /// With less room than this somebody should make some.
 const LITTLE_ROOM: u64 = 256 << 20;
-/// Records of the ledger that are looked at; `audit verify` looks at all.
-const NEWEST: u32 = 1_000;
 
 /// What stands in the way of a start on this machine, and what is on record there.
 pub(super) fn rehearse(config: &Config, clock: &Arc<dyn Clock>) -> (Vec<Line>, Fleet) {
@@ -182,24 +180,11 @@ fn ledger(dir: &Path) -> (Line, Fleet) {
             | ReadError::Damaged(_)
             | ReadError::NoLedger { .. }),
         ) => step.fail(error.to_string(), verify),
-        Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.newest(NEWEST)?))) {
-            Ok((fleet, newest)) => {
-                let broken = newest.windows(2).find_map(|pair| match pair {
-                    [before, after] if after.prev_hash != before.hash => Some(after.seq),
-                    _ => None,
-                });
-                let broken = broken.or_else(|| {
-                    newest.iter().find(|record| record.hash != record.expected_hash()).map(|record| record.seq)
-                });
-                let line = match (broken, newest.last()) {
-                    (Some(seq), _) => {
-                        step.fail(format!("record {seq} does not have the hash that its chain demands"), verify)
-                    }
-                    (None, last) => step.pass(format!(
-                        "{} records; the newest {} continue the chain",
-                        last.map_or(0, |last| last.seq),
-                        newest.len()
-                    )),
+        Ok(reader) => match reader.fleet().and_then(|fleet| Ok((fleet, reader.head()?.seq))) {
+            Ok((fleet, records)) => {
+                let line = match reader.check_start() {
+                    Ok(()) => step.pass(format!("{records} records; the newest of them continue the chain")),
+                    Err(error) => step.fail(error.to_string(), verify),
                 };
                 return (line, fleet);
             }

@@ -364,6 +364,7 @@ async fn a_foreign_trigger_keeps_the_daemon_out() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         ledger(dir.path()).await.execute_batch(sql).unwrap();
+        assert!(matches!(Reader::open(dir.path()).unwrap().check_start(), Err(OpenError::Triggers(_))), "{sql}");
         assert!(matches!(Store::open(dir.path(), [9; 32]), Err(OpenError::Triggers(_))), "{sql}");
     }
 }
