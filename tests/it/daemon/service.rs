@@ -79,7 +79,7 @@ async fn a_loop_that_stands_still_gives_no_sign_of_life() {
     let (manager, daemon) = Manager::start(&site, &["run", "--die", "stall:pause_ended"]);
     manager.until("WATCHDOG=1");
     let paused = site.ask(&["pause", "nobody", "--until", "1s", "--reason", "to be stalled at its end"]);
-    assert_eq!(paused.code, Some(0), "{paused:?}");
+    assert_eq!(paused.code, Some(3), "it stands, and nobody is held up: {paused:?}");
     // Plans are made every five seconds at least.
     manager.0.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
     until("there is silence", || manager.next().is_none().then_some(())).unwrap();
