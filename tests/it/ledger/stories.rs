@@ -11,6 +11,9 @@ use strum::VariantNames as _;
 
 use super::*;
 
+/// The example of Go's package `note`.
+const A_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
 /// One random happening, of any kind, at a target; most are impossible where they fall, and must then be refused.
 fn happening() -> impl Strategy<Value = (u8, &'static str, u8)> {
     let of = |wanted: fn(&str) -> bool| {
@@ -83,7 +86,7 @@ fn event(fleet: &Fleet, (which, kind, detail): (u8, &str, u8), now: i64) -> Even
         }
         "freeze_ended" => Event::FreezeEnded { name: format!("f{}", which % 2), reason: None, by: None },
         "look_requested" => Event::LookRequested { scope: "emea/*".into(), targets: 1, reason, by: caller() },
-        "checkpoint_key_set" => Event::CheckpointKeySet { key: format!("k{which}") },
+        "checkpoint_key_set" => Event::CheckpointKeySet { key: A_KEY.to_owned() },
         "target_found" => Event::TargetFound { description, listing },
         "target_changed" => Event::TargetChanged { description, listing },
         "target_gone" => Event::TargetGone { target, listings: 3 },
